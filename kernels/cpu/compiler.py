@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels as callable machine code: loaded from a cache, or compiled by Numba and put there.
+
+A cached kernel is an object file that LLVM loads in milliseconds: neither Numba nor the kernel
+sources are imported. Its name holds a digest of every file that can change the code, so an edit
+anywhere in kernels/ compiles anew, and an unwritable cache folder only costs the time to compile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ARGUMENTS = 11  # of every kernel: see `entry` in fill.py
+
+_lock = threading.RLock()
+_loaded: dict[str, Callable[..., None]] = {}
+_engines: list[Any] = []  # keep the machine code alive
+
+
+def kernel(name: str) -> Callable[..., None]:
+    """The kernel of this name, as a function of eleven integers that releases the GIL."""
+    try:
+        return _loaded[name]
+    except KeyError:
+        pass
+    with _lock:
+        if name not in _loaded:
+            _loaded[name] = _link(name, _cached(name) or _compile_and_keep(name))
+        return _loaded[name]
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: $PHILINIT_CACHE_DIR, or philinit in the user's cache."""
+    chosen = os.environ.get("PHILINIT_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "philinit"
+
+
+@functools.cache
+def _digest() -> str:
+    """A digest of all that machine code depends on: sources, compilers, CPU."""
+    import llvmlite
+
+    from philinit.kernels.cpu.target import cpu
+
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for source in sorted([*here.glob("*.py"), here.parent / "constants.py"]):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    # Numba's version is fixed by llvmlite's; asking for it would import it.
+    digest.update(repr((llvmlite.__version__, sys.version_info[:2], cpu())).encode())
+    return digest.hexdigest()[:32]
+
+
+def _path(name: str) -> Path:
+    return cache_folder() / f"{_digest()}-{name}.o"
+
+
+def _cached(name: str) -> bytes | None:
+    """The object code of a kernel, if the cache holds it undamaged."""
+    try:
+        content = _path(name).read_bytes()
+    except OSError:
+        return None
+    checksum, code = content[:32], content[32:]
+    return code if hashlib.sha256(code).digest() == checksum else None
+
+
+def _compile_and_keep(name: str) -> bytes:
+    code = _compile(name)
+    with contextlib.suppress(OSError):  # a read-only home costs time, nothing else
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(temporary, _path(name))
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    return code
+
+
+def _machine() -> Any:
+    import llvmlite.binding as llvm
+
+    from philinit.kernels.cpu.target import cpu
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name, features = cpu()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=name, features=features, opt=3, codemodel="jitdefault")
+
+
+def llvm_ir(name: str) -> str:
+    """The optimised LLVM IR of a kernel; its one public function has the kernel's name."""
+    from numba import cfunc, types
+
+    from philinit.kernels.cpu.fill import entry
+
+    signature = types.void(*[types.int64] * ARGUMENTS)
+    # NumPy's error model: no branch that could raise, so nothing needs the Python runtime.
+    compiled = cfunc(signature, error_model="numpy")(entry(name))
+    return str(compiled.inspect_llvm()).replace(compiled.native_name, f"philinit_{name}")
+
+
+def _compile(name: str) -> bytes:
+    import llvmlite.binding as llvm
+
+    module = llvm.parse_assembly(llvm_ir(name))
+    return bytes(_machine().emit_object(module))
+
+
+def assembly(name: str) -> str:
+    """The assembly of a kernel, to look at."""
+    import llvmlite.binding as llvm
+
+    return str(_machine().emit_assembly(llvm.parse_assembly(llvm_ir(name))))
+
+
+def _link(name: str, code: bytes) -> Callable[..., None]:
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(f"philinit_{name}")
+    _engines.append(engine)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * ARGUMENTS)(address)
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()  # the parent's may be held by a thread that is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words to numbers: the maps of kernels/README.md on vectors of words.
+
+A map takes words and `p`, the parameters that `philinit.kernels.plan` computed for it. Maps for
+32-bit words take u32x16 and give f32x16; the float64 maps take signed 64-bit words.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from philinit.kernels import constants as c
+from philinit.kernels.cpu.simd import (
+    any_lane,
+    bits,
+    clamp,
+    convert,
+    f32x8,
+    f32x16,
+    f64x8,
+    fma,
+    i32x8,
+    i32x16,
+    i64x8,
+    select,
+    shuffle,
+    splat,
+    sqrt,
+    table,
+    u32x16,
+    u64x8,
+)
+
+ONE = 0x3F800000  # the bits of 1.0f: with a mantissa below it, a number in [1, 2)
+TWO_63 = 1 << 63
+
+t0, t1, t2, t3, t4 = (table(row) for row in c.TRUNCATED_TABLE)
+n0, n1, n2, n3, n4, n5, n6, n7 = (table(row) for row in c.NORMAL_TABLE)
+
+low_half = shuffle(i32x8, range(8))
+high_half = shuffle(i32x8, range(8, 16))
+join = shuffle(f32x16, range(16))
+
+
+# --- 32-bit words ------------------------------------------------------------------------------
+
+
+@njit
+def uniform32(w, p):
+    """[low, high): the signed word times (high - low) 2**-32, plus the middle."""
+    scale, middle, low, high = p[0], p[1], p[2], p[3]
+    return clamp(fma(convert(f32x16, bits(i32x16, w)), scale, middle), low, high)
+
+
+@njit
+def tensorflow_uniform32(w, p):
+    """TensorFlow's: the low 23 bits as a number in [0, 1), times the range, plus the minimum."""
+    span, minimum = p[0], p[1]
+    return (bits(f32x16, (w & 0x7FFFFF) | ONE) - 1.0) * span + minimum
+
+
+@njit
+def standard_normal32(w):
+    """x = f H(q): q is the distance of |k| from 2**31, H a polynomial for each octave of q."""
+    k = bits(i32x16, w | 1)  # odd: -k is as likely as k, and q is never 0
+    f = convert(f32x16, k)
+    sign = k >> 31
+    q = bits(u32x16, convert(f32x16, splat(i32x16, -(1 << 31)) - ((k ^ sign) - sign)))
+    i = bits(i32x16, q >> c.NORMAL_SHIFT)
+    t = bits(f32x16, (q & 0x7FFFFF) | ONE) - c.NORMAL_CENTRE
+    h = fma(fma(fma(n7(i), t, n6(i)), t, n5(i)), t, n4(i))
+    h = fma(fma(fma(fma(h, t, n3(i)), t, n2(i)), t, n1(i)), t, n0(i))
+    return f * h  # reads k and -k alike up to here: exactly odd
+
+
+@njit
+def standard_truncated32(w):
+    """|x| <= 2: x = f H(y), y = C - f f, H a polynomial for each sixteenth of y's range."""
+    f = convert(f32x16, bits(i32x16, w | 1))
+    y = bits(u32x16, fma(f, f * -1.0, c.TRUNCATED_C))
+    i = bits(i32x16, y >> c.TRUNCATED_SHIFT)
+    m = bits(f32x16, (y & ((1 << c.TRUNCATED_SHIFT) - 1)) | ONE)
+    return f * fma(fma(fma(fma(t4(i), m, t3(i)), m, t2(i)), m, t1(i)), m, t0(i))
+
+
+@njit
+def normal32(w, p):
+    stddev, mean = p[0], p[1]
+    return fma(standard_normal32(w), stddev, mean)
+
+
+@njit
+def truncated32(w, p):
+    """Between +-2 stddev; the plan has checked that both ends stay inside the bounds."""
+    stddev, mean = p[0], p[1]
+    return fma(standard_truncated32(w), stddev, mean)
+
+
+@njit
+def truncated32_clamped(w, p):
+    return clamp(truncated32(w, p), p[2], p[3])
+
+
+@njit
+def bounded32(w, p):
+    """Any bounds: the float64 map on the word in the upper half, rounded once."""
+    k = bits(i32x16, w | 1)
+    low = convert(f32x8, bounded64(convert(i64x8, low_half(k, k)) << 32, p))
+    high = convert(f32x8, bounded64(convert(i64x8, high_half(k, k)) << 32, p))
+    return join(low, high)
+
+
+# --- 64-bit words ------------------------------------------------------------------------------
+
+
+@njit
+def uniform64(k, p):
+    scale, middle, low, high = p[0], p[1], p[2], p[3]
+    return clamp(fma(convert(f64x8, k), scale, middle), low, high)
+
+
+@njit
+def log64(y):
+    """Natural logarithm of positive normal numbers."""
+    b = bits(i64x8, y)
+    e = (b - c.LOG_SPLIT) >> 52
+    f = bits(f64x8, b - (e << 52)) - 1.0
+    s = f / (f + 2.0)
+    log_m = s * _polynomial(c.LOG_POLYNOMIAL, s * s)
+    e = convert(f64x8, e)
+    return fma(e, c.LN2_HIGH, fma(e, c.LN2_LOW, log_m))
+
+
+@njit
+def _polynomial(coefficients, x):
+    """Horner's rule from the last coefficient down."""
+    last = len(coefficients) - 1
+    value = splat(f64x8, coefficients[last])
+    for i in range(last - 1, -1, -1):
+        value = fma(value, x, coefficients[i])
+    return value
+
+
+@njit
+def _tail(q):
+    """x with 2 (1 - Phi(x)) = q, for q below 0.002."""
+    r = sqrt(log64(q * 0.5) * -1.0)
+    s = r - 1.6
+    x = _polynomial(c.NORMAL64_MIDDLE_NUMERATOR, s) / _polynomial(
+        c.NORMAL64_MIDDLE_DENOMINATOR, s
+    )
+    far = r > 5.0
+    if any_lane(far):
+        s = r - 5.0
+        quotient = _polynomial(c.NORMAL64_FAR_NUMERATOR, s) / _polynomial(
+            c.NORMAL64_FAR_DENOMINATOR, s
+        )
+        x = select(far, quotient, x)
+    return x
+
+
+@njit
+def standard_bounded64(k, lower_mass, upper_mass, scale, centre):
+    """x with Phi(x) at the fraction 1/2 + k 2**-64 between the bounds; k odd or a multiple.
+
+    u = 2 Phi(x) - 1 keeps its precision near the median, q = the doubled probability of the
+    nearer tail keeps it far out.
+    """
+    u = fma(convert(f64x8, k), scale, centre)
+    low = fma(convert(f64x8, bits(u64x8, k + -TWO_63)), scale, lower_mass)
+    high = fma(convert(f64x8, bits(u64x8, splat(i64x8, -TWO_63) - k)), scale, upper_mass)
+    upper = high < low
+    q = select(upper, high, low)
+    w = log64(q * (splat(f64x8, 2.0) - q)) * -1.0
+    x = u * _polynomial(c.NORMAL64_CENTRE, w - c.NORMAL64_CENTRE_W)
+    tail = w > c.NORMAL64_TAIL_W
+    if any_lane(tail):  # one vector of eight in seventy
+        t = _tail(q)
+        x = select(tail, select(upper, t, t * -1.0), x)
+    return x
+
+
+@njit
+def bounded64(k, p):
+    """Normal between any bounds, infinite ones included."""
+    stddev, mean, low, high = p[0], p[1], p[2], p[3]
+    x = standard_bounded64(k, p[4], p[5], p[6], p[7])
+    return clamp(fma(x, stddev, mean), low, high)
+
+
+@njit
+def bounded64_words(k, p):
+    return bounded64(k | 1, p)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop over tiles, and the list of kernels: every distribution and dtype is one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from philinit.kernels.constants import PHILOX_ROUNDS
+from philinit.kernels.cpu import distributions as d
+from philinit.kernels.cpu.philox import BLOCKS, counter_lanes, philox4x32, u64xN
+from philinit.kernels.cpu.rounding import to_bfloat16, to_float16
+from philinit.kernels.cpu.simd import (
+    copy,
+    fence,
+    i64x8,
+    load,
+    load_float64,
+    scratch,
+    splat,
+    store,
+    store_interleaved,
+    store_streaming,
+    u32x16,
+)
+
+# A tile is made in two phases that stay in the L1 cache: random words into scratch, then words to
+# numbers. Each phase has the registers to itself; in one loop, tables and Philox state spill.
+TILE_BLOCKS = 512
+TILE_WORDS = 4 * TILE_BLOCKS
+STEP_BLOCKS = 32  # what both phases can handle at once on every CPU
+
+word_scratch = scratch(4 * TILE_WORDS)
+number_scratch = scratch(4 * TILE_WORDS)
+
+
+@njit
+def write_words(address, blocks, c0, c1, c2, c3, k0, k1):
+    """The words of `blocks` counter blocks from (c0, c1, c2, c3) on; c0 does not wrap."""
+    v1, v2, v3 = splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
+    for b in range(0, blocks, BLOCKS):
+        v0 = counter_lanes() + (c0 + b)
+        w0, w1, w2, w3 = philox4x32(v0, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
+        store_interleaved(address + 16 * b, w0, w1, w2, w3)
+
+
+# --- words to numbers of a dtype: 64 words a step, so that four chains overlap -------------------
+
+
+def as_words() -> Any:
+    @njit
+    def transform(source, target, words, p, put):
+        for j in range(0, 4 * words, 64):
+            put(target + j, load(u32x16, source + j))
+
+    return transform
+
+
+def as_float32(number: Any) -> Any:
+    @njit
+    def transform(source, target, words, p, put):
+        for j in range(0, 4 * words, 256):
+            for i in range(j, j + 256, 64):
+                put(target + i, number(load(u32x16, source + i), p))
+
+    return transform
+
+
+def as_16_bit(number: Any, rounded: Any) -> Any:
+    @njit
+    def transform(source, target, words, p, put):
+        for j in range(0, 4 * words, 256):
+            for i in range(j, j + 256, 128):
+                a = number(load(u32x16, source + i), p)
+                b = number(load(u32x16, source + i + 64), p)
+                put(target + (i >> 1), rounded(a, b))
+
+    return transform
+
+
+def as_float64(number: Any) -> Any:
+    @njit
+    def transform(source, target, words, p, put):
+        for j in range(0, 4 * words, 128):
+            for i in range(j, j + 128, 64):
+                put(target + i, number(load(i64x8, source + i), p))
+
+    return transform
+
+
+# Name -> (transform, bytes of a number, words of a number).
+KERNELS: dict[str, tuple[Any, int, int]] = {
+    "words": (as_words(), 4, 1),
+    "uniform_float32": (as_float32(d.uniform32), 4, 1),
+    "uniform_float16": (as_16_bit(d.uniform32, to_float16), 2, 1),
+    "uniform_bfloat16": (as_16_bit(d.uniform32, to_bfloat16), 2, 1),
+    "uniform_float64": (as_float64(d.uniform64), 8, 2),
+    "normal_float32": (as_float32(d.normal32), 4, 1),
+    "normal_float16": (as_16_bit(d.normal32, to_float16), 2, 1),
+    "normal_bfloat16": (as_16_bit(d.normal32, to_bfloat16), 2, 1),
+    "truncated_float32": (as_float32(d.truncated32), 4, 1),
+    "truncated_clamped_float32": (as_float32(d.truncated32_clamped), 4, 1),
+    "truncated_clamped_float16": (as_16_bit(d.truncated32_clamped, to_float16), 2, 1),
+    "truncated_clamped_bfloat16": (as_16_bit(d.truncated32_clamped, to_bfloat16), 2, 1),
+    "bounded_float32": (as_float32(d.bounded32), 4, 1),
+    "bounded_float16": (as_16_bit(d.bounded32, to_float16), 2, 1),
+    "bounded_bfloat16": (as_16_bit(d.bounded32, to_bfloat16), 2, 1),
+    "bounded_float64": (as_float64(d.bounded64_words), 8, 2),
+    "tensorflow_uniform_float32": (as_float32(d.tensorflow_uniform32), 4, 1),
+}
+
+
+def entry(name: str) -> Any:
+    """The function to compile for a kernel, of eleven 64-bit integers.
+
+    ``out``: address of the first number; ``count``: numbers to write; ``skip``: numbers of the
+    first counter block that come before it; ``c0 .. c3``: the counter of that block, c0 not
+    wrapping within the call; ``k0, k1``: the key; ``parameters``: address of eight float64;
+    ``streaming``: whether whole lines may bypass the caches.
+    """
+    transform, size, words = KERNELS[name]
+    tile = TILE_WORDS // words
+
+    def fill(out, count, skip, c0, c1, c2, c3, k0, k1, parameters, streaming):
+        p = (
+            load_float64(parameters, 0),
+            load_float64(parameters, 1),
+            load_float64(parameters, 2),
+            load_float64(parameters, 3),
+            load_float64(parameters, 4),
+            load_float64(parameters, 5),
+            load_float64(parameters, 6),
+            load_float64(parameters, 7),
+        )
+        source, spare = word_scratch(), number_scratch()
+        done = -skip
+        while done < count:
+            todo = min(tile, count - done)
+            blocks = (todo * words + 4 * STEP_BLOCKS - 1) // (4 * STEP_BLOCKS) * STEP_BLOCKS
+            write_words(source, blocks, c0, c1, c2, c3, k0, k1)
+            target = out + done * size
+            if done >= 0 and todo == tile:
+                if streaming and target & 63 == 0:
+                    transform(source, target, TILE_WORDS, p, store_streaming)
+                else:
+                    transform(source, target, TILE_WORDS, p, store)
+            else:  # ragged head or tail: whole vectors into scratch, the wanted part from there
+                transform(source, spare, 4 * blocks, p, store)
+                first = max(-done, 0)
+                copy(target + first * size, spare + first * size, (todo - first) * size)
+            done += tile
+            c0 += TILE_BLOCKS
+        if streaming:
+            fence()
+
+    return fill

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Philox4x32: counter blocks to random words, many blocks at a time.
+
+Each word of a counter block stands in a 64-bit lane of its own, because the multiplication
+32 x 32 -> 64 bits wants it there: the high word of the product is one shift away, and the low word
+needs no mask, since only the low half of a lane is ever read.
+"""
+
+from __future__ import annotations
+
+from numba import njit, types
+
+from philinit.kernels.constants import (
+    PHILOX_M0,
+    PHILOX_M1,
+    PHILOX_ROUNDS,
+    PHILOX_W0,
+    PHILOX_W1,
+)
+from philinit.kernels.cpu.simd import INTERLEAVE_ORDER, VectorType, constant
+from philinit.kernels.cpu.target import has_feature
+
+LOW = 0xFFFFFFFF
+
+# Counters at once: enough independent chains to hide the latency of a multiplication, few enough
+# to stay in registers (32 of 512 bits, or 16 of 256).
+BLOCKS = 32 if has_feature("avx512f") else 8
+u64xN = VectorType(types.uint64, BLOCKS)
+
+# The counters 0 to BLOCKS - 1, in the lane order that `store_interleaved` puts back into line.
+counter_lanes = constant(
+    u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)]
+)
+
+
+@njit
+def single_round(c0, c1, c2, c3, k0, k1):
+    p0 = (c0 & LOW) * PHILOX_M0
+    p1 = (c2 & LOW) * PHILOX_M1
+    return (p1 >> 32) ^ c1 ^ k0, p1, (p0 >> 32) ^ c3 ^ k1, p0
+
+
+@njit
+def bump_key(k0, k1):
+    return (k0 + PHILOX_W0) & LOW, (k1 + PHILOX_W1) & LOW
+
+
+@njit
+def philox4x32(c0, c1, c2, c3, k0, k1, rounds):
+    """The four words of each counter (c0, c1, c2, c3); the upper halves of the lanes are noise."""
+    for _ in range(rounds):
+        c0, c1, c2, c3 = single_round(c0, c1, c2, c3, k0, k1)
+        k0, k1 = bump_key(k0, k1)
+    return c0, c1, c2, c3

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CPU that kernels are compiled for: the host, or what NUMBA_CPU_NAME and _FEATURES say."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import llvmlite.binding as llvm
+
+
+@functools.cache
+def cpu() -> tuple[str, str]:
+    """(name, features) as LLVM spells them: ``("znver4", "+avx2,+avx512f,-sse4a,...")``."""
+    name = os.environ.get("NUMBA_CPU_NAME") or llvm.get_host_cpu_name()
+    features = os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        # A foreign name with the host's features would not be that CPU.
+        features = "" if name == "generic" else llvm.get_host_cpu_features().flatten()
+    return name, features
+
+
+@functools.cache
+def has_feature(name: str) -> bool:
+    """Whether the target has an instruction set, by LLVM's name: "avx2", "avx512f", "fma"."""
+    return f"+{name}" in cpu()[1].split(",")

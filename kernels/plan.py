@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kernel draws a distribution in a dtype, and with which parameters; for all devices.
+
+All arithmetic here is exact or IEEE double, so a plan has the same bits on every machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
+from philinit.dtypes import at_least, at_most, below, largest
+from philinit.kernels.constants import NORMAL_LARGEST_32, NORMAL_LARGEST_64
+from philinit.kernels.tails import masses
+
+SAMPLERS = ("native", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A kernel's name, the random words that one weight takes, and the kernel's parameters."""
+
+    kernel: str
+    words: int
+    parameters: Any  # eight float64, as a ctypes array: its address goes to the kernel
+
+
+@functools.lru_cache(maxsize=512)
+def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan:
+    """The plan for a distribution, or a ValueError or NotImplementedError that says why not.
+
+    Raises
+    ------
+    ValueError
+        `dtype` cannot hold what would be drawn: bounds without a number of `dtype` between them,
+        numbers that would overflow, or a spread so small that its digits get lost.
+    NotImplementedError
+        `sampler` does not draw this distribution in this dtype.
+    """
+    if sampler == "tensorflow":
+        return _tensorflow(distribution, dtype)
+    if isinstance(distribution, Uniform):
+        return _uniform(distribution, dtype)
+    if isinstance(distribution, TruncatedNormal):
+        return _truncated(distribution, dtype)
+    if isinstance(distribution, Normal):
+        return _normal(distribution, dtype)
+    raise TypeError(
+        "`distribution` must be a Uniform, Normal or TruncatedNormal; "
+        f"got distribution={distribution!r}"
+    )
+
+
+def _make(kernel: str, dtype: np.dtype[Any], *parameters: float) -> Plan:
+    values = (*parameters, *[0.0] * (8 - len(parameters)))
+    return Plan(f"{kernel}_{dtype.name}", 2 if dtype.itemsize == 8 else 1, (ctypes.c_double * 8)(*values))
+
+
+def _float32(value: float) -> float:
+    """`value` rounded to what the kernels of the three smaller dtypes compute in."""
+    return float(np.float32(value))
+
+
+def _check_spread(spread: float, dtype: np.dtype[Any], what: Any) -> None:
+    """The digits of numbers below the normal range would get lost."""
+    least = 2.0**-93 if dtype.itemsize < 8 else 2.0**-900
+    if 0.0 < spread < least:
+        raise ValueError(
+            f"the spread of the distribution must be 0 or at least {least:.3g} in {dtype.name}; "
+            f"got {describe(what)}"
+        )
+
+
+def _check_overflow(reach: float, dtype: np.dtype[Any], what: Any) -> None:
+    if reach > largest(dtype):
+        raise ValueError(
+            f"the numbers drawn must stay below {largest(dtype):.6g}, the largest {dtype.name}; "
+            f"got {describe(what)}"
+        )
+
+
+def _bounds(low: float, high: float, dtype: np.dtype[Any], what: Any) -> tuple[float, float]:
+    """The numbers of `dtype` next to the ends, inside them."""
+    if low > high:
+        raise ValueError(
+            f"the bounds must hold at least one number of {dtype.name}; got {describe(what)}"
+        )
+    return low, high
+
+
+def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
+    _check_overflow(max(-d.low, d.high), dtype, d)
+    low, high = _bounds(at_least(d.low, dtype), below(d.high, dtype), dtype, d)
+    span, middle = d.high - d.low, d.low / 2 + d.high / 2
+    _check_spread(span, dtype, d)
+    if dtype.itemsize == 8:
+        return _make("uniform", dtype, span * 2.0**-64, middle, low, high)
+    return _make("uniform", dtype, _float32(span * 2.0**-32), _float32(middle), low, high)
+
+
+def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
+    _check_spread(d.stddev, dtype, d)
+    if dtype.itemsize == 8:
+        _check_overflow(abs(d.mean) + NORMAL_LARGEST_64 * d.stddev, dtype, d)
+        return _bounded(d, -math.inf, math.inf, dtype)
+    _check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
+    return _make("normal", dtype, _float32(d.stddev), _float32(d.mean))
+
+
+def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
+    _check_spread(d.stddev, dtype, d)
+    if dtype.itemsize == 8 or (d.lower, d.upper) != (-2.0, 2.0):
+        return _bounded(d, d.lower, d.upper, dtype)
+    low, high = _support(d, -2.0, 2.0, dtype)
+    # Rounded towards zero, so that 2 stddev stays inside.
+    single = np.dtype(np.float32)
+    stddev, mean = at_most(d.stddev, single), _float32(d.mean)
+    ends = (_float32(mean - 2 * stddev), _float32(mean + 2 * stddev))
+    inside = dtype.itemsize == 4 and low <= ends[0] and ends[1] <= high
+    return _make("truncated" if inside else "truncated_clamped", dtype, stddev, mean, low, high)
+
+
+def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
+    low, high = _support(d, lower, upper, dtype)
+    below_, above, inside, centre = masses(lower, upper)
+    return _make("bounded", dtype, d.stddev, d.mean, low, high, below_, above, inside * 2.0**-64, centre)
+
+
+def _support(
+    d: Normal, lower: float, upper: float, dtype: np.dtype[Any]
+) -> tuple[float, float]:
+    """mean + lower stddev and mean + upper stddev, moved inside `dtype`.
+
+    A bound further out than any number drawn counts as that: the tail beyond `a`, divided into
+    2**64 parts, ends at sqrt(a**2 + 88.8) < a + 10.
+    """
+    nearest = max(lower, min(upper, 0.0) - 10.0), min(upper, max(lower, 0.0) + 10.0)
+    ends = [d.mean + bound * d.stddev for bound in nearest]
+    _check_overflow(max(map(abs, ends)), dtype, d)
+    if not d.stddev:  # everything is the mean, rounded
+        rounded = float(np.asarray(d.mean, np.float64).astype(dtype))
+        return rounded, rounded
+    return _bounds(at_least(ends[0], dtype), at_most(ends[1], dtype), dtype, d)
+
+
+def _tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
+    if not isinstance(d, Uniform) or dtype.name != "float32":
+        raise NotImplementedError(
+            'sampler="tensorflow" draws Uniform in float32 so far; '
+            f'got {describe(d)} in {dtype.name}: use sampler="native"'
+        )
+    low, high = _float32(d.low), _float32(d.high)
+    _check_overflow(max(-d.low, d.high), dtype, d)
+    return _make("tensorflow_uniform", dtype, _float32(high - low), low)

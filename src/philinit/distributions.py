@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is drawn: three frozen descriptions of a distribution, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+def _finite(owner: Any, *names: str) -> None:
+    """Turn the named fields into floats and refuse what is no finite real number."""
+    for name in names:
+        value = _real(owner, name)
+        if not math.isfinite(value):
+            raise ValueError(f"`{name}` must be finite; got {name}={value}")
+
+
+def _real(owner: Any, name: str) -> float:
+    value = getattr(owner, name)
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"`{name}` must be a real number; got {name}={value!r}")
+    value = float(value)
+    object.__setattr__(owner, name, value)
+    return value
+
+
+def _density(x: float) -> float:
+    return math.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform on [low, high): density 1 / (high - low), `low` included, `high` never drawn.
+
+    Raises
+    ------
+    ValueError
+        `low` >= `high`, a parameter that is not finite, or `high - low` beyond float64.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        _finite(self, "low", "high")
+        if not self.low < self.high:
+            raise ValueError(f"`low` must be below `high`; got low={self.low}, high={self.high}")
+        if math.isinf(self.high - self.low):
+            raise ValueError(
+                f"`high - low` must not overflow; got low={self.low}, high={self.high}"
+            )
+
+    def moments(self) -> tuple[float, float]:
+        """Mean (low + high) / 2 and standard deviation (high - low) / sqrt(12)."""
+        return self.low / 2 + self.high / 2, (self.high - self.low) / math.sqrt(12.0)
+
+    def support(self) -> tuple[float, float]:
+        """(low, high), the upper end open."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal (Gaussian): density exp(-((x - mean) / stddev)**2 / 2) / (stddev sqrt(2 pi)).
+
+    Raises
+    ------
+    ValueError
+        `stddev` < 0 or a parameter that is not finite. `stddev` = 0 gives `mean` everywhere.
+    """
+
+    mean: float = 0.0
+    stddev: float = 1.0
+
+    def __post_init__(self) -> None:
+        _finite(self, "mean", "stddev")
+        if self.stddev < 0:
+            raise ValueError(f"`stddev` must not be negative; got stddev={self.stddev}")
+
+    def moments(self) -> tuple[float, float]:
+        """(mean, stddev)."""
+        return self.mean, self.stddev
+
+    def support(self) -> tuple[float, float]:
+        """(-inf, inf)."""
+        return -math.inf, math.inf
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Normal):
+    """Normal cut at mean + lower * stddev and mean + upper * stddev, both ends closed.
+
+    `mean` and `stddev` are those of the normal before the cut; `moments` gives those after it.
+    The bounds count in units of `stddev`, as in TensorFlow and JAX; they may be infinite.
+
+    Raises
+    ------
+    ValueError
+        As for `Normal`; NaN bounds; `lower` >= `upper`; bounds so far out (beyond about 37) that
+        float64 sees no probability between them.
+    """
+
+    lower: float = -2.0
+    upper: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lower, upper = _real(self, "lower"), _real(self, "upper")
+        if not lower < upper:  # also refuses NaN
+            raise ValueError(f"`lower` must be below `upper`; got lower={lower}, upper={upper}")
+        if self.mass() < 1e-300:
+            raise ValueError(
+                "the bounds must hold some probability (at least 1e-300); "
+                f"got lower={lower}, upper={upper}"
+            )
+
+    def mass(self) -> float:
+        """Probability of a standard normal between the bounds, Phi(upper) - Phi(lower)."""
+        a, b = self.lower, self.upper
+        if a + b < 0:  # use the symmetric upper tail, where erfc keeps its relative precision
+            a, b = -b, -a
+        root2 = math.sqrt(2.0)
+        return 0.5 * (math.erfc(a / root2) - math.erfc(b / root2))
+
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation after the cut (Johnson, Kotz & Balakrishnan 1994, 13.10)."""
+        a, b, z = self.lower, self.upper, self.mass()
+        pa, pb = _density(a), _density(b)
+        ta = a * pa if math.isfinite(a) else 0.0
+        tb = b * pb if math.isfinite(b) else 0.0
+        shift = (pa - pb) / z
+        variance = 1.0 + (ta - tb) / z - shift * shift
+        return self.mean + self.stddev * shift, self.stddev * math.sqrt(max(variance, 0.0))
+
+    def support(self) -> tuple[float, float]:
+        """(mean + lower stddev, mean + upper stddev), both ends closed."""
+        if self.stddev == 0.0:
+            return self.mean, self.mean
+        return self.mean + self.lower * self.stddev, self.mean + self.upper * self.stddev
+
+
+Distribution = Uniform | Normal | TruncatedNormal
+
+
+def describe(distribution: Distribution) -> str:
+    """One line for messages: the class and its parameters."""
+    parts = ", ".join(f"{f.name}={getattr(distribution, f.name)}" for f in fields(distribution))
+    return f"{type(distribution).__name__}({parts})"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The four dtypes of weights, and the numbers each of them can hold."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+NAMES = ("float32", "float64", "float16", "bfloat16")
+
+
+@functools.cache
+def BFLOAT16() -> np.dtype[Any]:
+    """NumPy's dtype for bfloat16; the import of ml_dtypes waits until somebody needs it."""
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+@functools.lru_cache(maxsize=64)
+def _from_name(name: str) -> np.dtype[Any] | None:
+    if name == "bfloat16":
+        return BFLOAT16()
+    try:
+        return np.dtype(name)
+    except TypeError:
+        return None
+
+
+def as_dtype(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype that `dtype` names.
+
+    Parameters
+    ----------
+    dtype : str, numpy dtype or scalar type, ml_dtypes.bfloat16, or tf.DType
+        One of float32, float64, float16, bfloat16, in native byte order.
+
+    Raises
+    ------
+    TypeError
+        `dtype` is no dtype at all.
+    ValueError
+        `dtype` is a dtype, but not one of the four.
+    """
+    found: np.dtype[Any] | None
+    if isinstance(dtype, np.dtype):
+        found = dtype
+    elif isinstance(dtype, str):
+        found = _from_name(dtype)
+    elif dtype is None:
+        found = None
+    else:
+        try:
+            found = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+        except TypeError:
+            found = None
+    if found is None:
+        kind = ValueError if isinstance(dtype, str) else TypeError
+        raise kind(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={dtype!r}")
+    if found.name not in NAMES or not found.isnative:
+        raise ValueError(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={found.name}")
+    return found
+
+
+def largest(dtype: np.dtype[Any]) -> float:
+    """The largest finite number of `dtype`."""
+    return {
+        "float64": float(np.finfo(np.float64).max),
+        "float32": float(np.finfo(np.float32).max),
+        "float16": 65504.0,
+        "bfloat16": float.fromhex("0x1.fep+127"),
+    }[dtype.name]
+
+
+def at_least(value: float, dtype: np.dtype[Any]) -> float:
+    """The smallest number of `dtype` that is >= `value`; exact, and inf where there is none."""
+    return -at_most(-value, dtype)
+
+
+def at_most(value: float, dtype: np.dtype[Any]) -> float:
+    """The largest number of `dtype` that is <= `value`; exact, and -inf where there is none."""
+    if dtype.name == "float64" or math.isinf(value):
+        return value
+    if abs(value) > largest(dtype):
+        return largest(dtype) if value > 0 else -math.inf
+    bits, least = {"float32": (24, -149), "float16": (11, -24), "bfloat16": (8, -133)}[dtype.name]
+    step = max(math.frexp(value)[1] - bits, least) if value else least
+    return math.ldexp(math.floor(math.ldexp(value, -step)), step)
+
+
+def below(value: float, dtype: np.dtype[Any]) -> float:
+    """The largest number of `dtype` that is < `value`."""
+    return at_most(math.nextafter(value, -math.inf), dtype)

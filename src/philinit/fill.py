@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door between a description of weights and the backend that writes them."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from philinit.distributions import Distribution, Normal, Uniform
+from philinit.kernels.plan import SAMPLERS
+from philinit.kernels.plan import plan as make_plan
+from philinit.keys import Key
+from philinit.memory import writable_view
+
+if TYPE_CHECKING:
+    from philinit.backends.base import Progress
+
+T = TypeVar("T")
+
+# Counter blocks are numbered in 128 bits and hold four weights.
+OFFSET_LIMIT = 1 << 126
+
+
+def check_sampler(sampler: Any) -> str:
+    """`sampler` if it names one, else a ValueError."""
+    if sampler not in SAMPLERS:
+        raise ValueError(f'`sampler` must be "native" or "tensorflow"; got sampler={sampler!r}')
+    return str(sampler)
+
+
+def check_threads(threads: Any) -> int | None:
+    """`threads` as an int >= 1 or None, else a TypeError or ValueError."""
+    if threads is None:
+        return None
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"`threads` must be an int or None; got threads={threads!r}")
+    if operator.index(threads) < 1:
+        raise ValueError(f"`threads` must be at least 1; got threads={threads}")
+    return operator.index(threads)
+
+
+def _check_offset(offset: Any, count: int) -> int:
+    if isinstance(offset, bool) or not hasattr(offset, "__index__"):
+        raise TypeError(f"`offset` must be an int; got offset={offset!r}")
+    offset = operator.index(offset)
+    if not 0 <= offset <= OFFSET_LIMIT - count:
+        raise ValueError(
+            f"`offset` must not be negative, and all weights must end at 2**126; "
+            f"got offset={offset} for {count} weights"
+        )
+    return int(offset)
+
+
+def fill(
+    out: T,
+    distribution: Distribution,
+    key: Key,
+    offset: int = 0,
+    *,
+    sampler: str = "native",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> T:
+    """Write weights `offset`, `offset + 1`, ... of a stream into `out`, in place and in C order.
+
+    weight i = f(sampler, distribution, key, dtype, i): not of the number of threads, the
+    alignment, or how a tensor is cut into calls.
+
+    Parameters
+    ----------
+    out : ndarray, np.memmap, memoryview, or an object with a writable buffer or CPU ``__dlpack__``
+        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment.
+    distribution : Uniform, Normal or TruncatedNormal
+        What to draw; see `philinit.distributions` for the intervals.
+    key : Key
+        Which stream.
+    offset : int
+        Index in the global tensor of the first weight written, in weights; the last one written
+        must lie below 2**126.
+    sampler : {"native", "tensorflow"}
+        "tensorflow": the numbers of ``tf.random.stateless_uniform(..., alg="philox")``, float32
+        uniform only so far; there ``high`` itself can be drawn, as in TensorFlow.
+    threads : int, optional
+        At least 1; default: PHILINIT_NUM_THREADS, or the CPUs this process may use.
+    progress : callable, optional
+        Called as ``progress(done, total)``, in weights, on the calling thread after its chunks;
+        the last call has ``done == total``. An exception in it stops the fill.
+
+    Returns
+    -------
+    The object passed as `out`.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        Before the first byte is written: arguments of the wrong type; memory that is read-only,
+        not contiguous or of another dtype; a distribution that the dtype cannot hold.
+    """
+    if not isinstance(distribution, (Uniform, Normal)):
+        raise TypeError(
+            "`distribution` must be a Uniform, Normal or TruncatedNormal; "
+            f"got distribution={distribution!r}"
+        )
+    if not isinstance(key, Key):
+        raise TypeError(f"`key` must be a Key, as Key.from_seed(42) makes; got key={key!r}")
+    check_sampler(sampler)
+    threads = check_threads(threads)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
+    view = writable_view(out)
+    offset = _check_offset(offset, view.size)
+    plan = make_plan(distribution, view.dtype, sampler)
+
+    from philinit.backends import cpu  # here, so that `import philinit` stays light
+
+    cpu.fill(view, plan, key, offset, threads, progress)
+    return out
