@@ -10,6 +10,7 @@ import ctypes
 import functools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from philinit.dtypes import at_least, at_most, below, largest
 from philinit.kernels.constants import NORMAL_LARGEST_32, NORMAL_LARGEST_64
 from philinit.kernels.tails import masses
 
+FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 SAMPLERS = ("native", "tensorflow")
 
 
@@ -57,9 +59,14 @@ def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan
     )
 
 
+# A mean of -0.0 becomes +0.0 below: a zero has one sign, whichever instruction clamps it.
+
+
 def _make(kernel: str, dtype: np.dtype[Any], *parameters: float) -> Plan:
     values = (*parameters, *[0.0] * (8 - len(parameters)))
-    return Plan(f"{kernel}_{dtype.name}", 2 if dtype.itemsize == 8 else 1, (ctypes.c_double * 8)(*values))
+    return Plan(
+        f"{kernel}_{dtype.name}", 2 if dtype.itemsize == 8 else 1, (ctypes.c_double * 8)(*values)
+    )
 
 
 def _float32(value: float) -> float:
@@ -67,12 +74,28 @@ def _float32(value: float) -> float:
     return float(np.float32(value))
 
 
-def _check_spread(spread: float, dtype: np.dtype[Any], what: Any) -> None:
-    """The digits of numbers below the normal range would get lost."""
-    least = 2.0**-93 if dtype.itemsize < 8 else 2.0**-900
+# Below these the digits of what is drawn would reach into the subnormal numbers: float32 loses
+# them, and AVX512_BF16 takes such numbers for zeros. A mean of 0 or from LEAST_MEAN up keeps the
+# sum a multiple of 2**-126 as well.
+LEAST_SPREAD = {
+    "float64": 2.0**-900,
+    "float32": 2.0**-93,
+    "float16": 2.0**-93,
+    "bfloat16": 2.0**-40,
+}
+LEAST_MEAN = 2.0**-100
+
+
+def _check_spread(spread: float, mean: float, dtype: np.dtype[Any], what: Any) -> None:
+    least = LEAST_SPREAD[dtype.name]
     if 0.0 < spread < least:
         raise ValueError(
             f"the spread of the distribution must be 0 or at least {least:.3g} in {dtype.name}; "
+            f"got {describe(what)}"
+        )
+    if dtype.name == "bfloat16" and 0.0 < abs(mean) < LEAST_MEAN:
+        raise ValueError(
+            f"the middle of the distribution must be 0 or at least {LEAST_MEAN:.3g} in bfloat16; "
             f"got {describe(what)}"
         )
 
@@ -94,47 +117,86 @@ def _bounds(low: float, high: float, dtype: np.dtype[Any], what: Any) -> tuple[f
     return low, high
 
 
+def _towards_zero(value: Fraction, dtype: np.dtype[Any]) -> float:
+    """The largest number of `dtype` that is <= a non-negative `value`."""
+    nearest = float(value)
+    return at_most(nearest if nearest <= value else math.nextafter(nearest, 0.0), dtype)
+
+
+def _inside(
+    low: float, high: float, middle: float, reach: int, dtype: np.dtype[Any]
+) -> tuple[float, float]:
+    """(scale, middle) with low <= middle +- reach * scale <= high, so that no clamp is needed.
+
+    The scale is the largest such number of `dtype`; rounding middle +- reach * scale cannot leave
+    [low, high] either, for both are numbers of `dtype`.
+    """
+    middle = min(max(middle, low), high)
+    half = min(Fraction(high) - Fraction(middle), Fraction(middle) - Fraction(low))
+    return _towards_zero(half / reach, dtype), middle
+
+
+def _kernel16(name: str, low: float, high: float, dtype: np.dtype[Any], *parameters: float) -> Plan:
+    """The plan for a 16-bit dtype, where numbers can still round past `low` and `high`."""
+    if not low < 0.0 < high:
+        return _make(f"{name}_clamped", dtype, *parameters, low, high)
+    patterns = np.array([low, high]).astype(dtype).view(np.uint16)
+    return _make(name, dtype, *parameters, low, high, *map(float, patterns))
+
+
 def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
     _check_overflow(max(-d.low, d.high), dtype, d)
+    _check_spread(d.high - d.low, d.low / 2 + d.high / 2, dtype, d)
     low, high = _bounds(at_least(d.low, dtype), below(d.high, dtype), dtype, d)
-    span, middle = d.high - d.low, d.low / 2 + d.high / 2
-    _check_spread(span, dtype, d)
+    middle = d.low / 2 + d.high / 2
     if dtype.itemsize == 8:
-        return _make("uniform", dtype, span * 2.0**-64, middle, low, high)
-    return _make("uniform", dtype, _float32(span * 2.0**-32), _float32(middle), low, high)
+        return _make("uniform", dtype, *_inside(low, high, middle, 1 << 63, dtype))
+    ends = at_least(d.low, FLOAT32), below(d.high, FLOAT32)
+    parameters = _inside(*ends, _float32(middle), 1 << 31, FLOAT32)
+    if dtype.itemsize == 4:
+        return _make("uniform", dtype, *parameters)
+    return _kernel16("uniform", low, high, dtype, *parameters)
 
 
 def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
-    _check_spread(d.stddev, dtype, d)
+    _check_spread(d.stddev, d.mean, dtype, d)
     if dtype.itemsize == 8:
         _check_overflow(abs(d.mean) + NORMAL_LARGEST_64 * d.stddev, dtype, d)
         return _bounded(d, -math.inf, math.inf, dtype)
     _check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
-    return _make("normal", dtype, _float32(d.stddev), _float32(d.mean))
+    return _make("normal", dtype, _float32(d.stddev), _float32(d.mean) + 0.0)
 
 
 def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
-    _check_spread(d.stddev, dtype, d)
+    _check_spread(d.stddev, d.mean, dtype, d)
     if dtype.itemsize == 8 or (d.lower, d.upper) != (-2.0, 2.0):
         return _bounded(d, d.lower, d.upper, dtype)
     low, high = _support(d, -2.0, 2.0, dtype)
-    # Rounded towards zero, so that 2 stddev stays inside.
-    single = np.dtype(np.float32)
-    stddev, mean = at_most(d.stddev, single), _float32(d.mean)
-    ends = (_float32(mean - 2 * stddev), _float32(mean + 2 * stddev))
-    inside = dtype.itemsize == 4 and low <= ends[0] and ends[1] <= high
-    return _make("truncated" if inside else "truncated_clamped", dtype, stddev, mean, low, high)
+    stddev, mean = _inside(*_support(d, -2.0, 2.0, FLOAT32), _float32(d.mean) + 0.0, 2, FLOAT32)
+    parameters = min(stddev, at_most(d.stddev, FLOAT32)), mean
+    if dtype.itemsize == 4:
+        return _make("truncated", dtype, *parameters)
+    return _kernel16("truncated", low, high, dtype, *parameters)
 
 
 def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
     low, high = _support(d, lower, upper, dtype)
     below_, above, inside, centre = masses(lower, upper)
-    return _make("bounded", dtype, d.stddev, d.mean, low, high, below_, above, inside * 2.0**-64, centre)
+    return _make(
+        "bounded",
+        dtype,
+        d.stddev,
+        d.mean + 0.0,
+        low,
+        high,
+        below_,
+        above,
+        inside * 2.0**-64,
+        centre,
+    )
 
 
-def _support(
-    d: Normal, lower: float, upper: float, dtype: np.dtype[Any]
-) -> tuple[float, float]:
+def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tuple[float, float]:
     """mean + lower stddev and mean + upper stddev, moved inside `dtype`.
 
     A bound further out than any number drawn counts as that: the tail beyond `a`, divided into

@@ -13,6 +13,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -23,12 +24,12 @@ from typing import Any
 ARGUMENTS = 11  # of every kernel: see `entry` in fill.py
 
 _lock = threading.RLock()
-_loaded: dict[str, Callable[..., None]] = {}
+_loaded: dict[str, Callable[..., int]] = {}
 _engines: list[Any] = []  # keep the machine code alive
 
 
-def kernel(name: str) -> Callable[..., None]:
-    """The kernel of this name, as a function of eleven integers that releases the GIL."""
+def kernel(name: str) -> Callable[..., int]:
+    """The kernel of this name, as a function of eleven integers; it releases the GIL and returns 0."""
     try:
         return _loaded[name]
     except KeyError:
@@ -112,15 +113,38 @@ def _machine() -> Any:
 
 
 def llvm_ir(name: str) -> str:
-    """The optimised LLVM IR of a kernel; its one public function has the kernel's name."""
+    """The optimised LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(11 x i64)``."""
     from numba import cfunc, types
 
     from philinit.kernels.cpu.fill import entry
 
     signature = types.void(*[types.int64] * ARGUMENTS)
-    # NumPy's error model: no branch that could raise, so nothing needs the Python runtime.
+    # NumPy's error model: no division raises, so nothing in a kernel can.
     compiled = cfunc(signature, error_model="numpy")(entry(name))
-    return str(compiled.inspect_llvm()).replace(compiled.native_name, f"philinit_{name}")
+    return _replace_wrapper(str(compiled.inspect_llvm()), compiled.native_name, f"philinit_{name}")
+
+
+def _replace_wrapper(module: str, wrapper: str, entry_name: str) -> str:
+    """Put a plain C entry in the place of Numba's.
+
+    Numba's wrapper prints exceptions, for which it calls into Python and Numba's runtime; an
+    object file that refers to those could be loaded only where Numba is imported. Ours returns
+    the status, 0 for success.
+    """
+    start = module.index(f"define ptr @{wrapper}(")
+    stop = module.index("\n}\n", start) + 3
+    match = re.search(r"call (?:.*?)i32 @([\w.$]+)\(", module[start:stop])
+    assert match is not None, "Numba's wrapper calls the compiled function"
+    arguments = [f"i64 %a{i}" for i in range(ARGUMENTS)]
+    entry = f"""
+define i32 @{entry_name}({", ".join(arguments)}) {{
+  %result = alloca ptr
+  %error = alloca ptr
+  %status = call i32 @{match[1]}(ptr %result, ptr %error, {", ".join(arguments)})
+  ret i32 %status
+}}
+"""
+    return module[:start] + module[stop:] + entry
 
 
 def _compile(name: str) -> bytes:
@@ -137,7 +161,7 @@ def assembly(name: str) -> str:
     return str(_machine().emit_assembly(llvm.parse_assembly(llvm_ir(name))))
 
 
-def _link(name: str, code: bytes) -> Callable[..., None]:
+def _link(name: str, code: bytes) -> Callable[..., int]:
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
@@ -145,7 +169,7 @@ def _link(name: str, code: bytes) -> Callable[..., None]:
     engine.finalize_object()
     address = engine.get_function_address(f"philinit_{name}")
     _engines.append(engine)
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * ARGUMENTS)(address)
+    return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * ARGUMENTS)(address)
 
 
 def _after_fork_in_child() -> None:

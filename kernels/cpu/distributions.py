@@ -22,6 +22,7 @@ from philinit.kernels.cpu.simd import (
     i32x8,
     i32x16,
     i64x8,
+    polynomial,
     select,
     shuffle,
     splat,
@@ -37,6 +38,13 @@ TWO_63 = 1 << 63
 t0, t1, t2, t3, t4 = (table(row) for row in c.TRUNCATED_TABLE)
 n0, n1, n2, n3, n4, n5, n6, n7 = (table(row) for row in c.NORMAL_TABLE)
 
+log_polynomial = polynomial(c.LOG_POLYNOMIAL)
+central = polynomial(c.NORMAL64_CENTRE)
+middle_numerator = polynomial(c.NORMAL64_MIDDLE_NUMERATOR)
+middle_denominator = polynomial(c.NORMAL64_MIDDLE_DENOMINATOR)
+far_numerator = polynomial(c.NORMAL64_FAR_NUMERATOR)
+far_denominator = polynomial(c.NORMAL64_FAR_DENOMINATOR)
+
 low_half = shuffle(i32x8, range(8))
 high_half = shuffle(i32x8, range(8, 16))
 join = shuffle(f32x16, range(16))
@@ -47,9 +55,9 @@ join = shuffle(f32x16, range(16))
 
 @njit
 def uniform32(w, p):
-    """[low, high): the signed word times (high - low) 2**-32, plus the middle."""
-    scale, middle, low, high = p[0], p[1], p[2], p[3]
-    return clamp(fma(convert(f32x16, bits(i32x16, w)), scale, middle), low, high)
+    """Inside [low, high) by the choice of scale and middle: see the plan."""
+    scale, middle = p[0], p[1]
+    return fma(convert(f32x16, bits(i32x16, w)), scale, middle)
 
 
 @njit
@@ -91,9 +99,14 @@ def normal32(w, p):
 
 @njit
 def truncated32(w, p):
-    """Between +-2 stddev; the plan has checked that both ends stay inside the bounds."""
+    """Within 2 stddev of the mean, and inside the bounds by the choice of stddev: see the plan."""
     stddev, mean = p[0], p[1]
     return fma(standard_truncated32(w), stddev, mean)
+
+
+@njit
+def uniform32_clamped(w, p):
+    return clamp(uniform32(w, p), p[2], p[3])
 
 
 @njit
@@ -115,8 +128,8 @@ def bounded32(w, p):
 
 @njit
 def uniform64(k, p):
-    scale, middle, low, high = p[0], p[1], p[2], p[3]
-    return clamp(fma(convert(f64x8, k), scale, middle), low, high)
+    scale, middle = p[0], p[1]
+    return fma(convert(f64x8, k), scale, middle)
 
 
 @njit
@@ -126,19 +139,9 @@ def log64(y):
     e = (b - c.LOG_SPLIT) >> 52
     f = bits(f64x8, b - (e << 52)) - 1.0
     s = f / (f + 2.0)
-    log_m = s * _polynomial(c.LOG_POLYNOMIAL, s * s)
+    log_m = s * log_polynomial(s * s)
     e = convert(f64x8, e)
     return fma(e, c.LN2_HIGH, fma(e, c.LN2_LOW, log_m))
-
-
-@njit
-def _polynomial(coefficients, x):
-    """Horner's rule from the last coefficient down."""
-    last = len(coefficients) - 1
-    value = splat(f64x8, coefficients[last])
-    for i in range(last - 1, -1, -1):
-        value = fma(value, x, coefficients[i])
-    return value
 
 
 @njit
@@ -146,16 +149,11 @@ def _tail(q):
     """x with 2 (1 - Phi(x)) = q, for q below 0.002."""
     r = sqrt(log64(q * 0.5) * -1.0)
     s = r - 1.6
-    x = _polynomial(c.NORMAL64_MIDDLE_NUMERATOR, s) / _polynomial(
-        c.NORMAL64_MIDDLE_DENOMINATOR, s
-    )
+    x = middle_numerator(s) / middle_denominator(s)
     far = r > 5.0
     if any_lane(far):
         s = r - 5.0
-        quotient = _polynomial(c.NORMAL64_FAR_NUMERATOR, s) / _polynomial(
-            c.NORMAL64_FAR_DENOMINATOR, s
-        )
-        x = select(far, quotient, x)
+        x = select(far, far_numerator(s) / far_denominator(s), x)
     return x
 
 
@@ -172,7 +170,7 @@ def standard_bounded64(k, lower_mass, upper_mass, scale, centre):
     upper = high < low
     q = select(upper, high, low)
     w = log64(q * (splat(f64x8, 2.0) - q)) * -1.0
-    x = u * _polynomial(c.NORMAL64_CENTRE, w - c.NORMAL64_CENTRE_W)
+    x = u * central(w - c.NORMAL64_CENTRE_W)
     tail = w > c.NORMAL64_TAIL_W
     if any_lane(tail):  # one vector of eight in seventy
         t = _tail(q)

@@ -28,9 +28,7 @@ BLOCKS = 32 if has_feature("avx512f") else 8
 u64xN = VectorType(types.uint64, BLOCKS)
 
 # The counters 0 to BLOCKS - 1, in the lane order that `store_interleaved` puts back into line.
-counter_lanes = constant(
-    u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)]
-)
+counter_lanes = constant(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 
 
 @njit

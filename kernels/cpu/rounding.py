@@ -9,10 +9,13 @@ from philinit.kernels.cpu.simd import (
     bits,
     convert,
     f32x16,
+    i16x32,
     i32x16,
+    minimum,
     select,
     shuffle,
     splat,
+    to_bfloat,
     to_half,
     u16x16,
     u16x32,
@@ -26,13 +29,40 @@ join = shuffle(u16x32, range(32))
 
 
 @njit
-def to_bfloat16(a, b):
+def bfloat_by_instruction(a, b):
+    return to_bfloat(a, b)
+
+
+@njit
+def bfloat_by_arithmetic(a, b):
     """The upper half of the bits, plus one if the lower half is past the middle."""
     a, b = bits(u16x32, a), bits(u16x32, b)
     kept, dropped = upper_16(a, b), lower_16(a, b)
     # A tie (0x8000) rounds up where the kept part is odd.
     up = dropped > splat(u16x32, 0x8000) - (kept & 1)
     return select(up, kept + 1, kept)
+
+
+# The plan keeps subnormal numbers away from the maps in float32 arithmetic, where the instruction
+# is right; the float64 maps can come upon one.
+to_bfloat16_subnormal = bfloat_by_arithmetic
+to_bfloat16 = bfloat_by_instruction if has_feature("avx512bf16") else bfloat_by_arithmetic
+
+
+@njit
+def between(packed, p):
+    """16-bit floats moved into [low, high] with low < 0 < high, given as bits in p[4] and p[5].
+
+    Read as signed integers, positive floats are in order and negative ones below them; read as
+    unsigned integers, negative floats are in the order of their magnitudes, above all positive.
+    """
+    below = minimum(bits(i16x32, packed), int(p[5]))
+    return minimum(bits(u16x32, below), int(p[4]))
+
+
+@njit
+def as_it_is(packed, p):
+    return packed
 
 
 @njit

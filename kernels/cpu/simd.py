@@ -59,6 +59,7 @@ u64x8 = VectorType(types.uint64, 8)
 f64x8 = VectorType(types.float64, 8)
 u16x16 = VectorType(types.uint16, 16)
 u16x32 = VectorType(types.uint16, 32)
+i16x32 = VectorType(types.int16, 32)
 f32x8 = VectorType(types.float32, 8)
 i32x8 = VectorType(types.int32, 8)
 
@@ -231,9 +232,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     vector = next(v for v in (a, b, c) if isinstance(v, VectorType))
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        args = [
-            _splat(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True)
-        ]
+        args = [_splat(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True)]
         return _declared(builder, f"llvm.fma.{_suffix(vector)}", _llvm(vector), args)
 
     return signature(vector, a, b, c), codegen
@@ -257,8 +256,9 @@ def clamp(typingctx: Any, value: Any, low: Any, high: Any) -> Any:
         x, lo, hi = (
             _splat(context, builder, v, t, value) for v, t in zip(args, sig.args, strict=True)
         )
-        x = builder.select(builder.fcmp_ordered(">", x, lo), x, lo)
-        return builder.select(builder.fcmp_ordered("<", x, hi), x, hi)
+        # "nnan" lets LLVM take the one instruction for each select; equal zeros keep their signs.
+        x = builder.select(builder.fcmp_ordered(">", x, lo, flags=("nnan",)), x, lo)
+        return builder.select(builder.fcmp_ordered("<", x, hi, flags=("nnan",)), x, hi)
 
     return signature(value, value, low, high), codegen
 
@@ -279,6 +279,46 @@ def shuffle(result: VectorType, lanes: Sequence[int]) -> Any:
         return signature(result, left, right), codegen
 
     return picked
+
+
+@intrinsic
+def minimum(typingctx: Any, a: Any, b: Any) -> Any:
+    """The smaller of two integers in each lane, by the signedness of the lanes."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x, y = (_splat(context, builder, v, t, a) for v, t in zip(args, sig.args, strict=True))
+        compare = builder.icmp_signed if a.element.signed else builder.icmp_unsigned
+        return builder.select(compare("<", x, y), x, y)
+
+    return signature(a, a, b), codegen
+
+
+class _BFloatType(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not know."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloatType)
+
+    def __hash__(self) -> int:
+        return hash(_BFloatType)
+
+
+@intrinsic
+def to_bfloat(typingctx: Any, a: Any, b: Any) -> Any:
+    """The bits of the nearest bfloat16 (ties to even) of 2 x 16 floats, by AVX512_BF16.
+
+    The instruction takes subnormal numbers for zeros.
+    """
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+        packed = _declared(builder, name, ir.VectorType(_BFloatType(), 32), args[::-1])
+        return builder.bitcast(packed, _llvm(u16x32))
+
+    return signature(u16x32, a, b), codegen
 
 
 @intrinsic
@@ -304,6 +344,23 @@ def constant(vector: VectorType, values: Sequence[float]) -> Any:
         return signature(vector), codegen
 
     return constant_vector
+
+
+def polynomial(coefficients: Sequence[float]) -> Any:
+    """A function of a vector x: sum of coefficients[i] x**i, by Horner's rule and fma."""
+
+    @intrinsic
+    def horner(typingctx: Any, x: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            type_, name = _llvm(x), f"llvm.fma.{_suffix(x)}"
+            *rest, value = [ir.Constant(type_, [c] * x.lanes) for c in coefficients]
+            for coefficient in reversed(rest):
+                value = _declared(builder, name, type_, [value, args[0], coefficient])
+            return value
+
+        return signature(x, x), codegen
+
+    return horner
 
 
 def table(values: Sequence[float]) -> Any:

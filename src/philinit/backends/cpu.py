@@ -67,9 +67,7 @@ def fill(
 class _Fill:
     """One call of `fill`: the memory, the stream, and where the chunks lie."""
 
-    def __init__(
-        self, view: np.ndarray[Any, Any], plan: Plan, key: Key, offset: int
-    ) -> None:
+    def __init__(self, view: np.ndarray[Any, Any], plan: Plan, key: Key, offset: int) -> None:
         self.view = view  # keeps the memory alive for the threads
         self.plan = plan
         self.call = kernel(plan.kernel)
@@ -109,7 +107,7 @@ class _Fill:
         begin = start * self.per_block - self.skip + skip
         end = min(stop * self.per_block - self.skip, self.count)
         counter = (self.first + start) % _WRAP
-        self.call(
+        status = self.call(
             self.out + begin * self.itemsize,
             end - begin,
             skip,
@@ -121,6 +119,7 @@ class _Fill:
             self.parameters,
             self.streaming,
         )
+        assert status == 0, f"kernel {self.plan.kernel} returned {status}"
         return end - begin
 
 
