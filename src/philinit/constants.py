@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The initialisers that draw nothing element by element: constants, identity, orthogonal."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from philinit import distributions
+from philinit.base import Array, Initializer, Progress, Seeded
+from philinit.dtypes import at_least, at_most, largest
+from philinit.fill import check_threads, fill
+from philinit.gains import finite
+from philinit.memory import empty
+from philinit.sharding import Shard
+
+_CHUNK = 1 << 24  # elements of a constant between two calls of `progress`
+
+
+def _nearest(name: str, value: float, dtype: np.dtype[Any]) -> float:
+    """`value` rounded once, to nearest even, to a number of `dtype`; no overflow, no underflow."""
+    return _rounded(name, value, dtype) if value else value
+
+
+@functools.lru_cache(maxsize=256)
+def _rounded(name: str, value: float, dtype: np.dtype[Any]) -> float:
+    low, high = at_most(value, dtype), at_least(value, dtype)
+    if abs(value) > largest(dtype):
+        raise ValueError(
+            f"`{name}` must fit into {dtype.name}, which ends at {largest(dtype)}; "
+            f"got {name}={value}"
+        )
+    if low != high:
+        below, above = value - low, high - value  # exact: neighbours of far fewer bits
+        even = (low / (high - low)) % 2 == 0
+        low = low if below < above or (below == above and even) else high
+    if low == 0.0:
+        raise ValueError(f"`{name}` must not vanish in {dtype.name}; got {name}={value}")
+    return low
+
+
+def _check(threads: int | None, progress: Progress | None) -> None:
+    if threads is not None:
+        check_threads(threads)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"`progress` must be callable; got progress={progress!r}")
+
+
+def _store(view: Array, value: float, progress: Progress | None) -> None:
+    """`value` into every element: one thread, which saturates the memory of most machines."""
+    flat = view.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        flat[start : start + _CHUNK] = value
+        if progress is not None:
+            progress(min(start + _CHUNK, flat.size), flat.size)
+    if progress is not None and flat.size == 0:
+        progress(0, 0)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Constant(Initializer):
+    """`value` everywhere, rounded once to nearest even.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When made: `value` is no finite real number. When called: it overflows in the dtype asked
+        for, or is not 0 and becomes 0 there.
+    """
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", finite("value", self.value))
+
+    def _write(
+        self,
+        view: Array,
+        shape: tuple[int, ...],
+        box: Shard | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        _check(threads, progress)
+        _store(view, _nearest("value", self.value, view.dtype), progress)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Zeros(Constant):
+    """0 everywhere."""
+
+    value: float = field(default=0.0, init=False)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Ones(Constant):
+    """1 everywhere."""
+
+    value: float = field(default=1.0, init=False)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Identity(Initializer):
+    """`gain` on the main diagonal of a matrix, 0 elsewhere; the matrix need not be square.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When made: `gain` is no finite real number. When called: a shape without exactly 2 axes; a
+        gain that the dtype cannot hold.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", finite("gain", self.gain))
+
+    def _write(
+        self,
+        view: Array,
+        shape: tuple[int, ...],
+        box: Shard | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        if len(shape) != 2:
+            raise ValueError(f"`shape` must have 2 axes for an identity matrix; got shape={shape}")
+        _check(threads, progress)
+        gain = _nearest("gain", self.gain, view.dtype)
+        (top, left), (height, width) = ((0, 0), shape) if box is None else (box.starts, box.lengths)
+        _store(view, 0.0, progress)
+        first, last = max(top, left), min(top + height, left + width)
+        if first < last:
+            start = (first - top) * width + (first - left)
+            view.reshape(-1)[start :: width + 1][: last - first] = gain
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Orthogonal(Seeded):
+    """Orthonormal rows or columns times `gain`: W W^T or W^T W = gain**2 I; Saxe et al. 2014.
+
+    All axes but the last are flattened, as in Keras: W is prod(shape[:-1]) x shape[-1]. W = Q
+    sign(diag R) of the QR factors of a standard normal matrix (transposed where it is wide), which
+    makes Q uniform over the orthogonal matrices (Mezzadri 2007, arXiv:math-ph/0609050).
+
+    Parameters
+    ----------
+    gain : float
+        Finite.
+    seed, names, drawn
+        As in `Seeded`. There is no sampler to choose.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When made: `gain` is no finite real number. When called: a shape with less than 2 axes; a
+        gain that the dtype cannot hold.
+
+    Notes
+    -----
+    Unlike everything else in this package the bits are *not* the same everywhere: the factors come
+    from LAPACK, whose rounding depends on library, CPU and threads. The work is done in float64
+    for float64 and in float32 otherwise, rounded once for the 16-bit dtypes, and takes memory for
+    a few matrices. A shard is cut out of the whole matrix, which every caller computes.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "gain", finite("gain", self.gain))
+
+    def _write(
+        self,
+        view: Array,
+        shape: tuple[int, ...],
+        box: Shard | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        if len(shape) < 2:
+            raise ValueError(
+                f"`shape` must have at least 2 axes for an orthogonal matrix; got shape={shape}"
+            )
+        _check(threads, progress)
+        _nearest("gain", self.gain, view.dtype)
+        if view.size:
+            whole = self._matrix(
+                shape, np.float64 if view.dtype == np.float64 else np.float32, threads
+            )
+            view[...] = whole if box is None else whole[box.index]
+        if progress is not None:
+            progress(view.size, view.size)
+
+    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = empty((max(rows, columns), min(rows, columns)), np.dtype(dtype))
+        fill(normal, distributions.Normal(), self.key, 0, threads=threads)
+        q, r = np.linalg.qr(normal)
+        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain).astype(dtype)
+        return (q if rows >= columns else q.T).reshape(shape)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A box of a global array -> the runs of consecutive elements that it is made of."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from philinit.fans import as_shape, is_bool
+
+
+def _bound(value: Any, length: int, axis: int, index: Any) -> int:
+    """One end of a slice, counted from the front; negative values count from the end."""
+    try:
+        if is_bool(value):
+            raise TypeError
+        place = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"`index` must hold ints, slices of ints, and at most one Ellipsis; got index={index!r}"
+        ) from None
+    if not -length <= place <= length:
+        raise ValueError(
+            f"`index` must stay inside the global shape; "
+            f"got {place} on axis {axis} of length {length}"
+        )
+    return place + length if place < 0 else place
+
+
+def _entry(entry: Any, length: int, axis: int, index: Any) -> slice | int:
+    """One entry of an index as a slice with both ends written out, or as an int >= 0."""
+    if isinstance(entry, slice):
+        start = 0 if entry.start is None else _bound(entry.start, length, axis, index)
+        stop = length if entry.stop is None else _bound(entry.stop, length, axis, index)
+        if entry.step is not None and (is_bool(entry.step) or entry.step != 1):
+            raise ValueError(
+                f"`index` must hold slices of step 1; got {entry!r} on axis {axis}: "
+                "fill the box around it and slice the result"
+            )
+        if start > stop:
+            raise ValueError(
+                f"`index` must hold slices with start <= stop; got {entry!r} on axis {axis} "
+                f"of length {length}"
+            )
+        return slice(start, stop)
+    place = _bound(entry, length, axis, index)
+    if place == length:
+        raise ValueError(
+            f"`index` must stay inside the global shape; "
+            f"got {place} on axis {axis} of length {length}"
+        )
+    return place
+
+
+def _normalised(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
+    """`index` with one entry for each axis of `shape`."""
+    entries = index if isinstance(index, tuple) else (index,)
+    dots = [place for place, entry in enumerate(entries) if entry is Ellipsis]
+    if len(dots) > 1:
+        raise ValueError(f"`index` must hold at most one Ellipsis; got index={index!r}")
+    given = len(entries) - len(dots)
+    if given > len(shape):
+        raise ValueError(
+            f"`index` must have at most one entry an axis; got {given} entries for "
+            f"global_shape={shape}"
+        )
+    place = dots[0] if dots else len(entries)
+    rest = (slice(None),) * (len(shape) - given)
+    entries = entries[:place] + rest + entries[place + 1 :]
+    return tuple(
+        _entry(entry, length, axis, index)
+        for axis, (entry, length) in enumerate(zip(entries, shape, strict=True))
+    )
+
+
+def _starts(axes: tuple[tuple[int, int, int], ...], base: int) -> Iterator[int]:
+    """Offsets of all points of the (start, length, stride) axes, in C order, none stored."""
+    if not axes:
+        yield base
+        return
+    start, length, stride = axes[0]
+    for place in range(start, start + length):
+        yield from _starts(axes[1:], base + place * stride)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The box ``global_array[index]`` of a global array that need not exist.
+
+    Parameters
+    ----------
+    global_shape : sequence of int
+        Shape of the whole array, of any size: offsets are Python ints.
+    index : tuple of slice, int and Ellipsis, or one of them
+        As in NumPy's basic indexing: negative numbers count from the end, missing axes are whole,
+        an int drops its axis. Unlike NumPy, a slice that leaves the array is an error (it is not
+        clipped), and so are steps other than 1.
+
+    Raises
+    ------
+    TypeError
+        An entry is something else (an array, a bool, None, a list).
+    ValueError
+        An entry leaves the array, a step is not 1, start > stop, or there are too many entries.
+
+    Notes
+    -----
+    Both fields are stored in one normal form: a tuple of ints, and for each axis an int or a slice
+    with both ends written out. Equal boxes are therefore equal, and hash alike.
+
+    Examples
+    --------
+    >>> box = Shard((1_000_000_000, 128), (slice(5, 9), slice(0, 64)))
+    >>> box.shape, box.size
+    ((4, 64), 256)
+    >>> list(box.runs())
+    [(640, 64), (768, 64), (896, 64), (1024, 64)]
+    """
+
+    global_shape: tuple[int, ...]
+    index: Any
+
+    def __post_init__(self) -> None:
+        shape = as_shape(self.global_shape)
+        object.__setattr__(self, "global_shape", shape)
+        object.__setattr__(self, "index", _normalised(self.index, shape))
+
+    def __hash__(self) -> int:  # slices cannot be hashed before Python 3.12
+        return hash((self.global_shape, self.starts, self.lengths, self.shape))
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """First global position of the box on each axis, dropped axes included."""
+        return tuple(e.start if isinstance(e, slice) else e for e in self.index)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Extent of the box on each axis; 1 where an int dropped the axis."""
+        return tuple(e.stop - e.start if isinstance(e, slice) else 1 for e in self.index)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the box: one length for each slice."""
+        return tuple(e.stop - e.start for e in self.index if isinstance(e, slice))
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the box."""
+        return math.prod(self.shape)
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """The box in C order as (global offset, length) pairs, both in elements.
+
+        Runs are as long as can be: two of them never touch. An empty box has none.
+        """
+        if self.size == 0:
+            return
+        # The innermost axes that are whole belong to one run, and so does one axis outside them.
+        strides = [1]
+        for length in reversed(self.global_shape):
+            strides.append(strides[-1] * length)
+        strides = strides[-2::-1]
+        starts, lengths = self.starts, self.lengths
+        axis = len(lengths)
+        while axis > 0 and lengths[axis - 1] == self.global_shape[axis - 1]:
+            axis -= 1
+        if axis == 0:
+            yield 0, math.prod(lengths)
+            return
+        run = math.prod(lengths[axis - 1 :])
+        base = starts[axis - 1] * strides[axis - 1]
+        outer = tuple(zip(starts, lengths, strides, strict=True))[: axis - 1]
+        for offset in _starts(outer, base):
+            yield offset, run
