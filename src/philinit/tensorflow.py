@@ -1,0 +1,396 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorFlow's tensors and variables, filled in the memory that TensorFlow will train in.
+
+TensorFlow allocates (``tf.raw_ops.Empty``), philinit writes through a view of that memory, and
+``tf.Variable`` takes the tensor over as it is. Memory that TensorFlow has not allocated itself
+it never updates in place: the first optimizer step copies it. Hence `variable` and `to_tensor`
+are the normal way, and `from_dlpack` is for tensors that are mostly read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from philinit import backends, dlpack, dtypes, memory
+from philinit.errors import missing_extra
+from philinit.fans import as_shape
+
+try:
+    import tensorflow as tf
+except ModuleNotFoundError as error:
+    if error.name != "tensorflow":
+        raise  # TensorFlow is here, but lacks something: its own message is the right one
+    raise missing_extra("philinit.tensorflow", "TensorFlow", "tensorflow") from error
+
+# tf.raw_ops.Empty takes its shape in int32.
+_LARGEST_DIMENSION = 2**31 - 1
+
+# No process has more. TensorFlow would try for ten seconds before it gives up.
+_ADDRESS_SPACE = 2**47
+
+
+def variable(
+    init: Any,
+    shape: Any,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    name: str | None = None,
+    trainable: bool = True,
+    threads: int | None = None,
+    progress: Any = None,
+    **variable_kwargs: Any,
+) -> Any:
+    """tf.Variable of the given shape, filled by `init` in the memory that it trains in.
+
+    Peak memory is the variable itself: no copy is made here, nor by the first optimizer step.
+
+    Parameters
+    ----------
+    init : philinit initializer
+        An object such as ``philinit.GlorotUniform(seed=42)``; fans come from `shape`.
+    shape : int, sequence of int, or tf.TensorShape
+        Any rank, sizes of zero and dimensions above 2**31 - 1 included.
+    dtype : optional
+        float32 (default), float64, float16 or bfloat16, as a str, np.dtype or tf.DType.
+    device : str, optional
+        A CPU such as "CPU:0". Default: the device scope around the call, or "CPU:0".
+    name, trainable, **variable_kwargs
+        Passed to tf.Variable.
+    threads : int, optional
+        How many threads fill. Default: all CPUs that the process may use.
+    progress : callable, optional
+        Called as ``progress(done, total)``, in elements, after each chunk.
+
+    Returns
+    -------
+    tf.Variable
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind; a shape or dtype that cannot be.
+    MemoryError
+        TensorFlow cannot allocate so much.
+    ImportError, NotImplementedError
+        The variable would be on a GPU: say ``device="CPU:0"`` to have it in CPU memory. Or the
+        call is inside a tf.function, a tf.Graph, or a tf.distribute strategy other than
+        OneDeviceStrategy and MirroredStrategy over CPUs. (A mirrored variable's further
+        replicas share the first one's memory until the first update, which copies it.)
+
+    Examples
+    --------
+    >>> import philinit as pi, philinit.tensorflow as pit
+    >>> table = pit.variable(pi.GlorotUniform(seed=42), (10_000, 64), name="table")
+    >>> table.shape
+    TensorShape([10000, 64])
+    """
+    _check_eager("variable")
+    _check_strategy()
+    device = _cpu_device(device)
+    tensor = _filled(init, shape, dtype, device, threads, progress)
+    with tf.device(None), tf.device(device):
+        return tf.Variable(tensor, trainable=trainable, name=name, **variable_kwargs)
+
+
+def to_tensor(
+    init: Any,
+    shape: Any,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    threads: int | None = None,
+    progress: Any = None,
+) -> Any:
+    """tf.Tensor (eager) of the given shape, filled by `init` in TensorFlow's own memory.
+
+    Parameters, errors and memory are those of `variable`. A tf.Variable made from the tensor
+    shares its memory; drop the tensor before training, else the first update copies it.
+    """
+    _check_eager("to_tensor")
+    return _filled(init, shape, dtype, _cpu_device(device), threads, progress)
+
+
+def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any = None) -> Any:
+    """Refill a variable in place, and return it; fans come from its shape.
+
+    No memory is needed where TensorFlow has allocated the variable's own memory. Where that is
+    shared with another variable or tensor, or imported through DLPack, the variable moves to
+    memory of its own first, which costs its size once; the others keep their values. An
+    exception on the way, such as KeyboardInterrupt, leaves the variable part old, part new.
+    Nothing else may write to the variable meanwhile.
+
+    Parameters
+    ----------
+    variable : tf.Variable or keras.Variable
+        In CPU memory; of dtype float32, float64, float16 or bfloat16. Of a variable mirrored
+        over several CPU replicas each replica is filled.
+    init, threads, progress
+        As for `philinit.tensorflow.variable`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `variable` is no variable (a tf.Tensor is immutable: see `to_tensor`), or of another dtype.
+    ImportError, NotImplementedError
+        `variable` is on a GPU or on another machine, or the call is inside a tf.function or a
+        strategy's run().
+    RuntimeError
+        Somebody assigned to the variable meanwhile.
+    """
+    _check_eager("fill")
+    _check_init(init)
+    if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
+        raise NotImplementedError(
+            "philinit.tensorflow.fill must be called outside of a strategy's run(), where each "
+            "replica sees its own part only; got a call inside: call it before"
+        )
+    for component in _components(variable):
+        _refill(component, init, threads, progress)
+    return variable
+
+
+def from_dlpack(array: Any) -> Any:
+    """tf.Tensor (eager) that shares the memory of `array`, and keeps it alive.
+
+    TensorFlow never writes to imported memory. A tf.Variable made from the tensor shares it as
+    well, until its first update, or first ``tf.gather``, which copies it into TensorFlow's own
+    memory: twice the memory for that moment. Use `variable` for what is trained.
+
+    Parameters
+    ----------
+    array : np.ndarray, or what else `philinit.memory.writable_view` takes
+        C-contiguous and writable, of dtype float32, float64, float16 or bfloat16, at an address
+        that is a multiple of 64, as philinit's own arrays are. Do not write to it while
+        TensorFlow may read it.
+
+    Raises
+    ------
+    ValueError
+        The address is not a multiple of 64 (TensorFlow would abort the process at the first
+        use), or `array` is read-only, not contiguous, or of another dtype.
+    """
+    _check_eager("from_dlpack")
+    view = memory.writable_view(array, name="array")
+    if view.size == 0:  # nothing to share, and such an address may be anything
+        return _empty(view.shape, view.dtype, "CPU:0")
+    address = memory.address(view)
+    if address % memory.ALIGNMENT:
+        raise ValueError(
+            f"`array` must lie at a multiple of {memory.ALIGNMENT} bytes, or TensorFlow aborts the "
+            f"process; got address % {memory.ALIGNMENT} == {address % memory.ALIGNMENT}: pass an "
+            "array made by philinit (philinit.memory.empty), or copy it with tf.constant"
+        )
+    return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
+
+
+# --- where ---------------------------------------------------------------------------------------
+
+
+def _check_eager(function: str) -> None:
+    if not tf.executing_eagerly():
+        raise NotImplementedError(
+            f"philinit.tensorflow.{function} must be called eagerly; got a call inside a "
+            "tf.function or a tf.Graph: call it outside, or under tf.init_scope()"
+        )
+
+
+def _check_strategy() -> None:
+    """Refuse strategies that would copy the variable to somewhere else."""
+    if not tf.distribute.has_strategy():
+        return
+    strategy = tf.distribute.get_strategy()
+    local = isinstance(strategy, tf.distribute.OneDeviceStrategy | tf.distribute.MirroredStrategy)
+    if not (local and tf.distribute.in_cross_replica_context()):
+        raise NotImplementedError(
+            "under a tf.distribute strategy a variable must be made in the scope() of a "
+            f"MirroredStrategy or OneDeviceStrategy; got {type(strategy).__name__}"
+            f"{', inside run()' if local else ''}: make it outside"
+        )
+    for device in strategy.extended.parameter_devices:
+        _cpu_device(device)
+
+
+def _scope() -> str:
+    """Name of the device scope around the call; empty where there is none."""
+    # Public functions tell only where an op went in the end, which is a CPU on a machine
+    # without the GPU that the scope asks for.
+    from tensorflow.python.eager import context
+
+    return context.context().device_name or ""
+
+
+def _cpu_device(device: Any) -> str:
+    """Name of the CPU device that is meant, or the error that says why it is none."""
+    if device is None:
+        name = _scope()
+    elif isinstance(device, tf.DeviceSpec):
+        name = device.to_string()
+    else:
+        name = getattr(device, "name", device)  # of a tf.config.LogicalDevice
+    if not isinstance(name, str):
+        raise TypeError(f"`device` must be a str such as 'CPU:0'; got device={device!r}")
+    try:
+        spec = tf.DeviceSpec.from_string(name)
+    except ValueError:
+        raise ValueError(f"`device` must be a CPU such as 'CPU:0'; got device={name!r}") from None
+    kind = spec.device_type
+    if kind is None:  # TensorFlow's own choice
+        kind = "GPU" if device is None and tf.config.list_logical_devices("GPU") else "CPU"
+    if spec.job not in (None, "localhost"):
+        raise NotImplementedError(
+            f"the memory must belong to this process; got device={name!r}: "
+            "say device='CPU:0' to have it here"
+        )
+    if kind == "GPU":
+        try:
+            backends.resolve_device(f"cuda:{spec.device_index or 0}")
+        except (ImportError, NotImplementedError) as error:
+            raise type(error)(
+                f"the memory must be a CPU's for now; got device={name or 'GPU:0'!r}: {error}, "
+                "or say device='CPU:0' to have it in CPU memory"
+            ) from None
+    if kind != "CPU":
+        raise NotImplementedError(
+            f"the memory must be a CPU's for now; got device={name!r}: "
+            "say device='CPU:0' to have it in CPU memory"
+        )
+    index = spec.device_index or 0
+    count = len(tf.config.list_logical_devices("CPU"))
+    if index >= count:  # TensorFlow would take another one
+        raise ValueError(f"`device` must be one of the {count} CPU devices; got device={name!r}")
+    return f"CPU:{index}"
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def _check_init(init: Any) -> None:
+    if isinstance(init, type) or not (callable(init) and callable(getattr(init, "fill", None))):
+        raise TypeError(
+            "`init` must be a philinit initializer such as philinit.GlorotUniform(seed=42); "
+            f"got init={init!r}"
+        )
+
+
+def _filled(
+    init: Any, shape: Any, dtype: Any, device: str, threads: int | None, progress: Any
+) -> Any:
+    _check_init(init)
+    if isinstance(shape, tf.TensorShape):
+        if not shape.is_fully_defined():
+            raise ValueError(f"`shape` must be fully defined; got shape={shape}")
+        shape = shape.as_list()
+    chosen = np.dtype(np.float32) if dtype is None else dtypes.as_dtype(dtype)
+    tensor = _empty(as_shape(shape), chosen, device)
+    init.fill(_view(tensor), threads=threads, progress=progress)
+    return tensor
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
+    """tf.Tensor in memory that TensorFlow has allocated, and in all but odd cases not touched."""
+    nbytes = math.prod(shape) * dtype.itemsize
+    needs = f"a tensor of shape {shape} and dtype {dtype.name} needs {nbytes} bytes"
+    if nbytes >= _ADDRESS_SPACE:
+        raise MemoryError(f"{needs}; that much memory is not to be had")
+    with tf.device(None), tf.device(device):
+        try:
+            if max(shape, default=0) <= _LARGEST_DIMENSION:
+                return tf.raw_ops.Empty(shape=shape, dtype=tf.as_dtype(dtype), init=False)
+            return _empty_long(shape, tf.as_dtype(dtype))
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(f"{needs}; TensorFlow cannot allocate that much") from error
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(
+                f"`shape` must be one that TensorFlow can hold; got shape={shape}"
+            ) from error
+
+
+def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:
+    """`_empty` for dimensions that Empty's int32 cannot say: as several shorter ones, reshaped."""
+    whole = tf.constant(shape, tf.int64)
+    parts: list[int] = []
+    for length in shape:
+        if length <= _LARGEST_DIMENSION:
+            parts.append(length)
+            continue
+        fewest = -(-length // _LARGEST_DIMENSION)
+        rows = next((r for r in range(fewest, fewest + 4096) if length % r == 0), 0)
+        if not rows or 0 in shape:
+            # No such divisor, as for a prime. Fill takes int64, at the cost of writing zeros.
+            return tf.raw_ops.Fill(dims=whole, value=tf.zeros([], dtype))
+        parts += [rows, length // rows]
+    return tf.reshape(tf.raw_ops.Empty(shape=parts, dtype=dtype, init=False), whole)
+
+
+def _view(tensor: Any) -> np.ndarray[Any, Any]:
+    """Writable ndarray over an eager tensor's memory; raises for memory that is no CPU's."""
+    return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+
+
+def _components(variable: Any) -> tuple[Any, ...]:
+    """The tf.Variables that hold the values: one, or one a replica."""
+    found = variable
+    if not isinstance(found, tf.Variable):
+        found = getattr(variable, "value", None)  # keras.Variable
+    if not isinstance(found, tf.Variable):
+        hint = ""
+        if isinstance(variable, tf.Tensor):
+            hint = ": tensors are immutable, make a new one with philinit.tensorflow.to_tensor"
+        elif isinstance(variable, np.ndarray):
+            hint = ": fill arrays with the initializer's own fill"
+        raise TypeError(f"`variable` must be a tf.Variable; got {type(variable).__name__}{hint}")
+    parts: tuple[Any, ...] = (found,)
+    if isinstance(found, tf.distribute.DistributedValues):
+        if found.synchronization == tf.VariableSynchronization.ON_READ:
+            raise NotImplementedError(
+                "`variable` must hold the same value on each replica; got one that is "
+                "aggregated when it is read: fill its replicas one by one"
+            )
+        parts = tuple(found.distribute_strategy.experimental_local_results(found))
+    for part in parts:
+        dtypes.as_dtype(part.dtype)
+        _cpu_device(part.device)
+    return parts
+
+
+def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> None:
+    handle = variable.handle
+    if variable.shape.is_fully_defined():
+        shape = variable.shape.as_list()
+    else:
+        shape = tf.raw_ops.VariableShape(input=handle, out_type=tf.int64).numpy().tolist()
+    if math.prod(shape) == 0 or not shape:  # the op below needs an axis; nothing to save here
+        dtype = dtypes.as_dtype(variable.dtype)
+        variable.assign(
+            _filled(init, shape, dtype, _cpu_device(variable.device), threads, progress)
+        )
+        return
+    with tf.device(None), tf.device(variable.device):
+        # A scatter of no rows makes TensorFlow do what it does before any sparse update: give the
+        # variable memory that it owns alone, by a copy unless it does already. It leaves the
+        # variable in copy-on-read mode, in which a read is a copy: what we wrote there were lost.
+        tf.raw_ops.ResourceScatterUpdate(
+            resource=handle,
+            indices=tf.zeros([0], tf.int64),
+            updates=tf.zeros([0, *shape[1:]], variable.dtype),
+        )
+        tf.raw_ops.DisableCopyOnRead(resource=handle)
+        view = _view(tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype))
+        where = memory.address(view)
+        if _address(variable) == where:
+            init.fill(view, threads=threads, progress=progress)
+            if _address(variable) == where:
+                return
+    raise RuntimeError(
+        f"nothing else may use the variable while it is filled; {variable.name!r} was moved "
+        "in memory by another thread: fill it again"
+    )
+
+
+def _address(variable: Any) -> int:
+    value = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+    return memory.address(_view(value))
