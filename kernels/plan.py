@@ -21,7 +21,6 @@ from philinit.kernels.constants import NORMAL_LARGEST_32, NORMAL_LARGEST_64
 from philinit.kernels.tails import masses
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
-SAMPLERS = ("native", "tensorflow")
 
 
 @dataclass(frozen=True)

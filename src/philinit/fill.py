@@ -7,8 +7,6 @@ import operator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from philinit.distributions import Distribution, Normal, Uniform
-from philinit.kernels.plan import SAMPLERS
-from philinit.kernels.plan import plan as make_plan
 from philinit.keys import Key
 from philinit.memory import writable_view
 
@@ -16,6 +14,8 @@ if TYPE_CHECKING:
     from philinit.backends.base import Progress
 
 T = TypeVar("T")
+
+SAMPLERS = ("native", "tensorflow")
 
 # Counter blocks are numbered in 128 bits and hold four weights.
 OFFSET_LIMIT = 1 << 126
@@ -109,9 +109,9 @@ def fill(
         raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
     view = writable_view(out)
     offset = _check_offset(offset, view.size)
-    plan = make_plan(distribution, view.dtype, sampler)
 
     from philinit.backends import cpu  # here, so that `import philinit` stays light
+    from philinit.kernels.plan import plan
 
-    cpu.fill(view, plan, key, offset, threads, progress)
+    cpu.fill(view, plan(distribution, view.dtype, sampler), key, offset, threads, progress)
     return out

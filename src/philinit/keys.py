@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import operator
-import secrets
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +36,12 @@ def philox4x32(
 
 def fresh_seed() -> int:
     """128 bits of entropy from the operating system, as a seed."""
-    return secrets.randbits(128)
+    return int.from_bytes(os.urandom(16), "little")
 
 
 def as_seed(seed: Any) -> int:
     """`seed` as a Python int in [-2**127, 2**128), or a TypeError or ValueError that says why not."""
-    if isinstance(seed, bool) or type(seed).__name__ in ("bool_", "bool"):
+    if isinstance(seed, bool):
         raise TypeError(f"`seed` must be an int or None; got seed={seed!r}")
     try:
         value = operator.index(seed)
@@ -138,8 +137,10 @@ class Key:
                 raise TypeError(
                     f"`data` must be an int or a str; got data={data!r} of type {type(data).__name__}"
                 ) from None
+        from hashlib import blake2b  # loads OpenSSL, which most imports of philinit do not need
+
         k0, k1 = self.words
         own = k0.to_bytes(4, "little") + k1.to_bytes(4, "little") + self.base.to_bytes(16, "little")
-        digest = hashlib.blake2b(own + tagged, digest_size=16, person=b"philinit.fold_in").digest()
+        digest = blake2b(own + tagged, digest_size=16, person=b"philinit.fold_in").digest()
         w0, w1, m2, m3 = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4, 8, 12))
         return Key((w0, w1), (m2 << 64) | (m3 << 96))

@@ -22,7 +22,7 @@ from philinit.memory import address
 # word 0 never wraps inside one, and the other three are constant.
 SMALLEST_CHUNK = 1 << 13  # counter blocks: 32 768 words, some 10 microseconds
 LARGEST_CHUNK = 1 << 18  # 4 MiB of float32, some 0.4 ms: progress and Ctrl-C come that often
-SINGLE = 1 << 15  # up to here one thread is done before a second one has woken up
+SINGLE = 1 << 16  # up to here (0.1 ms) one thread is done before a second one has woken up
 
 # From this size on, lines go past the caches: they would push out everything else, and reading a
 # line before overwriting it would cost as much as writing it.
