@@ -7,9 +7,14 @@ from typing import Any
 
 from numba import njit
 
-from philinit.kernels.constants import PHILOX_ROUNDS
+from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
 from philinit.kernels.cpu import distributions as d
-from philinit.kernels.cpu.philox import BLOCKS, counter_lanes, philox4x32, u64xN
+from philinit.kernels.cpu.philox import (
+    BLOCKS,
+    counter_products,
+    philox4x32_of_sequence,
+    u64xN,
+)
 from philinit.kernels.cpu.rounding import (
     as_it_is,
     between,
@@ -44,10 +49,10 @@ number_scratch = scratch(4 * TILE_WORDS)
 @njit
 def write_words(address, blocks, c0, c1, c2, c3, k0, k1):
     """The words of `blocks` counter blocks from (c0, c1, c2, c3) on; c0 does not wrap."""
-    v1, v2, v3 = splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
+    v1, v3, p1 = splat(u64xN, c1), splat(u64xN, c3), splat(u64xN, c2 * PHILOX_M1)
     for b in range(0, blocks, BLOCKS):
-        v0 = counter_lanes() + (c0 + b)
-        w0, w1, w2, w3 = philox4x32(v0, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
+        p0 = counter_products() + (c0 + b) * PHILOX_M0
+        w0, w1, w2, w3 = philox4x32_of_sequence(p0, p1, v1, v3, k0, k1, PHILOX_ROUNDS)
         store_interleaved(address + 16 * b, w0, w1, w2, w3)
 
 

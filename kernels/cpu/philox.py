@@ -27,15 +27,23 @@ LOW = 0xFFFFFFFF
 BLOCKS = 32 if has_feature("avx512f") else 8
 u64xN = VectorType(types.uint64, BLOCKS)
 
-# The counters 0 to BLOCKS - 1, in the lane order that `store_interleaved` puts back into line.
-counter_lanes = constant(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
+_ORDER = [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)]
+
+# M0 times the counters 0 to BLOCKS - 1, in the lane order that `store_interleaved` puts back into
+# line. The first product of consecutive counters is an arithmetic sequence: an addition instead of
+# one of the twenty multiplications.
+counter_products = constant(u64xN, [PHILOX_M0 * i for i in _ORDER])
+
+
+@njit
+def after_products(p0, p1, c1, c3, k0, k1):
+    """The words after a round, from the two products that begin it."""
+    return (p1 >> 32) ^ c1 ^ k0, p1, (p0 >> 32) ^ c3 ^ k1, p0
 
 
 @njit
 def single_round(c0, c1, c2, c3, k0, k1):
-    p0 = (c0 & LOW) * PHILOX_M0
-    p1 = (c2 & LOW) * PHILOX_M1
-    return (p1 >> 32) ^ c1 ^ k0, p1, (p0 >> 32) ^ c3 ^ k1, p0
+    return after_products((c0 & LOW) * PHILOX_M0, (c2 & LOW) * PHILOX_M1, c1, c3, k0, k1)
 
 
 @njit
@@ -44,9 +52,18 @@ def bump_key(k0, k1):
 
 
 @njit
-def philox4x32(c0, c1, c2, c3, k0, k1, rounds):
-    """The four words of each counter (c0, c1, c2, c3); the upper halves of the lanes are noise."""
-    for _ in range(rounds):
+def philox4x32_of_sequence(p0, p1, c1, c3, k0, k1, rounds):
+    """`philox4x32` of counters whose products with M0 and M1 are known."""
+    c0, c1, c2, c3 = after_products(p0, p1, c1, c3, k0, k1)
+    k0, k1 = bump_key(k0, k1)
+    for _ in range(rounds - 1):
         c0, c1, c2, c3 = single_round(c0, c1, c2, c3, k0, k1)
         k0, k1 = bump_key(k0, k1)
     return c0, c1, c2, c3
+
+
+@njit
+def philox4x32(c0, c1, c2, c3, k0, k1, rounds):
+    """The four words of each counter (c0, c1, c2, c3); the upper halves of the lanes are noise."""
+    p0, p1 = (c0 & LOW) * PHILOX_M0, (c2 & LOW) * PHILOX_M1
+    return philox4x32_of_sequence(p0, p1, c1, c3, k0, k1, rounds)
