@@ -205,7 +205,7 @@ def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tup
     ends = [d.mean + bound * d.stddev for bound in nearest]
     _check_overflow(max(map(abs, ends)), dtype, d)
     if not d.stddev:  # everything is the mean, rounded
-        rounded = float(np.asarray(d.mean, np.float64).astype(dtype))
+        rounded = float(np.asarray(d.mean, np.float64).astype(dtype)) + 0.0
         return rounded, rounded
     return _bounds(at_least(ends[0], dtype), at_most(ends[1], dtype), dtype, d)
 

@@ -77,7 +77,7 @@ def largest(dtype: np.dtype[Any]) -> float:
 
 def at_least(value: float, dtype: np.dtype[Any]) -> float:
     """The smallest number of `dtype` that is >= `value`; exact, and inf where there is none."""
-    return -at_most(-value, dtype)
+    return 0.0 - at_most(-value, dtype)  # no -0.0
 
 
 def at_most(value: float, dtype: np.dtype[Any]) -> float:
