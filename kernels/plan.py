@@ -216,6 +216,7 @@ def _tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
             'sampler="tensorflow" draws Uniform in float32 so far; '
             f'got {describe(d)} in {dtype.name}: use sampler="native"'
         )
-    low, high = _float32(d.low), _float32(d.high)
     _check_overflow(max(-d.low, d.high), dtype, d)
+    _check_overflow(d.high - d.low, dtype, d)  # TensorFlow multiplies by it
+    low, high = _float32(d.low), _float32(d.high)
     return _make("tensorflow_uniform", dtype, _float32(high - low), low)

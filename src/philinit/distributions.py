@@ -29,9 +29,17 @@ def _density(x: float) -> float:
     return math.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
 
 
+# The bounds of a truncated normal must hold this much probability: with less, 2**-64 of it would
+# be a subnormal number, and its digits lost. One-sided bounds reach 36.2 with it.
+LEAST_MASS = 1e-288
+
+# Narrower bounds than this are taken as a short piece of the density: differences would cancel.
+_NARROW = 1e-3
+
+
 @dataclass(frozen=True)
 class Uniform:
-    """Uniform on [low, high): density 1 / (high - low), `low` included, `high` never drawn.
+    """Uniform on [low, high): density 1 / (high - low); `low` may be drawn, `high` never.
 
     Raises
     ------
@@ -97,8 +105,8 @@ class TruncatedNormal(Normal):
     Raises
     ------
     ValueError
-        As for `Normal`; NaN bounds; `lower` >= `upper`; bounds so far out (beyond about 37) that
-        float64 sees no probability between them.
+        As for `Normal`; NaN bounds; `lower` >= `upper`; bounds so far out (beyond about 36.2)
+        that they hold less probability than 1e-288.
     """
 
     lower: float = -2.0
@@ -109,24 +117,37 @@ class TruncatedNormal(Normal):
         lower, upper = _real(self, "lower"), _real(self, "upper")
         if not lower < upper:  # also refuses NaN
             raise ValueError(f"`lower` must be below `upper`; got lower={lower}, upper={upper}")
-        if self.mass() < 1e-300:
+        if self.mass() < LEAST_MASS:
             raise ValueError(
-                "the bounds must hold some probability (at least 1e-300); "
+                f"the bounds must hold some probability (at least {LEAST_MASS}); "
                 f"got lower={lower}, upper={upper}"
             )
 
     def mass(self) -> float:
         """Probability of a standard normal between the bounds, Phi(upper) - Phi(lower)."""
         a, b = self.lower, self.upper
-        if a + b < 0:  # use the symmetric upper tail, where erfc keeps its relative precision
-            a, b = -b, -a
+        if self._narrow():
+            m, width = a / 2 + b / 2, b - a
+            return _density(m) * width * (1.0 + (m * m - 1.0) * width * width / 24.0)
         root2 = math.sqrt(2.0)
+        if a < 0.0 < b:
+            return 0.5 * (math.erf(b / root2) - math.erf(a / root2))
+        if a < 0.0:  # the symmetric upper tail, where erfc keeps its relative precision
+            a, b = -b, -a
         return 0.5 * (math.erfc(a / root2) - math.erfc(b / root2))
+
+    def _narrow(self) -> bool:
+        a, b = self.lower, self.upper
+        return (b - a) * max(1.0, abs(a), abs(b)) < _NARROW
 
     def moments(self) -> tuple[float, float]:
         """Mean and standard deviation after the cut (Johnson, Kotz & Balakrishnan 1994, 13.10)."""
-        a, b, z = self.lower, self.upper, self.mass()
-        pa, pb = _density(a), _density(b)
+        a, b = self.lower, self.upper
+        if self._narrow():  # nearly uniform, on a slope of -m
+            m, width = a / 2 + b / 2, b - a
+            shift, spread = m - m * width * width / 12.0, width / math.sqrt(12.0)
+            return self.mean + self.stddev * shift, self.stddev * spread
+        z, pa, pb = self.mass(), _density(a), _density(b)
         ta = a * pa if math.isfinite(a) else 0.0
         tb = b * pb if math.isfinite(b) else 0.0
         shift = (pa - pb) / z

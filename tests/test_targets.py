@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""G2: the same bits from the code for AVX2 and for plain x86-64 as from the oracle.
+
+The host's own code (AVX-512 where there is) has its turn in test_samplers.py. Here one process
+for each other target compiles every kernel anew and hashes the golden tensors.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import reference as r
+
+# NUMBA_CPU_NAME, NUMBA_CPU_FEATURES. The kernels ask for avx512f, avx2, fma and f16c by name.
+TARGETS = {
+    "avx2": (
+        "haswell",
+        "+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,"
+        "+popcnt,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+x87,+xsave",
+    ),
+    "x86-64": ("x86-64", "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+x87"),
+}
+NEEDED = {"avx2": ("avx2", "fma", "bmi2", "f16c"), "x86-64": ("sse2",)}
+
+PROBE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+import reference as r
+from philinit.fill import fill
+from philinit.keys import Key
+from philinit.kernels.cpu.compiler import assembly
+from philinit.kernels.cpu.target import cpu
+golden = json.loads((r.DATA / "golden.json").read_text())
+key = Key.from_seed(golden["seed"])
+hashes = {}
+for case in r.CASES:
+    out = np.empty(golden["count"], r.DTYPES[case.dtype])
+    hashes[case.name] = [
+        r.digest(fill(out, case.distribution, key, offset, sampler=case.sampler))
+        for offset in golden["offsets"]
+    ]
+code = assembly("normal_float32")
+print(json.dumps({
+    "cpu": cpu()[0],
+    "hashes": hashes,
+    "registers": [name for name in ("zmm", "ymm", "xmm") if "%" + name in code],
+}))
+"""
+
+
+def missing(target: str) -> list[str]:
+    import llvmlite.binding as llvm
+
+    host = llvm.get_host_cpu_features()
+    return [feature for feature in NEEDED[target] if not host.get(feature, False)]
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """A process for each target that this CPU can run, side by side, each with an empty cache."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip(f"these targets are for x86-64, this is {platform.machine()}")
+    with tempfile.TemporaryDirectory() as folder:
+        processes = {}
+        for target, (name, features) in TARGETS.items():
+            if missing(target):
+                continue
+            environment = {
+                **os.environ,
+                "NUMBA_CPU_NAME": name,
+                "NUMBA_CPU_FEATURES": features,
+                "PHILINIT_CACHE_DIR": str(Path(folder) / target),
+            }
+            command = [sys.executable, "-c", PROBE, str(Path(__file__).parent)]
+            processes[target] = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        yield processes
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_g2_same_bits_on_another_instruction_set(
+    runs: dict[str, subprocess.Popen[str]], target: str
+) -> None:
+    if target not in runs:
+        pytest.skip(f"this CPU has no {', '.join(missing(target))}")
+    out, err = runs[target].communicate(timeout=300)
+    assert runs[target].returncode == 0, err
+    found = json.loads(out)
+    assert found["cpu"] == TARGETS[target][0]
+    assert found["registers"] == {"avx2": ["ymm", "xmm"], "x86-64": ["xmm"]}[target]
+    golden = json.loads((r.DATA / "golden.json").read_text())["sha256"]
+    wrong = [name for name in found["hashes"] if found["hashes"][name] != golden[name]]
+    assert wrong == []
+    assert set(found["hashes"]) == set(golden) - {"words"}
