@@ -57,12 +57,8 @@ def scanner(number):
             w = lane_words() + first
             x = number(w)
             k = bits(d.i32x16, w)
-            worst, largest = errors_of_eight(
-                low_floats(x, x), low_half(k, k), m, worst, largest
-            )
-            worst, largest = errors_of_eight(
-                high_floats(x, x), high_half(k, k), m, worst, largest
-            )
+            worst, largest = errors_of_eight(low_floats(x, x), low_half(k, k), m, worst, largest)
+            worst, largest = errors_of_eight(high_floats(x, x), high_half(k, k), m, worst, largest)
         store(out, worst)
         store(out + 64, largest)
 

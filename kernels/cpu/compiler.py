@@ -29,7 +29,7 @@ _engines: list[Any] = []  # keep the machine code alive
 
 
 def kernel(name: str) -> Callable[..., int]:
-    """The kernel of this name, as a function of eleven integers; it releases the GIL and returns 0."""
+    """The kernel of this name: a function of eleven integers that returns 0, without the GIL."""
     try:
         return _loaded[name]
     except KeyError:

@@ -13,7 +13,6 @@ from numba import njit, types
 from philinit.kernels.constants import (
     PHILOX_M0,
     PHILOX_M1,
-    PHILOX_ROUNDS,
     PHILOX_W0,
     PHILOX_W1,
 )

@@ -25,7 +25,7 @@ from numba.extending import intrinsic, register_model
 from philinit.kernels.cpu.target import has_feature
 
 
-class VectorType(types.Type):  # type: ignore[misc]
+class VectorType(types.Type):
     """`lanes` values of the Numba scalar type `element` in vector registers."""
 
     def __init__(self, element: Any, lanes: int) -> None:
@@ -377,10 +377,11 @@ def table(values: Sequence[float]) -> Any:
             if has_feature("avx512f"):
                 return _permute16(builder, values, args[0])
             if has_feature("avx2"):
-                halves = [_shuffle(builder, args[0], args[0], range(i, i + 8)) for i in (0, 8)]
-                return _shuffle(
-                    builder, *(_permute8(builder, values, half) for half in halves), range(16)
+                low, high = (
+                    _permute8(builder, values, _shuffle(builder, args[0], args[0], half))
+                    for half in (range(8), range(8, 16))
                 )
+                return _shuffle(builder, low, high, range(16))
             return _load_lanes(builder, values, args[0])
 
         return signature(f32x16, index), codegen

@@ -17,7 +17,8 @@ def BFLOAT16() -> np.dtype[Any]:
     """NumPy's dtype for bfloat16; the import of ml_dtypes waits until somebody needs it."""
     import ml_dtypes
 
-    return np.dtype(ml_dtypes.bfloat16)
+    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16
 
 
 @functools.lru_cache(maxsize=64)

@@ -40,7 +40,7 @@ def fresh_seed() -> int:
 
 
 def as_seed(seed: Any) -> int:
-    """`seed` as a Python int in [-2**127, 2**128), or a TypeError or ValueError that says why not."""
+    """`seed` as a Python int in [-2**127, 2**128), or an error that says why not."""
     if isinstance(seed, bool):
         raise TypeError(f"`seed` must be an int or None; got seed={seed!r}")
     try:
@@ -135,7 +135,8 @@ class Key:
                 tagged = b"i%d" % operator.index(data)
             except TypeError:
                 raise TypeError(
-                    f"`data` must be an int or a str; got data={data!r} of type {type(data).__name__}"
+                    "`data` must be an int or a str; "
+                    f"got data={data!r} of type {type(data).__name__}"
                 ) from None
         from hashlib import blake2b  # loads OpenSSL, which most imports of philinit do not need
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -165,11 +166,9 @@ def _submit(work: Any, helpers: int) -> list[Future[None]]:
     if _pool is None:
         _pool = ThreadPoolExecutor(max_workers=256, thread_name_prefix="philinit")
     futures: list[Future[None]] = []
-    try:
-        for _ in range(helpers):
-            futures.append(_pool.submit(work, None))
-    except RuntimeError:  # the interpreter is shutting down: the caller does it alone
-        pass
+    # RuntimeError: the interpreter is shutting down, and the caller does it alone.
+    with contextlib.suppress(RuntimeError):
+        futures.extend(_pool.submit(work, None) for _ in range(helpers))
     return futures
 
 

@@ -1,0 +1,62 @@
+# make help lists the targets. Everything is installed into .venv, nothing outside it.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help demo test lint format bench clean distclean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.bench ## one billion weights into a tf.Variable (ARGS="--params 2e8 --dtype bfloat16")
+	@$(BIN)/python -m philinit demo $(ARGS)
+
+test: $(VENV)/.dev ## tests/, and each benchmark once, untimed (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## ruff format --check, ruff check, mypy --strict on what is shipped
+	@echo "ruff"; $(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@# mypy follows no editable install: it reads the package as a wheel would lay it out.
+	@# build/lib goes first, because setuptools would ship modules that were since deleted.
+	@echo "mypy --strict"; rm -rf build/lib build/bdist.* build/typecheck
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --target build/typecheck .
+	@MYPYPATH=build/typecheck $(BIN)/mypy --strict -p philinit \
+		| sed -e 's#build/typecheck/philinit/kernels/#kernels/#; s#build/typecheck/#src/#'
+	@MYPYPATH=build/typecheck $(BIN)/mypy --strict benchmarks
+
+format: $(VENV)/.dev ## ruff rewrites what it can
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## every contender timed, then the ratios that must be reached (ARGS="--quick")
+	@mkdir -p benchmarks/results
+	@$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,rounds \
+		--benchmark-json=benchmarks/results/pytest-$$(date +%Y-%m-%d-%H%M%S).json -q
+	@$(BIN)/python benchmarks/ratios.py $(ARGS)
+
+clean: ## remove build products and caches, keep .venv
+	@rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@find src kernels tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv
+	@rm -rf $(VENV)
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo "make: no '$(PYTHON)' on PATH: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+		f"make: philinit needs Python 3.11 or newer; {sys.executable} is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	@echo "creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp for each extra: the demo need not wait for linters.
+$(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
+	@echo "installing philinit[$*] into $(VENV) (once; TensorFlow for the CPU is some 300 MB)"
+	@PYTHONWARNINGS="ignore:Editable installation" \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@

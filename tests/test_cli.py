@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo as a user types it: piped, on narrow terminals, with bad options, interrupted."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("click")
+pytest.importorskip("rich")
+pytest.importorskip("psutil")
+
+from philinit import _demo, _measuring
+from philinit.distributions import TruncatedNormal, Uniform
+
+
+def philinit(*arguments, timeout=300, **environment):
+    """Run `python -m philinit ...` with its output in a pipe."""
+    return subprocess.run(
+        [sys.executable, "-m", "philinit", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """One small demo with peers: what it printed, and its JSON."""
+    pytest.importorskip("keras")
+    pytest.importorskip("tensorflow")
+    path = tmp_path_factory.mktemp("demo") / "demo.json"
+    done = philinit("demo", "--params", "2e5", "--init", "glorot_uniform", "--json", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout, json.loads(path.read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------------------- the whole command
+
+
+def test_the_demo_measures_every_contender(small):
+    document = small[1]
+    names = [entry["spec"]["contender"] for entry in document["results"]]
+    assert names == [
+        "memset",
+        "philinit",
+        "philinit_tensorflow",
+        "tf_uniform",
+        "keras_uniform",
+    ]
+    assert document["machine"]["versions"]["numpy"] == np.__version__
+    for entry in document["results"][1:]:
+        assert entry["spec"]["shape"] == [200, 1000]
+        assert entry["result"]["seconds"] > 0
+
+
+def test_the_demo_holds_philinit_against_theory(small):
+    for entry in small[1]["results"]:
+        if entry["spec"]["contender"].startswith("philinit"):
+            found = entry["result"]
+            assert found["mean_ok"], found
+            assert found["stddev_ok"], found
+            assert found["min_ok"], found
+            assert found["max_ok"], found
+
+
+def test_the_demo_compares_bits_with_tensorflow_and_keras(small):
+    bits = {e["spec"]["contender"]: e["result"].get("different_bits") for e in small[1]["results"]}
+    assert bits["philinit_tensorflow"] == 0
+    assert bits["keras_uniform"] == 0
+    assert bits["philinit"] is None  # the native stream is its own
+
+
+def test_piped_output_is_plain_and_fits_100_columns(small):
+    text = small[0]
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    for word in ("memset", "GB/s", "of memset", "1st step", "Against theory", "all equal"):
+        assert word in text
+
+
+def test_one_dtype_alone_on_one_thread():
+    pytest.importorskip("tensorflow")
+    arguments = ("--params", "1_000_000", "--dtype", "bfloat16", "--threads", "1", "--no-peers")
+    done = philinit("demo", *arguments, "--init", "he_normal")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1,000 x 1,000 bfloat16" in done.stdout
+    assert "keras Glorot" not in done.stdout
+
+
+def test_help_lists_options_and_examples():
+    done = philinit("demo", "--help")
+    assert done.returncode == 0
+    for word in ("--params", "--dtype", "--threads", "--seed", "--no-peers", "--json", "Examples"):
+        assert word in done.stdout
+    assert philinit("--version").stdout.startswith("philinit, version ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--params", "many"], "'many' is no whole number such as 1000000 or 2e8"),
+        (["--params", "1e400"], "'1e400' is no whole number such as 1000000 or 2e8"),
+        (["--params", "nan"], "'nan' is no whole number such as 1000000 or 2e8"),
+        (["--params", "10"], "must be a whole number, 1000 or more; got 10"),
+        (["--params", "-1e9"], "must be a whole number, 1000 or more; got -1e9"),
+        (["--params", "1000.5"], "must be a whole number, 1000 or more; got 1000.5"),
+        (["--dtype", "int8"], "'int8' is not one of"),
+        (["--init", "zeros"], "'zeros' is not one of"),
+        (["--threads", "0"], "0 is not in the range"),
+        (["--seed", "-1"], "-1 is not in the range"),
+        (["--json", "no/such/folder/x.json"], "does not exist"),
+        (["--speed", "1"], "No such option"),
+        (["more"], "unexpected extra argument"),
+    ],
+)
+def test_bad_options_are_refused_in_a_sentence(arguments, message):
+    done = philinit("demo", *arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as a terminal sends them")
+@pytest.mark.parametrize("group", [True, False], ids=["ctrl-c", "kill -INT of the parent"])
+def test_ctrl_c_kills_the_child_and_prints_what_there_is(group, tmp_path):
+    pytest.importorskip("tensorflow")
+    path = tmp_path / "demo.json"
+    command = [sys.executable, "-u", "-m", "philinit", "demo", "--params", "1e6", "--json"]
+    parent = subprocess.Popen(
+        [*command, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches a whole group: this one, not pytest's
+    )
+    try:
+        for line in parent.stdout:
+            if "memset: done" in line:
+                break
+        time.sleep(0.5)  # the next child is importing TensorFlow
+        os.killpg(parent.pid, signal.SIGINT) if group else os.kill(parent.pid, signal.SIGINT)
+        out, err = parent.communicate(timeout=30)
+    finally:
+        parent.kill()
+        parent.wait()
+    assert parent.returncode == 130
+    assert "interrupted during" in out
+    assert re.search(r"memset +\d", out)
+    assert "Traceback" not in out + err
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert [entry["spec"]["contender"] for entry in kept["results"]] == ["memset"]
+    with pytest.raises(ProcessLookupError):  # nobody of the group is left
+        os.killpg(parent.pid, 0)
+
+
+def test_a_missing_package_names_the_extra():
+    code = "import sys; sys.modules['rich'] = None; import philinit.cli"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert re.search(r'the command line needs .*: pip install "philinit\[bench\]"', done.stderr)
+
+
+# ---------------------------------------------------------------------------- tables
+
+
+def rendered(width, results):
+    import io
+
+    from rich.console import Console
+
+    from philinit._tables import print_tables
+
+    out = io.StringIO()
+    print_tables(Console(file=out, width=width, color_system=None), results)
+    return out.getvalue()
+
+
+def test_a_narrow_terminal_gets_lists_with_the_same_numbers(small):
+    results = small[1]["results"]
+    wide, narrow = rendered(100, results), rendered(40, results)
+    for text, width in ((wide, 100), (narrow, 40)):
+        assert max(map(len, text.splitlines())) <= width
+    numbers = re.findall(r"\d\.\d{4}e[+-]\d\d", wide)
+    assert numbers
+    assert set(numbers) <= set(re.findall(r"\d\.\d{4}e[+-]\d\d", narrow))
+    assert "  GB/s: " in narrow
+
+
+def test_a_number_that_is_off_is_named(small):
+    results = json.loads(json.dumps(small[1]["results"]))
+    results[1]["result"] |= {"stddev_ok": False, "max_ok": False}
+    results[2]["result"] |= {"different_bits": 12_345}
+    text = rendered(120, results)
+    assert "stddev, max off" in text
+    assert "12,345 differ" in text
+
+
+# ---------------------------------------------------------------------------- measuring
+
+
+def sample(kind, size, dtype="float32"):
+    """A sample by NumPy's generator: an answer from outside."""
+    generator = np.random.Generator(np.random.PCG64(1))
+    if kind == "uniform":
+        return Uniform(-0.25, 0.25), generator.uniform(-0.25, 0.25, size).astype(dtype)
+    x = generator.standard_normal(2 * size)
+    return TruncatedNormal(0.0, 0.1), (0.1 * x[np.abs(x) < 2][:size]).astype(dtype)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "truncated"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_statistics_agree_with_numpy_over_several_blocks(kind, threads, monkeypatch):
+    monkeypatch.setattr(_measuring, "BLOCK", 10_007)
+    _, x = sample(kind, 100_000)
+    found = _measuring.statistics(x, threads)
+    wide = x.astype(np.float64)
+    assert found["mean"] == pytest.approx(wide.mean(), abs=1e-15)
+    assert found["stddev"] == pytest.approx(wide.std(), rel=1e-12)
+    assert (found["min"], found["max"]) == (wide.min(), wide.max())
+
+
+def test_statistics_read_bfloat16():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x = sample("uniform", 10_000)[1].astype(bfloat16)
+    found = _measuring.statistics(x, 1)
+    assert found["max"] == float(x.astype(np.float64).max())
+    assert found["mean"] == pytest.approx(x.astype(np.float64).mean(), abs=1e-15)
+
+
+def judged(x, wanted):
+    found = _measuring.statistics(x, 1)
+    verdict = _measuring.verdict(found, wanted, x.size, x.dtype.name)
+    return {key for key in ("mean", "stddev", "min", "max") if not verdict[key + "_ok"]}
+
+
+@pytest.mark.parametrize("kind", ["uniform", "truncated"])
+def test_the_verdict_passes_a_true_sample(kind):
+    wanted, x = sample(kind, 200_000)
+    assert judged(x, wanted) == set()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "truncated"])
+def test_the_verdict_fails_spoiled_samples(kind):
+    wanted, x = sample(kind, 200_000)
+    assert judged(x * np.float32(1.02), wanted) == {"stddev", "min", "max"}
+    assert judged(x * np.float32(0.98), wanted) == {"stddev", "min", "max"}
+    assert "mean" in judged(x + np.float32(0.003), wanted)
+    inner = x[np.abs(x) < 0.95 * x.max()]
+    assert {"min", "max"} <= judged(inner, wanted)
+
+
+def test_the_verdict_uses_the_kurtosis_of_the_distribution():
+    stats = pytest.importorskip("scipy.stats")
+    kurtosis = stats.truncnorm(-2, 2).stats("k") + 3
+    wanted = TruncatedNormal(0.0, 0.1)
+    mean, stddev = wanted.moments()
+    found = {"mean": mean, "stddev": stddev * 1.01, "min": -0.2, "max": 0.2}
+    z = _measuring.verdict(found, wanted, 10_000, "float32")["z_stddev"]
+    assert z == pytest.approx(0.01 * 2 * np.sqrt(10_000 / (kurtosis - 1)), rel=1e-9)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_the_peak_sees_memory_that_was_given_back():
+    size = 64 << 20
+    with _measuring.Peak() as peak:
+        np.ones(size, np.uint8)
+    if peak.extra is None:
+        pytest.skip("this system does not let a process reset its peak")
+    slack = 8 << 20  # the kernel counts resident pages in batches
+    assert size - slack < peak.extra < size + slack
+    with _measuring.Peak() as idle:
+        pass
+    assert idle.extra < slack
+
+
+def test_memset_rates_are_rates():
+    rates = _measuring.memset_rates(1 << 22, 2)
+    assert set(rates) == {"fresh", "resident"}
+    assert all(1e6 < rate < 1e13 for rate in rates.values())
+
+
+def test_size_follows_free_memory():
+    gib = 1 << 30
+    fit = _demo.rows_that_fit
+    assert fit(10**6, "float32", 1, 24 * gib) == 10**6
+    assert fit(10**6, "float32", 3, 24 * gib) == 10**6  # a billion, peers too, on 24 GiB
+    assert fit(10**6, "float32", 3, 9 * gib) == 8 * gib // 12_000
+    assert fit(10**6, "bfloat16", 1, 2 * gib) == gib // 2_000
+    assert fit(10**6, "float32", 1, gib) == 0
+    assert fit(10**6, "float32", 1, 0) == 0
+
+
+def test_the_plan_says_when_memory_makes_it_smaller(monkeypatch):
+    import io
+
+    from rich.console import Console
+
+    from philinit import cli
+
+    out = io.StringIO()
+    console = Console(file=out, width=200, color_system=None)
+    monkeypatch.setattr(cli, "free_memory", lambda: 9 << 30)
+    specs = cli._plan(console, 10**6, "float32", ("glorot_uniform",), None, 42, True)
+    sizes = {spec.contender: spec.size for spec in specs if spec.contender != "memset"}
+    assert sizes["philinit"] == 10**9
+    assert sizes["keras_uniform"] == (8 << 30) // 12_000 * 1000
+    assert f"peers run with {sizes['keras_uniform']:,} parameters" in out.getvalue()
+    assert "because 9.0 GiB are free" in out.getvalue() or "and 9.0 GiB are free" in out.getvalue()
