@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """G7: `import philinit` costs NumPy and nothing more, and starts no thread."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import philinit
 
 FOREIGN = (
     "numba",
@@ -57,6 +61,10 @@ def test_g7_import_brings_numpy_only():
     assert "philinit" in found["modules"]
 
 
+def test_g7_neither_do_the_initialisers():
+    assert foreign(probe("import philinit; philinit.GlorotUniform(seed=1)")) == []
+
+
 def test_g7_import_starts_no_thread():
     assert probe("import philinit")["threads"] == 0
 
@@ -83,3 +91,19 @@ def test_the_check_would_catch_a_thread():
         "t = threading.Thread(target=e.wait, daemon=True); t.start()"
     )
     assert probe(statement)["threads"] == 1
+
+
+def test_every_public_name_is_there_for_readers_and_at_run_time() -> None:
+    """The names under TYPE_CHECKING, those in __all__, and those that can be had are the same."""
+    tree = ast.parse(Path(philinit.__file__).read_text())
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    written = {
+        a.asname for n in imports for a in n.names if (n.module or "").startswith("philinit")
+    }
+    assert written == set(philinit.__all__)
+    for name in philinit.__all__:
+        assert getattr(philinit, name) is not None
+        assert name in dir(philinit)
+    assert callable(philinit.fill)  # and not the module of that name
+    with pytest.raises(AttributeError, match="no attribute 'glorot'"):
+        _ = philinit.glorot

@@ -134,7 +134,7 @@ def test_variable_holds_what_the_initializer_wrote(dtype, shape):
 
 @by_dtype
 @pytest.mark.parametrize("shape", [(7,), (64, 3)])
-def test_variable_is_the_memory_that_was_filled_and_stays_it(dtype, shape):
+def test_g4_variable_is_the_memory_that_was_filled_and_stays_it(dtype, shape):
     init = Pattern()
     v = pit.variable(init, shape, dtype)
     assert address(v) == init.address
@@ -466,7 +466,7 @@ tf.immortal = kept
 @pytest.mark.parametrize(
     ("init", "dtype"), [("Blocks()", "float32"), ("GlorotUniform(seed=1)", "bfloat16")]
 )
-def test_peak_memory_is_the_tensor(init, dtype):
+def test_g4_peak_memory_is_the_tensor(init, dtype):
     """G4: 256 MiB; at most 40 MiB more to build, to take the first step, and to fill again."""
     code = f"""{PEAK}
 from philinit import GlorotUniform

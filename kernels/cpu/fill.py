@@ -38,7 +38,7 @@ from philinit.kernels.cpu.simd import (
 
 # A tile is made in two phases that stay in the L1 cache: random words into scratch, then words to
 # numbers. Each phase has the registers to itself; in one loop, tables and Philox state spill.
-TILE_BLOCKS = 512
+TILE_BLOCKS = 128
 TILE_WORDS = 4 * TILE_BLOCKS
 STEP_BLOCKS = 32  # what both phases can handle at once on every CPU
 

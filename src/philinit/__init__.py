@@ -10,52 +10,120 @@
 True
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from philinit import distributions as distributions
-from philinit.fans import compute_fans as compute_fans
-from philinit.functions import constant as constant
-from philinit.functions import glorot_normal as glorot_normal
-from philinit.functions import glorot_uniform as glorot_uniform
-from philinit.functions import he_normal as he_normal
-from philinit.functions import he_uniform as he_uniform
-from philinit.functions import identity as identity
-from philinit.functions import kaiming_normal as kaiming_normal
-from philinit.functions import kaiming_uniform as kaiming_uniform
-from philinit.functions import lecun_normal as lecun_normal
-from philinit.functions import lecun_uniform as lecun_uniform
-from philinit.functions import normal as normal
-from philinit.functions import ones as ones
-from philinit.functions import orthogonal as orthogonal
-from philinit.functions import truncated_normal as truncated_normal
-from philinit.functions import uniform as uniform
-from philinit.functions import variance_scaling as variance_scaling
-from philinit.functions import xavier_normal as xavier_normal
-from philinit.functions import xavier_uniform as xavier_uniform
-from philinit.functions import zeros as zeros
-from philinit.gains import gain as gain
-from philinit.initializers import Constant as Constant
-from philinit.initializers import GlorotNormal as GlorotNormal
-from philinit.initializers import GlorotUniform as GlorotUniform
-from philinit.initializers import HeNormal as HeNormal
-from philinit.initializers import HeUniform as HeUniform
-from philinit.initializers import Identity as Identity
-from philinit.initializers import Initializer as Initializer
-from philinit.initializers import KaimingNormal as KaimingNormal
-from philinit.initializers import KaimingUniform as KaimingUniform
-from philinit.initializers import LecunNormal as LecunNormal
-from philinit.initializers import LecunUniform as LecunUniform
-from philinit.initializers import Normal as Normal
-from philinit.initializers import Ones as Ones
-from philinit.initializers import Orthogonal as Orthogonal
-from philinit.initializers import TruncatedNormal as TruncatedNormal
-from philinit.initializers import Uniform as Uniform
-from philinit.initializers import VarianceScaling as VarianceScaling
-from philinit.initializers import XavierNormal as XavierNormal
-from philinit.initializers import XavierUniform as XavierUniform
-from philinit.initializers import Zeros as Zeros
 from philinit.keys import Key as Key
 from philinit.sharding import Shard as Shard
 
 # Last, so that `philinit.fill` is the function; the module of that name stays importable from.
 from philinit.fill import fill as fill  # isort: skip
 
+if _TYPE_CHECKING:
+    from philinit.fans import compute_fans as compute_fans
+    from philinit.functions import constant as constant
+    from philinit.functions import glorot_normal as glorot_normal
+    from philinit.functions import glorot_uniform as glorot_uniform
+    from philinit.functions import he_normal as he_normal
+    from philinit.functions import he_uniform as he_uniform
+    from philinit.functions import identity as identity
+    from philinit.functions import kaiming_normal as kaiming_normal
+    from philinit.functions import kaiming_uniform as kaiming_uniform
+    from philinit.functions import lecun_normal as lecun_normal
+    from philinit.functions import lecun_uniform as lecun_uniform
+    from philinit.functions import normal as normal
+    from philinit.functions import ones as ones
+    from philinit.functions import orthogonal as orthogonal
+    from philinit.functions import truncated_normal as truncated_normal
+    from philinit.functions import uniform as uniform
+    from philinit.functions import variance_scaling as variance_scaling
+    from philinit.functions import xavier_normal as xavier_normal
+    from philinit.functions import xavier_uniform as xavier_uniform
+    from philinit.functions import zeros as zeros
+    from philinit.gains import gain as gain
+    from philinit.initializers import Constant as Constant
+    from philinit.initializers import GlorotNormal as GlorotNormal
+    from philinit.initializers import GlorotUniform as GlorotUniform
+    from philinit.initializers import HeNormal as HeNormal
+    from philinit.initializers import HeUniform as HeUniform
+    from philinit.initializers import Identity as Identity
+    from philinit.initializers import Initializer as Initializer
+    from philinit.initializers import KaimingNormal as KaimingNormal
+    from philinit.initializers import KaimingUniform as KaimingUniform
+    from philinit.initializers import LecunNormal as LecunNormal
+    from philinit.initializers import LecunUniform as LecunUniform
+    from philinit.initializers import Normal as Normal
+    from philinit.initializers import Ones as Ones
+    from philinit.initializers import Orthogonal as Orthogonal
+    from philinit.initializers import TruncatedNormal as TruncatedNormal
+    from philinit.initializers import Uniform as Uniform
+    from philinit.initializers import VarianceScaling as VarianceScaling
+    from philinit.initializers import XavierNormal as XavierNormal
+    from philinit.initializers import XavierUniform as XavierUniform
+    from philinit.initializers import Zeros as Zeros
+
 __version__ = "0.1.0"
+
+# Where the names above are at run time. They are looked up when first used: their dozen
+# dataclasses would double what `import philinit` costs beyond `import numpy`.
+_HOMES = ("initializers", "functions", "gains", "fans")
+__all__ = ["Key", "Shard", "distributions", "fill"]
+__all__ += [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "KaimingNormal",
+    "KaimingUniform",
+    "LecunNormal",
+    "LecunUniform",
+    "Normal",
+    "Ones",
+    "Orthogonal",
+    "TruncatedNormal",
+    "Uniform",
+    "VarianceScaling",
+    "XavierNormal",
+    "XavierUniform",
+    "Zeros",
+    "compute_fans",
+    "constant",
+    "gain",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "normal",
+    "ones",
+    "orthogonal",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
+
+def __getattr__(name: str) -> _Any:
+    if name in __all__:
+        for home in _HOMES:
+            module = _import_module(f"philinit.{home}")
+            if hasattr(module, name):
+                globals()[name] = value = getattr(module, name)
+                return value
+    raise AttributeError(f"module 'philinit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

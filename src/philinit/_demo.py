@@ -178,10 +178,10 @@ def different_bits(weights: np.ndarray[Any, Any], slices: Iterator[np.ndarray[An
 
 
 def _first_step(variable: Any) -> None:
-    """One step of SGD on 1024 rows: look-up, gradient, sparse update, as an embedding trains."""
+    """One step of SGD on 64 rows: look-up, gradient, sparse update, as an embedding trains."""
     import tensorflow as tf
 
-    rows = tf.range(min(1024, variable.shape[0]), dtype=tf.int64)
+    rows = tf.range(min(64, variable.shape[0]), dtype=tf.int64)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(tf.nn.embedding_lookup(variable, rows) ** 2)
     gradient = tape.gradient(loss, variable)
