@@ -176,6 +176,14 @@ def all_rows(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[l
     """Measure everything; the rows of the table and the raw figures."""
     size, rounds, threads = options.size, options.rounds, options.threads
     raw: dict[str, Any] = {"size": size, "rounds": rounds}
+    say("import and first fill")  # while this process is small and idle
+    start_rows: list[Row] = []
+    philinit, numpy = raw["import_seconds"] = import_ratio(max(3, min(rounds, 7)))
+    start_rows.append(Row("import philinit / import numpy", philinit / numpy, 1.3, True))
+    warm, cold = raw["first_fill_seconds"] = first_fill_seconds(3)
+    start_rows.append(Row("first fill, cached code", warm, 0.6, True, unit="s"))
+    start_rows.append(Row("first fill, nothing cached", cold, 3.0, True, unit="s"))
+
     say(f"resident memory, {size:,} weights")
     names = [c.name for c in CONTENDERS.values() if c.memory == "resident"]
     if options.quick:
@@ -196,12 +204,7 @@ def all_rows(options: argparse.Namespace, say: Callable[[str], None]) -> tuple[l
     ratio = best["keras (512, 512)"] / best["philinit (512, 512)"]
     rows.append(Row("(512, 512) / keras GlorotUniform", ratio, 12))
 
-    say("import and first fill")
-    philinit, numpy = raw["import_seconds"] = import_ratio(max(3, min(rounds, 7)))
-    rows.append(Row("import philinit / import numpy", philinit / numpy, 1.3, True))
-    warm, cold = raw["first_fill_seconds"] = first_fill_seconds(3)
-    rows.append(Row("first fill, cached code", warm, 0.6, True, unit="s"))
-    rows.append(Row("first fill, nothing cached", cold, 3.0, True, unit="s"))
+    rows += start_rows
 
     say("peak memory")
     extras = raw["memory_extra_bytes"] = memory_extras(size)
