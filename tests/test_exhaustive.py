@@ -14,19 +14,19 @@ import pytest
 from numba import njit
 
 from philinit.kernels.cpu import distributions as d
+from philinit.kernels.cpu.access import store
 from philinit.kernels.cpu.simd import (
-    VectorType,
     bits,
     constant,
     convert,
     f32x8,
     f64x8,
     i32x8,
+    i32x16,
     i64x8,
     select,
     shuffle,
     splat,
-    store,
     u32x16,
 )
 from philinit.kernels.tails import masses
@@ -36,7 +36,6 @@ low_half = shuffle(i32x8, range(8))
 high_half = shuffle(i32x8, range(8, 16))
 low_floats = shuffle(f32x8, range(8))
 high_floats = shuffle(f32x8, range(8, 16))
-i32x16 = VectorType(d.i32x16.element, 16)
 
 
 @njit
@@ -56,7 +55,7 @@ def scanner(number):
         for first in range(start, start + 2 * count, 32):
             w = lane_words() + first
             x = number(w)
-            k = bits(d.i32x16, w)
+            k = bits(i32x16, w)
             worst, largest = errors_of_eight(low_floats(x, x), low_half(k, k), m, worst, largest)
             worst, largest = errors_of_eight(high_floats(x, x), high_half(k, k), m, worst, largest)
         store(out, worst)

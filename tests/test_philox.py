@@ -46,8 +46,9 @@ def test_random123_known_answers_by_the_oracle(
 def vector_philox() -> Any:
     from numba import njit
 
+    from philinit.kernels.cpu.access import store_interleaved
     from philinit.kernels.cpu.philox import philox4x32, u64xN
-    from philinit.kernels.cpu.simd import splat, store_interleaved
+    from philinit.kernels.cpu.simd import splat
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def run(address, c0, c1, c2, c3, k0, k1, rounds):  # type: ignore[no-untyped-def]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from numba import njit
 
 from philinit.kernels import constants as c
+from philinit.kernels.cpu.lookup import table
 from philinit.kernels.cpu.simd import (
     any_lane,
     bits,
@@ -27,7 +28,6 @@ from philinit.kernels.cpu.simd import (
     shuffle,
     splat,
     sqrt,
-    table,
     u32x16,
     u64x8,
 )

@@ -9,6 +9,16 @@ from numba import njit
 
 from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
 from philinit.kernels.cpu import distributions as d
+from philinit.kernels.cpu.access import (
+    copy,
+    fence,
+    load,
+    load_float64,
+    scratch,
+    store,
+    store_interleaved,
+    store_streaming,
+)
 from philinit.kernels.cpu.philox import (
     BLOCKS,
     counter_products,
@@ -22,19 +32,7 @@ from philinit.kernels.cpu.rounding import (
     to_bfloat16_subnormal,
     to_float16,
 )
-from philinit.kernels.cpu.simd import (
-    copy,
-    fence,
-    i64x8,
-    load,
-    load_float64,
-    scratch,
-    splat,
-    store,
-    store_interleaved,
-    store_streaming,
-    u32x16,
-)
+from philinit.kernels.cpu.simd import i64x8, splat, u32x16
 
 # A tile is made in two phases that stay in the L1 cache: random words into scratch, then words to
 # numbers. Each phase has the registers to itself; in one loop, tables and Philox state spill.

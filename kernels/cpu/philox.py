@@ -16,7 +16,8 @@ from philinit.kernels.constants import (
     PHILOX_W0,
     PHILOX_W1,
 )
-from philinit.kernels.cpu.simd import INTERLEAVE_ORDER, VectorType, constant
+from philinit.kernels.cpu.access import INTERLEAVE_ORDER
+from philinit.kernels.cpu.simd import VectorType, constant
 from philinit.kernels.cpu.target import has_feature
 
 LOW = 0xFFFFFFFF

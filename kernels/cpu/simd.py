@@ -6,7 +6,8 @@ a vector of copies; `>>` is arithmetic on signed and logical on unsigned lanes. 
 that are wider than the registers of the CPU, so one source serves AVX-512, AVX2, plain x86-64 and
 NEON. Nothing is contracted or reordered: every float operation is one IEEE operation.
 
-A new operation is an `intrinsic`: a typing rule and a few lines of LLVM builder.
+A new operation is an `intrinsic`: a typing rule and a few lines of LLVM builder. Loads and stores
+are in access.py, table look-ups in lookup.py.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, register_model
 
-from philinit.kernels.cpu.target import has_feature
-
 
 class VectorType(types.Type):
     """`lanes` values of the Numba scalar type `element` in vector registers."""
@@ -34,7 +33,7 @@ class VectorType(types.Type):
         super().__init__(name=f"{element}x{lanes}")
 
 
-def _llvm(vector: VectorType) -> ir.VectorType:
+def llvm_type(vector: VectorType) -> ir.VectorType:
     element = vector.element
     if element is types.float32:
         scalar = ir.FloatType()
@@ -48,7 +47,7 @@ def _llvm(vector: VectorType) -> ir.VectorType:
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: VectorType) -> None:
-        super().__init__(dmm, fe_type, _llvm(fe_type))
+        super().__init__(dmm, fe_type, llvm_type(fe_type))
 
 
 i32x16 = VectorType(types.int32, 16)
@@ -76,7 +75,7 @@ def _splat(context: Any, builder: Any, value: Any, source: Any, vector: VectorTy
     if isinstance(source, VectorType):
         return value
     value = context.cast(builder, value, source, vector.element)
-    type_ = _llvm(vector)
+    type_ = llvm_type(vector)
     if isinstance(value, ir.Constant):
         return ir.Constant(type_, [value.constant] * vector.lanes)
     first = builder.insert_element(ir.Constant(type_, ir.Undefined), value, ir.IntType(32)(0))
@@ -168,7 +167,7 @@ def bits(typingctx: Any, kind: Any, value: Any) -> Any:
     vector = kind.instance_type
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.bitcast(args[1], _llvm(vector))
+        return builder.bitcast(args[1], llvm_type(vector))
 
     return signature(vector, kind, value), codegen
 
@@ -180,7 +179,7 @@ def convert(typingctx: Any, kind: Any, value: Any) -> Any:
     source, goal = value.element, target.element
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        type_ = _llvm(target)
+        type_ = llvm_type(target)
         if isinstance(goal, types.Float) and isinstance(source, types.Float):
             emit = builder.fpext if goal.bitwidth > source.bitwidth else builder.fptrunc
         elif isinstance(goal, types.Float):
@@ -215,7 +214,7 @@ def any_lane(typingctx: Any, mask: Any) -> Any:
     return signature(types.boolean, mask), codegen
 
 
-def _declared(builder: Any, name: str, result: Any, args: Sequence[Any]) -> Any:
+def call_llvm(builder: Any, name: str, result: Any, args: Sequence[Any]) -> Any:
     """Call an LLVM intrinsic by its full name (llvmlite's own helper knows no vectors)."""
     kind = ir.FunctionType(result, [a.type for a in args])
     function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
@@ -233,7 +232,7 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         args = [_splat(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True)]
-        return _declared(builder, f"llvm.fma.{_suffix(vector)}", _llvm(vector), args)
+        return call_llvm(builder, f"llvm.fma.{_suffix(vector)}", llvm_type(vector), args)
 
     return signature(vector, a, b, c), codegen
 
@@ -243,7 +242,7 @@ def sqrt(typingctx: Any, a: Any) -> Any:
     """The correctly rounded square root."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _declared(builder, f"llvm.sqrt.{_suffix(a)}", _llvm(a), args)
+        return call_llvm(builder, f"llvm.sqrt.{_suffix(a)}", llvm_type(a), args)
 
     return signature(a, a), codegen
 
@@ -263,7 +262,7 @@ def clamp(typingctx: Any, value: Any, low: Any, high: Any) -> Any:
     return signature(value, value, low, high), codegen
 
 
-def _shuffle(builder: Any, left: Any, right: Any, lanes: Sequence[int]) -> Any:
+def shuffled(builder: Any, left: Any, right: Any, lanes: Sequence[int]) -> Any:
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
     return builder.shuffle_vector(left, right, mask)
 
@@ -274,7 +273,7 @@ def shuffle(result: VectorType, lanes: Sequence[int]) -> Any:
     @intrinsic
     def picked(typingctx: Any, left: Any, right: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return _shuffle(builder, args[0], args[1], lanes)
+            return shuffled(builder, args[0], args[1], lanes)
 
         return signature(result, left, right), codegen
 
@@ -315,8 +314,8 @@ def to_bfloat(typingctx: Any, a: Any, b: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
-        packed = _declared(builder, name, ir.VectorType(_BFloatType(), 32), args[::-1])
-        return builder.bitcast(packed, _llvm(u16x32))
+        packed = call_llvm(builder, name, ir.VectorType(_BFloatType(), 32), args[::-1])
+        return builder.bitcast(packed, llvm_type(u16x32))
 
     return signature(u16x32, a, b), codegen
 
@@ -328,7 +327,7 @@ def to_half(typingctx: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         half = builder.fptrunc(args[0], ir.VectorType(ir.HalfType(), value.lanes))
-        return builder.bitcast(half, _llvm(result))
+        return builder.bitcast(half, llvm_type(result))
 
     return signature(result, value), codegen
 
@@ -339,7 +338,7 @@ def constant(vector: VectorType, values: Sequence[float]) -> Any:
     @intrinsic
     def constant_vector(typingctx: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return ir.Constant(_llvm(vector), list(values))
+            return ir.Constant(llvm_type(vector), list(values))
 
         return signature(vector), codegen
 
@@ -352,207 +351,12 @@ def polynomial(coefficients: Sequence[float]) -> Any:
     @intrinsic
     def horner(typingctx: Any, x: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            type_, name = _llvm(x), f"llvm.fma.{_suffix(x)}"
+            type_, name = llvm_type(x), f"llvm.fma.{_suffix(x)}"
             *rest, value = [ir.Constant(type_, [c] * x.lanes) for c in coefficients]
             for coefficient in reversed(rest):
-                value = _declared(builder, name, type_, [value, args[0], coefficient])
+                value = call_llvm(builder, name, type_, [value, args[0], coefficient])
             return value
 
         return signature(x, x), codegen
 
     return horner
-
-
-def table(values: Sequence[float]) -> Any:
-    """A function of i32x16 that looks up `values` (16 or 32 float32) by the low 4 or 5 bits.
-
-    The table stays in registers where the CPU can permute lanes by an index; elsewhere each lane
-    is loaded from memory.
-    """
-    size = len(values)
-
-    @intrinsic
-    def looked_up(typingctx: Any, index: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            if has_feature("avx512f"):
-                return _permute16(builder, values, args[0])
-            if has_feature("avx2"):
-                low, high = (
-                    _permute8(builder, values, _shuffle(builder, args[0], args[0], half))
-                    for half in (range(8), range(8, 16))
-                )
-                return _shuffle(builder, low, high, range(16))
-            return _load_lanes(builder, values, args[0])
-
-        return signature(f32x16, index), codegen
-
-    assert size in (16, 32)
-    return looked_up
-
-
-def _float_constant(values: Sequence[float]) -> Any:
-    return ir.Constant(ir.VectorType(ir.FloatType(), len(values)), list(values))
-
-
-def _permute16(builder: Any, values: Sequence[float], index: Any) -> Any:
-    parts = [_float_constant(values[i : i + 16]) for i in range(0, len(values), 16)]
-    if len(parts) == 1:
-        name, args = "llvm.x86.avx512.permvar.sf.512", [parts[0], index]
-    else:
-        name, args = "llvm.x86.avx512.vpermi2var.ps.512", [parts[0], index, parts[1]]
-    return _declared(builder, name, parts[0].type, args)
-
-
-def _permute8(builder: Any, values: Sequence[float], index: Any) -> Any:
-    """Eight lanes: permutes within eight entries, joined by the next bits of the index."""
-    parts = [
-        _declared(builder, "llvm.x86.avx2.permps", part.type, [part, index])
-        for part in (_float_constant(values[i : i + 8]) for i in range(0, len(values), 8))
-    ]
-    bit = 3
-    while len(parts) > 1:
-        # The bit becomes the sign, which is what a blend instruction reads.
-        moved = builder.shl(index, ir.Constant(index.type, [31 - bit] * 8))
-        upper = builder.icmp_signed("<", moved, ir.Constant(index.type, [0] * 8))
-        pairs = zip(parts[1::2], parts[::2], strict=True)
-        parts = [builder.select(upper, high, low) for high, low in pairs]
-        bit += 1
-    return parts[0]
-
-
-def _load_lanes(builder: Any, values: Sequence[float], index: Any) -> Any:
-    data = ir.Constant(ir.ArrayType(ir.FloatType(), len(values)), list(values))
-    name = builder.module.get_unique_name("table")
-    array = ir.GlobalVariable(builder.module, data.type, name)
-    array.linkage, array.global_constant, array.initializer = "internal", True, data
-    int32 = ir.IntType(32)
-    result = ir.Constant(ir.VectorType(ir.FloatType(), 16), ir.Undefined)
-    masked = builder.and_(index, ir.Constant(index.type, [len(values) - 1] * 16))
-    for lane in range(16):
-        entry = builder.extract_element(masked, int32(lane))
-        value = builder.load(builder.gep(array, [int32(0), entry], inbounds=True))
-        result = builder.insert_element(result, value, int32(lane))
-    return result
-
-
-# --- memory ------------------------------------------------------------------------------------
-
-
-def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
-    if offset:
-        address = builder.add(address, address.type(offset))
-    return builder.inttoptr(address, type_.as_pointer())
-
-
-@intrinsic
-def load(typingctx: Any, kind: Any, address: Any) -> Any:
-    """The vector at `address`, which must be a multiple of 64 (our own scratch is)."""
-    vector = kind.instance_type
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        loaded = builder.load(_pointer(builder, args[1], 0, _llvm(vector)))
-        loaded.align = 64
-        return loaded
-
-    return signature(vector, kind, types.int64), codegen
-
-
-def _store(alignment: int, streaming: bool) -> Any:
-    @intrinsic
-    def store(typingctx: Any, address: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            kept = builder.store(args[1], _pointer(builder, args[0], 0, args[1].type))
-            kept.align = alignment
-            if streaming:
-                mark = builder.module.add_metadata([ir.IntType(32)(1)])
-                kept.set_metadata("nontemporal", mark)
-            return context.get_dummy_value()
-
-        return signature(types.void, types.int64, value), codegen
-
-    return store
-
-
-store = _store(1, streaming=False)
-store_aligned = _store(64, streaming=False)
-store_streaming = _store(64, streaming=True)
-
-
-# Lane i of every 8 holds item INTERLEAVE_ORDER[i]: then interleaving two 64-bit vectors is one
-# unpack instruction a half, which works within 128-bit groups, and memory comes out in order.
-INTERLEAVE_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
-
-
-@intrinsic
-def store_interleaved(typingctx: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Store the low halves of 64-bit lanes as a0 b0 c0 d0 a1 b1 ..., 64-byte aligned."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        lanes = a.lanes
-        halves = ir.VectorType(ir.IntType(32), 2 * lanes)
-        evens = [2 * (i // 2) + 2 * lanes * (i % 2) for i in range(2 * lanes)]
-        a32, b32, c32, d32 = (builder.bitcast(v, halves) for v in args[1:])
-        ab = builder.bitcast(_shuffle(builder, a32, b32, evens), args[1].type)
-        cd = builder.bitcast(_shuffle(builder, c32, d32, evens), args[1].type)
-        for first in range(0, lanes, 8):
-            for odd in (0, 1):
-                pick = [first + i + odd + lanes * k for i in (0, 2, 4, 6) for k in (0, 1)]
-                part = _shuffle(builder, ab, cd, pick)
-                offset = (2 * first // 8 + odd) * 64
-                kept = builder.store(part, _pointer(builder, args[0], offset, part.type))
-                kept.align = 64
-        return context.get_dummy_value()
-
-    return signature(types.void, types.int64, a, b, c, d), codegen
-
-
-def scratch(size: int) -> Any:
-    """A function that returns the address of `size` bytes of the stack, a multiple of 64."""
-
-    @intrinsic
-    def address(typingctx: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            with builder.goto_entry_block():
-                space = builder.alloca(ir.ArrayType(ir.IntType(8), size))
-                space.align = 64
-            return builder.ptrtoint(space, ir.IntType(64))
-
-        return signature(types.int64), codegen
-
-    return address
-
-
-@intrinsic
-def fence(typingctx: Any) -> Any:
-    """Streaming stores become visible to other threads before anything that follows."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return signature(types.void), codegen
-
-
-@intrinsic
-def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
-    """memcpy of `size` bytes between two addresses."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        byte = ir.IntType(8).as_pointer()
-        pointers = [builder.inttoptr(a, byte) for a in args[:2]]
-        memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, ir.IntType(64)])
-        builder.call(memcpy, [*pointers, args[2], ir.IntType(1)(0)])
-        return context.get_dummy_value()
-
-    return signature(types.void, types.int64, types.int64, types.int64), codegen
-
-
-@intrinsic
-def load_float64(typingctx: Any, address: Any, index: Any) -> Any:
-    """Number `index` of an array of float64 at `address`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.inttoptr(args[0], ir.DoubleType().as_pointer())
-        return builder.load(builder.gep(first, [args[1]]))
-
-    return signature(types.float64, types.int64, types.int64), codegen

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads, stores and scratch memory: addresses are integers, sizes are bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from philinit.kernels.cpu.simd import llvm_type, shuffled
+
+
+def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
+    if offset:
+        address = builder.add(address, address.type(offset))
+    return builder.inttoptr(address, type_.as_pointer())
+
+
+@intrinsic
+def load(typingctx: Any, kind: Any, address: Any) -> Any:
+    """The vector at `address`, which must be a multiple of 64 (our own scratch is)."""
+    vector = kind.instance_type
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(vector)))
+        loaded.align = 64
+        return loaded
+
+    return signature(vector, kind, types.int64), codegen
+
+
+def _store(alignment: int, streaming: bool) -> Any:
+    @intrinsic
+    def store(typingctx: Any, address: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            kept = builder.store(args[1], _pointer(builder, args[0], 0, args[1].type))
+            kept.align = alignment
+            if streaming:
+                mark = builder.module.add_metadata([ir.IntType(32)(1)])
+                kept.set_metadata("nontemporal", mark)
+            return context.get_dummy_value()
+
+        return signature(types.void, types.int64, value), codegen
+
+    return store
+
+
+store = _store(1, streaming=False)
+store_streaming = _store(64, streaming=True)
+
+
+# Lane i of every 8 holds item INTERLEAVE_ORDER[i]: then interleaving two 64-bit vectors is one
+# unpack instruction a half, which works within 128-bit groups, and memory comes out in order.
+INTERLEAVE_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+
+
+@intrinsic
+def store_interleaved(typingctx: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Store the low halves of 64-bit lanes as a0 b0 c0 d0 a1 b1 ..., 64-byte aligned."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = a.lanes
+        halves = ir.VectorType(ir.IntType(32), 2 * lanes)
+        evens = [2 * (i // 2) + 2 * lanes * (i % 2) for i in range(2 * lanes)]
+        a32, b32, c32, d32 = (builder.bitcast(v, halves) for v in args[1:])
+        ab = builder.bitcast(shuffled(builder, a32, b32, evens), args[1].type)
+        cd = builder.bitcast(shuffled(builder, c32, d32, evens), args[1].type)
+        for first in range(0, lanes, 8):
+            for odd in (0, 1):
+                pick = [first + i + odd + lanes * k for i in (0, 2, 4, 6) for k in (0, 1)]
+                part = shuffled(builder, ab, cd, pick)
+                offset = (2 * first // 8 + odd) * 64
+                kept = builder.store(part, _pointer(builder, args[0], offset, part.type))
+                kept.align = 64
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, a, b, c, d), codegen
+
+
+def scratch(size: int) -> Any:
+    """A function that returns the address of `size` bytes of the stack, a multiple of 64."""
+
+    @intrinsic
+    def address(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            with builder.goto_entry_block():
+                space = builder.alloca(ir.ArrayType(ir.IntType(8), size))
+                space.align = 64
+            return builder.ptrtoint(space, ir.IntType(64))
+
+        return signature(types.int64), codegen
+
+    return address
+
+
+@intrinsic
+def fence(typingctx: Any) -> Any:
+    """Streaming stores become visible to other threads before anything that follows."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return signature(types.void), codegen
+
+
+@intrinsic
+def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
+    """memcpy of `size` bytes between two addresses."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        pointers = [builder.inttoptr(a, byte) for a in args[:2]]
+        memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, ir.IntType(64)])
+        builder.call(memcpy, [*pointers, args[2], ir.IntType(1)(0)])
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_float64(typingctx: Any, address: Any, index: Any) -> Any:
+    """Number `index` of an array of float64 at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+        return builder.load(builder.gep(first, [args[1]]))
+
+    return signature(types.float64, types.int64, types.int64), codegen
