@@ -29,7 +29,7 @@ lint: $(VENV)/.dev ## ruff format --check, ruff check, mypy --strict on what is 
 		--no-build-isolation --target build/typecheck .
 	@MYPYPATH=build/typecheck $(BIN)/mypy --strict -p philinit \
 		| sed -e 's#build/typecheck/philinit/kernels/#kernels/#; s#build/typecheck/#src/#'
-	@MYPYPATH=build/typecheck:benchmarks $(BIN)/mypy --strict benchmarks
+	@MYPYPATH=build/typecheck:benchmarks $(BIN)/mypy --strict --explicit-package-bases benchmarks
 
 format: $(VENV)/.dev ## ruff rewrites what it can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
