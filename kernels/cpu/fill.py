@@ -38,7 +38,7 @@ from philinit.kernels.cpu.simd import i64x8, splat, u32x16
 # numbers. Each phase has the registers to itself; in one loop, tables and Philox state spill.
 TILE_BLOCKS = 128
 TILE_WORDS = 4 * TILE_BLOCKS
-STEP_BLOCKS = 64  # what both phases handle at once on any CPU
+STEP_BLOCKS = 32  # what both phases can handle at once on every CPU
 
 word_scratch = scratch(4 * TILE_WORDS)
 number_scratch = scratch(4 * TILE_WORDS)

@@ -22,10 +22,9 @@ from philinit.kernels.cpu.target import has_feature
 
 LOW = 0xFFFFFFFF
 
-# Counters at once: enough independent chains to hide the latency of a multiplication. On Zen 4, 16
-# are 8 % and 32 are 2 % slower than 64, though 64 do not fit into the registers: the loads and
-# stores of what spills go beside the arithmetic.
-BLOCKS = 64 if has_feature("avx512f") else 8
+# Counters at once: enough independent chains to hide the latency of a multiplication, few enough
+# to stay in registers (32 of 512 bits, or 16 of 256). On Zen 4, 16 are 8 % slower and 64 no faster.
+BLOCKS = 32 if has_feature("avx512f") else 8
 u64xN = VectorType(types.uint64, BLOCKS)
 
 _ORDER = [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)]
