@@ -139,9 +139,8 @@ NORMAL_TABLE = tuple(
     )
 )
 
-# The largest |x| that the normal maps reach: all words give |x| <= this (README, "Extremes").
+# The largest |x| that the normal map of 32-bit words reaches (tests/test_exhaustive.py).
 NORMAL_LARGEST_32 = float.fromhex("0x1.8ebc94p+2")
-NORMAL_LARGEST_64 = 9.09
 
 # float64: natural logarithm of y = m 2**e, m in [1/sqrt(2), sqrt(2)); s = f / (2 + f), f = m - 1:
 # log m = s * P(s * s).

@@ -17,7 +17,7 @@ import numpy as np
 
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
 from philinit.dtypes import at_least, at_most, below, largest
-from philinit.kernels.constants import NORMAL_LARGEST_32, NORMAL_LARGEST_64
+from philinit.kernels.constants import NORMAL_LARGEST_32
 from philinit.kernels.tails import masses
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
@@ -58,9 +58,6 @@ def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan
     )
 
 
-# A mean of -0.0 becomes +0.0 below: a zero has one sign, whichever instruction clamps it.
-
-
 def _make(kernel: str, dtype: np.dtype[Any], *parameters: float) -> Plan:
     values = (*parameters, *[0.0] * (8 - len(parameters)))
     return Plan(
@@ -71,6 +68,11 @@ def _make(kernel: str, dtype: np.dtype[Any], *parameters: float) -> Plan:
 def _float32(value: float) -> float:
     """`value` rounded to what the kernels of the three smaller dtypes compute in."""
     return float(np.float32(value))
+
+
+def _mean(d: Normal) -> float:
+    """The mean without the sign of -0.0, lest it depend on which instruction clamps a zero."""
+    return d.mean + 0.0
 
 
 # Below these the digits of what is drawn would reach into the subnormal numbers: float32 loses
@@ -160,10 +162,9 @@ def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
 def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
     _check_spread(d.stddev, d.mean, dtype, d)
     if dtype.itemsize == 8:
-        _check_overflow(abs(d.mean) + NORMAL_LARGEST_64 * d.stddev, dtype, d)
         return _bounded(d, -math.inf, math.inf, dtype)
     _check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
-    return _make("normal", dtype, _float32(d.stddev), _float32(d.mean) + 0.0)
+    return _make("normal", dtype, _float32(d.stddev), _float32(_mean(d)))
 
 
 def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
@@ -171,7 +172,7 @@ def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
     if dtype.itemsize == 8 or (d.lower, d.upper) != (-2.0, 2.0):
         return _bounded(d, d.lower, d.upper, dtype)
     low, high = _support(d, -2.0, 2.0, dtype)
-    stddev, mean = _inside(*_support(d, -2.0, 2.0, FLOAT32), _float32(d.mean) + 0.0, 2, FLOAT32)
+    stddev, mean = _inside(*_support(d, -2.0, 2.0, FLOAT32), _float32(_mean(d)), 2, FLOAT32)
     parameters = min(stddev, at_most(d.stddev, FLOAT32)), mean
     if dtype.itemsize == 4:
         return _make("truncated", dtype, *parameters)
@@ -185,7 +186,7 @@ def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Pla
         "bounded",
         dtype,
         d.stddev,
-        d.mean + 0.0,
+        _mean(d),
         low,
         high,
         below_,
@@ -205,7 +206,7 @@ def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tup
     ends = [d.mean + bound * d.stddev for bound in nearest]
     _check_overflow(max(map(abs, ends)), dtype, d)
     if not d.stddev:  # everything is the mean, rounded
-        rounded = float(np.asarray(d.mean, np.float64).astype(dtype)) + 0.0
+        rounded = float(np.asarray(_mean(d), np.float64).astype(dtype))
         return rounded, rounded
     return _bounds(at_least(ends[0], dtype), at_most(ends[1], dtype), dtype, d)
 

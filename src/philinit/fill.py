@@ -11,7 +11,7 @@ from philinit.keys import Key
 from philinit.memory import writable_view
 
 if TYPE_CHECKING:
-    from philinit.backends.base import Progress
+    from philinit.backends.base import Backend, Progress
 
 T = TypeVar("T")
 
@@ -113,5 +113,6 @@ def fill(
     from philinit.backends import cpu  # here, so that `import philinit` stays light
     from philinit.kernels.plan import plan
 
-    cpu.fill(view, plan(distribution, view.dtype, sampler), key, offset, threads, progress)
+    backend: Backend = cpu
+    backend.fill(view, plan(distribution, view.dtype, sampler), key, offset, threads, progress)
     return out

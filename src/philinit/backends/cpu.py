@@ -58,10 +58,9 @@ def fill(
     progress: Progress | None = None,
 ) -> None:
     """Write weights `offset` .. `offset + view.size` of the stream into `view`, in C order."""
-    count = view.size
-    if count:
+    if view.size:
         _Fill(view, plan, key, offset).run(threads, progress)
-    if progress is not None and not count:
+    elif progress is not None:
         progress(0, 0)
 
 
@@ -120,7 +119,8 @@ class _Fill:
             self.parameters,
             self.streaming,
         )
-        assert status == 0, f"kernel {self.plan.kernel} returned {status}"
+        if status:  # no kernel can; a silent one would leave memory unwritten
+            raise RuntimeError(f"kernel {self.plan.kernel} returned {status}")
         return end - begin
 
 
