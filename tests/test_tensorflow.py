@@ -562,7 +562,6 @@ def test_graphs_are_refused():
     a = memory.empty((3,), np.dtype(np.float32))
     for name, call in {
         "variable": lambda: pit.variable(Pattern(), (3,)),
-        "to_tensor": lambda: pit.to_tensor(Pattern(), (3,)),
         "fill": lambda: pit.fill(v, Pattern()),
         "from_dlpack": lambda: pit.from_dlpack(a),
     }.items():
@@ -571,6 +570,30 @@ def test_graphs_are_refused():
             call()
         with pytest.raises(NotImplementedError, match=text):
             tf.function(call, autograph=False)()
+
+
+def test_to_tensor_inside_a_function_is_filled_when_it_runs():
+    init = pi.GlorotUniform(seed=42)
+    rows = (slice(2, 5), slice(1, 3))
+
+    @tf.function(autograph=False)
+    def both():
+        return pit.to_tensor(init, (7, 4)), pit.to_tensor(init, (7, 4), shard=rows)
+
+    whole, part = both()
+    assert np.array_equal(whole, init((7, 4)))
+    assert np.array_equal(part, init((7, 4))[rows])
+    assert both.get_concrete_function().structured_outputs[1].shape == (3, 2)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        tensor = pit.to_tensor(init, tf.TensorShape([7, 4]), tf.float64)
+        assert tensor.shape == (7, 4)
+        assert np.array_equal(session.run(tensor), init((7, 4), np.float64))
+
+
+def test_to_tensor_gives_a_shard_of_the_global_tensor():
+    init = pi.GlorotUniform(seed=42)
+    part = pit.to_tensor(init, (100, 8), shard=pi.Shard((100, 8), slice(10, 13)))
+    assert np.array_equal(part, init((100, 8))[10:13])
 
 
 def test_init_scope_leads_out_of_a_function():

@@ -349,18 +349,72 @@ class Sampled(Seeded):
         threads: int | None,
         progress: Progress | None,
     ) -> None:
-        distribution, key, sampler = self.distribution_for(shape), self.key, self.sampler
-        if box is None or view.size == 0:
-            fill(view, distribution, key, 0, sampler=sampler, threads=threads, progress=progress)
-            return
-        if progress is not None and not callable(progress):
-            raise TypeError(f"`progress` must be callable; got progress={progress!r}")
-        flat, done, total = view.reshape(-1), 0, view.size
-        for offset, length in box.runs():
-            run = flat[done : done + length]
-            report = None if progress is None else _from(progress, done, total)
-            fill(run, distribution, key, offset, sampler=sampler, threads=threads, progress=report)
-            done += length
+        _draw(view, box, self.distribution_for(shape), self.key, self.sampler, threads, progress)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Drawn(Initializer):
+    """Independent draws from one distribution on one key, both as given; fans play no part.
+
+    What the adapters for other libraries come down to, once they have worked out a layer's
+    distribution and which stream the other library would have drawn it from.
+
+    Parameters
+    ----------
+    distribution : Uniform, Normal or TruncatedNormal
+    stream : Key
+    sampler : str
+        "native" or "tensorflow".
+    """
+
+    distribution: Distribution
+    stream: Key
+    sampler: str = "native"
+
+    def __post_init__(self) -> None:
+        check_sampler(self.sampler)
+
+    @property
+    def key(self) -> Key:
+        """The key as given."""
+        return self.stream
+
+    def distribution_for(self, shape: Any) -> Distribution:
+        """The distribution as given, for every shape."""
+        return self.distribution
+
+    def _write(
+        self,
+        view: Array,
+        shape: tuple[int, ...],
+        box: Shard | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        _draw(view, box, self.distribution, self.stream, self.sampler, threads, progress)
+
+
+def _draw(
+    view: Array,
+    box: Shard | None,
+    distribution: Distribution,
+    key: Key,
+    sampler: str,
+    threads: int | None,
+    progress: Progress | None,
+) -> None:
+    """Write the weights of a whole tensor, or of the `box` of it, into `view`."""
+    if box is None or view.size == 0:
+        fill(view, distribution, key, 0, sampler=sampler, threads=threads, progress=progress)
+        return
+    if progress is not None and not callable(progress):
+        raise TypeError(f"`progress` must be callable; got progress={progress!r}")
+    flat, done, total = view.reshape(-1), 0, view.size
+    for offset, length in box.runs():
+        run = flat[done : done + length]
+        report = None if progress is None else _from(progress, done, total)
+        fill(run, distribution, key, offset, sampler=sampler, threads=threads, progress=report)
+        done += length
 
 
 def _from(progress: Progress, before: int, total: int) -> Progress:

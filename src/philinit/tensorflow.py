@@ -17,6 +17,7 @@ import numpy as np
 from philinit import backends, dlpack, dtypes, memory
 from philinit.errors import missing_extra
 from philinit.fans import as_shape
+from philinit.sharding import Shard
 
 try:
     import tensorflow as tf
@@ -91,7 +92,8 @@ def variable(
     _check_eager("variable")
     _check_strategy()
     device = _cpu_device(device)
-    tensor = _filled(init, shape, dtype, device, threads, progress)
+    _check_init(init)
+    tensor = _filled(init, _static_shape(shape), _np_dtype(dtype), device, None, threads, progress)
     with tf.device(None), tf.device(device):
         return tf.Variable(tensor, trainable=trainable, name=name, **variable_kwargs)
 
@@ -102,16 +104,36 @@ def to_tensor(
     dtype: Any = None,
     *,
     device: Any = None,
+    shard: Any = None,
     threads: int | None = None,
     progress: Any = None,
 ) -> Any:
-    """tf.Tensor (eager) of the given shape, filled by `init` in TensorFlow's own memory.
+    """tf.Tensor of the given shape, filled by `init` in TensorFlow's own memory.
 
     Parameters, errors and memory are those of `variable`. A tf.Variable made from the tensor
     shares its memory; drop the tensor before training, else the first update copies it.
+
+    Inside a tf.function or a tf.Graph the tensor is symbolic (a ``tf.py_function``): it is filled
+    when it is first run, in this process, and may be any size, for it is no part of the graph. As
+    the initial value of a variable it is run once and, as above, never copied.
+
+    Parameters
+    ----------
+    shard : Shard, or index of slices, ints and Ellipsis, optional
+        The box of the tensor of shape `shape` that is wanted; fans come from `shape`.
     """
-    _check_eager("to_tensor")
-    return _filled(init, shape, dtype, _cpu_device(device), threads, progress)
+    _check_init(init)
+    shape, dtype = _static_shape(shape), _np_dtype(dtype)
+    box = shard if shard is None or isinstance(shard, Shard) else Shard(shape, shard)
+    eager = tf.executing_eagerly()
+    device = _cpu_device("CPU:0" if device is None and not eager else device)
+    if eager:
+        return _filled(init, shape, dtype, device, box, threads, progress)
+    symbolic = tf.py_function(
+        lambda: _filled(init, shape, dtype, device, box, threads, progress), [], tf.as_dtype(dtype)
+    )
+    symbolic.set_shape(shape if box is None else box.shape)
+    return symbolic
 
 
 def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any = None) -> Any:
@@ -276,17 +298,30 @@ def _check_init(init: Any) -> None:
         )
 
 
-def _filled(
-    init: Any, shape: Any, dtype: Any, device: str, threads: int | None, progress: Any
-) -> Any:
-    _check_init(init)
+def _static_shape(shape: Any) -> tuple[int, ...]:
     if isinstance(shape, tf.TensorShape):
         if not shape.is_fully_defined():
             raise ValueError(f"`shape` must be fully defined; got shape={shape}")
         shape = shape.as_list()
-    chosen = np.dtype(np.float32) if dtype is None else dtypes.as_dtype(dtype)
-    tensor = _empty(as_shape(shape), chosen, device)
-    init.fill(_view(tensor), threads=threads, progress=progress)
+    return as_shape(shape)
+
+
+def _np_dtype(dtype: Any) -> np.dtype[Any]:
+    return np.dtype(np.float32) if dtype is None else dtypes.as_dtype(dtype)
+
+
+def _filled(
+    init: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    device: str,
+    box: Shard | None,
+    threads: int | None,
+    progress: Any,
+) -> Any:
+    tensor = _empty(shape if box is None else box.shape, dtype, device)
+    where = {} if box is None else {"shard": box}
+    init.fill(_view(tensor), **where, threads=threads, progress=progress)
     return tensor
 
 
@@ -366,7 +401,7 @@ def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> Non
     if math.prod(shape) == 0 or not shape:  # the op below needs an axis; nothing to save here
         dtype = dtypes.as_dtype(variable.dtype)
         variable.assign(
-            _filled(init, shape, dtype, _cpu_device(variable.device), threads, progress)
+            _filled(init, shape, dtype, _cpu_device(variable.device), None, threads, progress)
         )
         return
     with tf.device(None), tf.device(variable.device):
