@@ -573,7 +573,7 @@ def test_graphs_are_refused():
 
 
 def test_to_tensor_inside_a_function_is_filled_when_it_runs():
-    init = pi.GlorotUniform(seed=42)
+    init = philinit.GlorotUniform(seed=42)
     rows = (slice(2, 5), slice(1, 3))
 
     @tf.function(autograph=False)
@@ -591,8 +591,8 @@ def test_to_tensor_inside_a_function_is_filled_when_it_runs():
 
 
 def test_to_tensor_gives_a_shard_of_the_global_tensor():
-    init = pi.GlorotUniform(seed=42)
-    part = pit.to_tensor(init, (100, 8), shard=pi.Shard((100, 8), slice(10, 13)))
+    init = philinit.GlorotUniform(seed=42)
+    part = pit.to_tensor(init, (100, 8), shard=philinit.Shard((100, 8), slice(10, 13)))
     assert np.array_equal(part, init((100, 8))[10:13])
 
 

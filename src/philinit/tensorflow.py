@@ -395,9 +395,9 @@ def _components(variable: Any) -> tuple[Any, ...]:
 def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> None:
     handle = variable.handle
     if variable.shape.is_fully_defined():
-        shape = variable.shape.as_list()
+        shape = tuple(variable.shape.as_list())
     else:
-        shape = tf.raw_ops.VariableShape(input=handle, out_type=tf.int64).numpy().tolist()
+        shape = tuple(tf.raw_ops.VariableShape(input=handle, out_type=tf.int64).numpy().tolist())
     if math.prod(shape) == 0 or not shape:  # the op below needs an axis; nothing to save here
         dtype = dtypes.as_dtype(variable.dtype)
         variable.assign(
