@@ -110,8 +110,8 @@ def to_tensor(
 ) -> Any:
     """tf.Tensor of the given shape, filled by `init` in TensorFlow's own memory.
 
-    Parameters, errors and memory are those of `variable`. A tf.Variable made from the tensor
-    shares its memory; drop the tensor before training, else the first update copies it.
+    Errors and memory are those of `variable`. A tf.Variable made from the tensor shares its
+    memory; drop the tensor before training, else the first update copies it.
 
     Inside a tf.function or a tf.Graph the tensor is symbolic (a ``tf.py_function``): it is filled
     when it is first run, in this process, and may be any size, for it is no part of the graph. As
@@ -119,6 +119,8 @@ def to_tensor(
 
     Parameters
     ----------
+    init, shape, dtype, device, threads, progress
+        As for `variable`.
     shard : Shard, or index of slices, ints and Ellipsis, optional
         The box of the tensor of shape `shape` that is wanted; fans come from `shape`.
     """
