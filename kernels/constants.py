@@ -15,7 +15,8 @@ PHILOX_W1 = 0xBB67AE85  # sqrt(3) - 1
 PHILOX_ROUNDS = 10
 
 
-def _floats(text: str) -> tuple[float, ...]:
+def floats(text: str) -> tuple[float, ...]:
+    """Hexadecimal floats, separated by white space."""
     return tuple(float.fromhex(word) for word in text.split())
 
 
@@ -25,7 +26,7 @@ TRUNCATED_C = float.fromhex("0x1.14p+62")
 TRUNCATED_SHIFT = 21
 TRUNCATED_TABLE = tuple(
     map(
-        _floats,
+        floats,
         (
             """
             0x1.07f0d8p-30 0x1.cc9f2ep-31 0x1.a2935cp-31 0x1.852034p-31 0x1.dfd6a4p-31
@@ -65,7 +66,7 @@ NORMAL_SHIFT = 23
 NORMAL_CENTRE = 1.5
 NORMAL_TABLE = tuple(
     map(
-        _floats,
+        floats,
         (
             """
             0x1.8392aap-29 0x1.7c5e7cp-29 0x1.750884p-29 0x1.6d8edap-29 0x1.65ef68p-29
@@ -145,14 +146,14 @@ NORMAL_LARGEST_32 = float.fromhex("0x1.8ebc94p+2")
 # float64: natural logarithm of y = m 2**e, m in [1/sqrt(2), sqrt(2)); s = f / (2 + f), f = m - 1:
 # log m = s * P(s * s).
 
-LOG_POLYNOMIAL = _floats(
+LOG_POLYNOMIAL = floats(
     """
     0x1.0p+1 0x1.55555555555aep-1 0x1.999999997ae62p-2 0x1.2492494517eedp-2 0x1.c71c4ffd004e7p-3
     0x1.74669a0339484p-3 0x1.3999ac8a6b8b7p-3 0x1.2f4e4dc7a9421p-3
     """
 )
 # float64 normal, w < 6.25: x / u as a polynomial in w - 3.125, w = -log(1 - u**2).
-NORMAL64_CENTRE = _floats(
+NORMAL64_CENTRE = floats(
     """
     0x1.2b57ec65a8009p+1 0x1.5bc94440cc80fp-2 -0x1.179b257405e1fp-7 -0x1.12994fbb9801dp-10
     0x1.14e8fc428b78bp-12 -0x1.496275f5904c3p-16 -0x1.032ee3a93ed4bp-19 0x1.4186bc8665123p-21
@@ -166,25 +167,25 @@ NORMAL64_CENTRE = _floats(
 # float64 normal, w >= 6.25: x as a quotient of two polynomials in r = sqrt(-log p), p the
 # probability of the tail beyond x: in r - 1.6 up to r = 5, in r - 5 from there to p = 1e-316
 # (Wichura 1988, "Algorithm AS 241: The percentage points of the normal distribution", PPND16).
-NORMAL64_MIDDLE_NUMERATOR = _floats(
+NORMAL64_MIDDLE_NUMERATOR = floats(
     """
     0x1.6c665fde9526ap+0 0x1.2857748cab19bp+2 0x1.713f71462256ap+2 0x1.d2ecb1a3d02c4p+1
     0x1.453cc085375b2p+0 0x1.ef2abb9b85c37p-3 0x1.744eb6c45ec67p-6 0x1.9615ac0b7ace9p-11
     """
 )
-NORMAL64_MIDDLE_DENOMINATOR = _floats(
+NORMAL64_MIDDLE_DENOMINATOR = floats(
     """
     0x1.0p+0 0x1.06cefbb46a449p+1 0x1.ad278e6526633p+0 0x1.61292f23385c9p-1 0x1.2f5123394f04p-3
     0x1.f207a7eab17bfp-7 0x1.1f18cbfdf2728p-11 0x1.20d3f686439e4p-30
     """
 )
-NORMAL64_FAR_NUMERATOR = _floats(
+NORMAL64_FAR_NUMERATOR = floats(
     """
     0x1.aa1b1c13ee526p+2 0x1.5daea6e875003p+2 0x1.c8ea6461fa445p+0 0x1.2fad9315255cfp-2
     0x1.b2b41193b4ee7p-6 0x1.45c1908425345p-10 0x1.c6ec6cc59e02ap-16 0x1.afb74d693bf93p-23
     """
 )
-NORMAL64_FAR_DENOMINATOR = _floats(
+NORMAL64_FAR_DENOMINATOR = floats(
     """
     0x1.0p+0 0x1.331d34fc7d77fp-1 0x1.186eb183443fbp-3 0x1.e76f93215462ap-7
     0x1.9c8bc979dc5d7p-11 0x1.35c2c496374bfp-16 0x1.31446f740b9ep-23 0x1.269bff1f8c19p-49
@@ -198,3 +199,10 @@ NORMAL64_TAIL_W = 6.25
 LOG_SPLIT = 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
 LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")
 LN2_LOW = float.fromhex("0x1.ef35793c7673p-45")
+
+# TensorFlow's truncated normal: each group of four float32 starts this many counter blocks after
+# the one before, each group of two float64 half as many.
+RESERVED_BLOCKS = 256
+
+# TensorFlow's normals reach no further: sqrt(-2 log 1e-7) = 5.6777.
+TENSORFLOW_LARGEST = 5.68

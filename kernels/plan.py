@@ -17,7 +17,8 @@ import numpy as np
 
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
 from philinit.dtypes import at_least, at_most, below, largest
-from philinit.kernels.constants import NORMAL_LARGEST_32
+from philinit.kernels.constants import NORMAL_LARGEST_32, RESERVED_BLOCKS, TENSORFLOW_LARGEST
+from philinit.kernels.libm import libm
 from philinit.kernels.tails import masses
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
@@ -30,6 +31,7 @@ class Plan:
     kernel: str
     words: int
     parameters: Any  # eight float64, as a ctypes array: its address goes to the kernel
+    reserved: int = 1  # counter blocks from the block of one group of weights to that of the next
 
 
 @functools.lru_cache(maxsize=512)
@@ -52,16 +54,23 @@ def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan
         return _truncated(distribution, dtype)
     if isinstance(distribution, Normal):
         return _normal(distribution, dtype)
-    raise TypeError(
+    raise _unknown(distribution)
+
+
+def _unknown(distribution: Any) -> TypeError:
+    return TypeError(
         "`distribution` must be a Uniform, Normal or TruncatedNormal; "
         f"got distribution={distribution!r}"
     )
 
 
-def _make(kernel: str, dtype: np.dtype[Any], *parameters: float) -> Plan:
+def _make(kernel: str, dtype: np.dtype[Any], *parameters: float, reserved: int = 1) -> Plan:
     values = (*parameters, *[0.0] * (8 - len(parameters)))
     return Plan(
-        f"{kernel}_{dtype.name}", 2 if dtype.itemsize == 8 else 1, (ctypes.c_double * 8)(*values)
+        f"{kernel}_{dtype.name}",
+        2 if dtype.itemsize == 8 else 1,
+        (ctypes.c_double * 8)(*values),
+        reserved,
     )
 
 
@@ -212,12 +221,29 @@ def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tup
 
 
 def _tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
-    if not isinstance(d, Uniform) or dtype.name != "float32":
+    """TensorFlow rounds the parameters to the dtype and computes in it."""
+
+    def rounded(value: float) -> float:
+        return float(np.asarray(value, np.float64).astype(dtype)) + 0.0
+
+    if isinstance(d, Uniform):
+        _check_overflow(max(-d.low, d.high), dtype, d)
+        low, high = rounded(d.low), rounded(d.high)
+        _check_overflow(high - low, dtype, d)  # TensorFlow multiplies by it
+        return _make("tensorflow_uniform", dtype, rounded(high - low), low)
+    if not isinstance(d, Normal):
+        raise _unknown(d)
+    if isinstance(d, TruncatedNormal) and (d.lower, d.upper) != (-2.0, 2.0):
         raise NotImplementedError(
-            'sampler="tensorflow" draws Uniform in float32 so far; '
-            f'got {describe(d)} in {dtype.name}: use sampler="native"'
+            'sampler="tensorflow" truncates at lower=-2, upper=2 only, as TensorFlow does; '
+            f'got {describe(d)}: use sampler="native"'
         )
-    _check_overflow(max(-d.low, d.high), dtype, d)
-    _check_overflow(d.high - d.low, dtype, d)  # TensorFlow multiplies by it
-    low, high = _float32(d.low), _float32(d.high)
-    return _make("tensorflow_uniform", dtype, _float32(high - low), low)
+    _check_spread(d.stddev, d.mean, dtype, d)
+    _check_overflow(abs(d.mean) + TENSORFLOW_LARGEST * d.stddev, dtype, d)
+    found = libm()
+    addresses = found.addresses64 if dtype.itemsize == 8 else found.addresses32
+    parameters = rounded(d.stddev), rounded(d.mean), found.log, found.trigonometry, *addresses
+    if not isinstance(d, TruncatedNormal):
+        return _make("tensorflow_normal", dtype, *parameters)
+    reserved = RESERVED_BLOCKS if dtype.itemsize < 8 else RESERVED_BLOCKS // 2
+    return _make("tensorflow_truncated", dtype, *parameters, reserved=reserved)

@@ -21,15 +21,15 @@ def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, kind: Any, address: Any) -> Any:
-    """The vector at `address`, which must be a multiple of 64 (our own scratch is)."""
-    vector = kind.instance_type
+    """The vector at `address`, a multiple of its size or of 64: our own scratch."""
+    wanted = kind.instance_type
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(vector)))
-        loaded.align = 64
+        loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
+        loaded.align = min(wanted.lanes * wanted.element.bitwidth // 8, 64)
         return loaded
 
-    return signature(vector, kind, types.int64), codegen
+    return signature(wanted, kind, types.int64), codegen
 
 
 def _store(alignment: int, streaming: bool) -> Any:
@@ -116,6 +116,30 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
         pointers = [builder.inttoptr(a, byte) for a in args[:2]]
         memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, ir.IntType(64)])
         builder.call(memcpy, [*pointers, args[2], ir.IntType(1)(0)])
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_index(typingctx: Any, address: Any, place: Any) -> Any:
+    """Number `place` of an array of 32-bit indices at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        return builder.zext(builder.load(builder.gep(first, [args[1]])), ir.IntType(64))
+
+    return signature(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_index(typingctx: Any, address: Any, place: Any, index: Any) -> Any:
+    """Set number `place` of an array of 32-bit indices at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        short = builder.trunc(args[2], ir.IntType(32))
+        builder.store(short, builder.gep(first, [args[1]]))
         return context.get_dummy_value()
 
     return signature(types.void, types.int64, types.int64, types.int64), codegen

@@ -63,7 +63,8 @@ def _digest() -> str:
 
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for source in sorted([*here.glob("*.py"), here.parent / "constants.py"]):
+    constants = (here.parent / name for name in ("constants.py", "libm_constants.py"))
+    for source in sorted([*here.glob("*.py"), *constants]):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     # Numba's version is fixed by llvmlite's; asking for it would import it.
     digest.update(repr((llvmlite.__version__, sys.version_info[:2], cpu())).encode())

@@ -61,13 +61,6 @@ def uniform32(w, p):
 
 
 @njit
-def tensorflow_uniform32(w, p):
-    """TensorFlow's: the low 23 bits as a number in [0, 1), times the range, plus the minimum."""
-    span, minimum = p[0], p[1]
-    return (bits(f32x16, (w & 0x7FFFFF) | ONE) - 1.0) * span + minimum
-
-
-@njit
 def standard_normal32(w):
     """x = f H(q): q is the distance of |k| from 2**31, H a polynomial for each octave of q."""
     k = bits(i32x16, w | 1)  # odd: -k is as likely as k, and q is never 0

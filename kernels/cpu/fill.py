@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import njit
 
-from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
+from philinit.kernels.constants import RESERVED_BLOCKS
 from philinit.kernels.cpu import distributions as d
+from philinit.kernels.cpu import tensorflow_maps as tf
 from philinit.kernels.cpu.access import (
     copy,
     fence,
@@ -16,42 +17,29 @@ from philinit.kernels.cpu.access import (
     load_float64,
     scratch,
     store,
-    store_interleaved,
     store_streaming,
-)
-from philinit.kernels.cpu.philox import (
-    BLOCKS,
-    counter_products,
-    philox4x32_of_sequence,
-    u64xN,
 )
 from philinit.kernels.cpu.rounding import (
     as_it_is,
     between,
     to_bfloat16,
-    to_bfloat16_subnormal,
+    to_bfloat16_exact,
     to_float16,
 )
-from philinit.kernels.cpu.simd import i64x8, splat, u32x16
+from philinit.kernels.cpu.simd import i64x8, u32x16
+from philinit.kernels.cpu.tensorflow import (
+    LARGEST_TILE,
+    write_normals32,
+    write_normals64,
+    write_truncated32,
+    write_truncated64,
+)
+from philinit.kernels.cpu.words import write_words
 
 # A tile is made in two phases that stay in the L1 cache: random words into scratch, then words to
 # numbers. Each phase has the registers to itself; in one loop, tables and Philox state spill.
 TILE_BLOCKS = 128
-TILE_WORDS = 4 * TILE_BLOCKS
 STEP_BLOCKS = 32  # what both phases can handle at once on every CPU
-
-word_scratch = scratch(4 * TILE_WORDS)
-number_scratch = scratch(4 * TILE_WORDS)
-
-
-@njit
-def write_words(address, blocks, c0, c1, c2, c3, k0, k1):
-    """The words of `blocks` counter blocks from (c0, c1, c2, c3) on; c0 does not wrap."""
-    v1, v3, p1 = splat(u64xN, c1), splat(u64xN, c3), splat(u64xN, c2 * PHILOX_M1)
-    for b in range(0, blocks, BLOCKS):
-        p0 = counter_products() + (c0 + b) * PHILOX_M0
-        w0, w1, w2, w3 = philox4x32_of_sequence(p0, p1, v1, v3, k0, k1, PHILOX_ROUNDS)
-        store_interleaved(address + 16 * b, w0, w1, w2, w3)
 
 
 # --- words to numbers of a dtype: 64 words a step, so that four chains overlap -------------------
@@ -98,30 +86,74 @@ def as_float64(number: Any) -> Any:
     return transform
 
 
-# Name -> (transform, bytes of a number, words of a number). In 16 bits a number can round past its
-# bounds: "clamped" kernels prevent that for any bounds, those without the word by two integer
-# operations instead of four slower ones, but only where low < 0 < high.
-KERNELS: dict[str, tuple[Any, int, int]] = {
-    "words": (as_words(), 4, 1),
-    "uniform_float32": (as_float32(d.uniform32), 4, 1),
-    "uniform_float64": (as_float64(d.uniform64), 8, 2),
-    "uniform_float16": (as_16_bit(d.uniform32, to_float16, between), 2, 1),
-    "uniform_bfloat16": (as_16_bit(d.uniform32, to_bfloat16, between), 2, 1),
-    "uniform_clamped_float16": (as_16_bit(d.uniform32_clamped, to_float16), 2, 1),
-    "uniform_clamped_bfloat16": (as_16_bit(d.uniform32_clamped, to_bfloat16), 2, 1),
-    "normal_float32": (as_float32(d.normal32), 4, 1),
-    "normal_float16": (as_16_bit(d.normal32, to_float16), 2, 1),
-    "normal_bfloat16": (as_16_bit(d.normal32, to_bfloat16), 2, 1),
-    "truncated_float32": (as_float32(d.truncated32), 4, 1),
-    "truncated_float16": (as_16_bit(d.truncated32, to_float16, between), 2, 1),
-    "truncated_bfloat16": (as_16_bit(d.truncated32, to_bfloat16, between), 2, 1),
-    "truncated_clamped_float16": (as_16_bit(d.truncated32_clamped, to_float16), 2, 1),
-    "truncated_clamped_bfloat16": (as_16_bit(d.truncated32_clamped, to_bfloat16), 2, 1),
-    "bounded_float32": (as_float32(d.bounded32), 4, 1),
-    "bounded_float64": (as_float64(d.bounded64_words), 8, 2),
-    "bounded_float16": (as_16_bit(d.bounded32, to_float16), 2, 1),
-    "bounded_bfloat16": (as_16_bit(d.bounded32, to_bfloat16_subnormal), 2, 1),
-    "tensorflow_uniform_float32": (as_float32(d.tensorflow_uniform32), 4, 1),
+class Kernel(NamedTuple):
+    """What a tile is made by: `draw` writes words or numbers into scratch, `transform` the rest."""
+
+    transform: Any
+    itemsize: int  # bytes of a weight
+    words: int = 1  # words of a weight
+    draw: Any = write_words
+    reserved: int = 1  # counter blocks from one block of a tile to the next
+    tile: int = TILE_BLOCKS  # counter blocks of a tile
+
+
+# In 16 bits a number can round past its bounds: "clamped" kernels prevent that for any bounds,
+# those without the word by two integer operations instead of four slower ones, but only where
+# low < 0 < high.
+KERNELS = {
+    "words": Kernel(as_words(), 4, 1),
+    "uniform_float32": Kernel(as_float32(d.uniform32), 4, 1),
+    "uniform_float64": Kernel(as_float64(d.uniform64), 8, 2),
+    "uniform_float16": Kernel(as_16_bit(d.uniform32, to_float16, between), 2, 1),
+    "uniform_bfloat16": Kernel(as_16_bit(d.uniform32, to_bfloat16, between), 2, 1),
+    "uniform_clamped_float16": Kernel(as_16_bit(d.uniform32_clamped, to_float16), 2, 1),
+    "uniform_clamped_bfloat16": Kernel(as_16_bit(d.uniform32_clamped, to_bfloat16), 2, 1),
+    "normal_float32": Kernel(as_float32(d.normal32), 4, 1),
+    "normal_float16": Kernel(as_16_bit(d.normal32, to_float16), 2, 1),
+    "normal_bfloat16": Kernel(as_16_bit(d.normal32, to_bfloat16), 2, 1),
+    "truncated_float32": Kernel(as_float32(d.truncated32), 4, 1),
+    "truncated_float16": Kernel(as_16_bit(d.truncated32, to_float16, between), 2, 1),
+    "truncated_bfloat16": Kernel(as_16_bit(d.truncated32, to_bfloat16, between), 2, 1),
+    "truncated_clamped_float16": Kernel(as_16_bit(d.truncated32_clamped, to_float16), 2, 1),
+    "truncated_clamped_bfloat16": Kernel(as_16_bit(d.truncated32_clamped, to_bfloat16), 2, 1),
+    "bounded_float32": Kernel(as_float32(d.bounded32), 4, 1),
+    "bounded_float64": Kernel(as_float64(d.bounded64_words), 8, 2),
+    "bounded_float16": Kernel(as_16_bit(d.bounded32, to_float16), 2, 1),
+    "bounded_bfloat16": Kernel(as_16_bit(d.bounded32, to_bfloat16_exact), 2, 1),
+    "tensorflow_uniform_float32": Kernel(as_float32(tf.uniform32), 4),
+    "tensorflow_uniform_float64": Kernel(as_float64(tf.uniform64), 8, 2),
+    "tensorflow_uniform_float16": Kernel(as_16_bit(tf.uniform_half, to_float16), 2),
+    "tensorflow_uniform_bfloat16": Kernel(as_16_bit(tf.uniform_bfloat, to_bfloat16_exact), 2),
+    "tensorflow_normal_float32": Kernel(as_float32(tf.scaled32), 4, 1, write_normals32),
+    "tensorflow_normal_float64": Kernel(as_float64(tf.scaled64), 8, 2, write_normals64),
+    "tensorflow_normal_float16": Kernel(
+        as_16_bit(tf.scaled_half, to_float16), 2, 1, write_normals32
+    ),
+    "tensorflow_normal_bfloat16": Kernel(
+        as_16_bit(tf.scaled_bfloat, to_bfloat16_exact), 2, 1, write_normals32
+    ),
+    "tensorflow_truncated_float32": Kernel(
+        as_float32(tf.scaled32), 4, 1, write_truncated32, RESERVED_BLOCKS, LARGEST_TILE
+    ),
+    "tensorflow_truncated_float64": Kernel(
+        as_float64(tf.scaled64), 8, 2, write_truncated64, RESERVED_BLOCKS // 2, LARGEST_TILE
+    ),
+    "tensorflow_truncated_float16": Kernel(
+        as_16_bit(tf.scaled_half, to_float16),
+        2,
+        1,
+        write_truncated32,
+        RESERVED_BLOCKS,
+        LARGEST_TILE,
+    ),
+    "tensorflow_truncated_bfloat16": Kernel(
+        as_16_bit(tf.scaled_bfloat, to_bfloat16_exact),
+        2,
+        1,
+        write_truncated32,
+        RESERVED_BLOCKS,
+        LARGEST_TILE,
+    ),
 }
 
 
@@ -133,8 +165,9 @@ def entry(name: str) -> Any:
     wrapping within the call; ``k0, k1``: the key; ``parameters``: address of eight float64;
     ``streaming``: whether whole lines may bypass the caches.
     """
-    transform, size, words = KERNELS[name]
-    tile = TILE_WORDS // words
+    transform, size, words, draw, reserved, tile_blocks = KERNELS[name]
+    tile = 4 * tile_blocks // words
+    source_scratch, spare_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks)
 
     def fill(out, count, skip, c0, c1, c2, c3, k0, k1, parameters, streaming):
         p = (
@@ -147,12 +180,12 @@ def entry(name: str) -> Any:
             load_float64(parameters, 6),
             load_float64(parameters, 7),
         )
-        source, spare = word_scratch(), number_scratch()
+        source, spare = source_scratch(), spare_scratch()
         done = -skip
         while done < count:
             todo = min(tile, count - done)
             blocks = (todo * words + 4 * STEP_BLOCKS - 1) // (4 * STEP_BLOCKS) * STEP_BLOCKS
-            write_words(source, blocks, c0, c1, c2, c3, k0, k1)
+            draw(source, blocks, c0, c1, c2, c3, k0, k1, p)
             target = out + done * size
             whole = done >= 0 and todo == tile
             # A ragged head or tail becomes whole vectors in scratch; the wanted part is copied.
@@ -164,7 +197,7 @@ def entry(name: str) -> Any:
                 first = max(-done, 0)
                 copy(target + first * size, spare + first * size, (todo - first) * size)
             done += tile
-            c0 += TILE_BLOCKS
+            c0 += tile_blocks * reserved
         if streaming:
             fence()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sixteen table look-ups at once, by what the CPU has for it."""
+"""Many table look-ups at once, by what the CPU has for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
+from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from philinit.kernels.cpu.simd import call_llvm, f32x16, shuffled
+from philinit.kernels.cpu.simd import VectorType, call_llvm, f32x16, shuffled
 from philinit.kernels.cpu.target import has_feature
 
 
@@ -33,11 +34,46 @@ def table(values: Sequence[float]) -> Any:
                     for half in (range(8), range(8, 16))
                 )
                 return shuffled(builder, low, high, range(16))
-            return _load_lanes(builder, values, args[0])
+            return _load_lanes(builder, ir.FloatType(), values, args[0])
 
         return signature(f32x16, index), codegen
 
     assert size in (16, 32)
+    return looked_up
+
+
+def table64(values: Sequence[float]) -> Any:
+    """A function of 64-bit integer lanes that looks up 16 float64 by the low 4 bits."""
+
+    @intrinsic
+    def looked_up(typingctx: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            if not has_feature("avx512f"):
+                return _load_lanes(builder, ir.DoubleType(), values, args[0])
+            low, high = (
+                ir.Constant(ir.VectorType(ir.DoubleType(), 8), list(values[i : i + 8]))
+                for i in (0, 8)
+            )
+            parts = [
+                call_llvm(
+                    builder,
+                    "llvm.x86.avx512.vpermi2var.pd.512",
+                    low.type,
+                    [low, shuffled(builder, args[0], args[0], range(i, i + 8)), high],
+                )
+                for i in range(0, index.lanes, 8)
+            ]
+            while len(parts) > 1:
+                lanes = range(2 * parts[0].type.count)
+                parts = [
+                    shuffled(builder, a, b, lanes)
+                    for a, b in zip(parts[::2], parts[1::2], strict=True)
+                ]
+            return parts[0]
+
+        return signature(VectorType(types.float64, index.lanes), index), codegen
+
+    assert len(values) == 16
     return looked_up
 
 
@@ -71,15 +107,15 @@ def _permute8(builder: Any, values: Sequence[float], index: Any) -> Any:
     return parts[0]
 
 
-def _load_lanes(builder: Any, values: Sequence[float], index: Any) -> Any:
-    data = ir.Constant(ir.ArrayType(ir.FloatType(), len(values)), list(values))
+def _load_lanes(builder: Any, element: Any, values: Sequence[float], index: Any) -> Any:
+    data = ir.Constant(ir.ArrayType(element, len(values)), list(values))
     name = builder.module.get_unique_name("table")
     array = ir.GlobalVariable(builder.module, data.type, name)
     array.linkage, array.global_constant, array.initializer = "internal", True, data
-    int32 = ir.IntType(32)
-    result = ir.Constant(ir.VectorType(ir.FloatType(), 16), ir.Undefined)
-    masked = builder.and_(index, ir.Constant(index.type, [len(values) - 1] * 16))
-    for lane in range(16):
+    int32, lanes = ir.IntType(32), index.type.count
+    result = ir.Constant(ir.VectorType(element, lanes), ir.Undefined)
+    masked = builder.and_(index, ir.Constant(index.type, [len(values) - 1] * lanes))
+    for lane in range(lanes):
         entry = builder.extract_element(masked, int32(lane))
         value = builder.load(builder.gep(array, [int32(0), entry], inbounds=True))
         result = builder.insert_element(result, value, int32(lane))

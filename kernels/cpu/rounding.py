@@ -45,7 +45,7 @@ def bfloat_by_arithmetic(a, b):
 
 # The plan keeps subnormal numbers away from the maps in float32 arithmetic, where the instruction
 # is right; the float64 maps can come upon one.
-to_bfloat16_subnormal = bfloat_by_arithmetic
+to_bfloat16_exact = bfloat_by_arithmetic
 to_bfloat16 = bfloat_by_instruction if has_feature("avx512bf16") else bfloat_by_arithmetic
 
 

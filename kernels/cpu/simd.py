@@ -262,6 +262,44 @@ def clamp(typingctx: Any, value: Any, low: Any, high: Any) -> Any:
     return signature(value, value, low, high), codegen
 
 
+@intrinsic
+def call1(typingctx: Any, address: Any, x: Any) -> Any:
+    """The C function of one number at `address`, called for each lane."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        scalar = llvm_type(x).element
+        function = builder.inttoptr(args[0], ir.FunctionType(scalar, [scalar]).as_pointer())
+        result = ir.Constant(llvm_type(x), ir.Undefined)
+        for lane in map(ir.IntType(32), range(x.lanes)):
+            value = builder.call(function, [builder.extract_element(args[1], lane)])
+            result = builder.insert_element(result, value, lane)
+        return result
+
+    return signature(x, types.int64, x), codegen
+
+
+@intrinsic
+def lanes_set(typingctx: Any, mask: Any) -> Any:
+    """A mask of up to 64 lanes as an integer, lane 0 lowest."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.zext(builder.bitcast(args[0], ir.IntType(mask.lanes)), ir.IntType(64))
+
+    return signature(types.int64, mask), codegen
+
+
+@intrinsic
+def compress(typingctx: Any, value: Any, mask: Any, rest: Any) -> Any:
+    """The lanes of `value` where `mask` is true, in order, then copies of the scalar `rest`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        name = f"llvm.experimental.vector.compress.{_suffix(value)}"
+        rest_lanes = _splat(context, builder, args[2], sig.args[2], value)
+        return call_llvm(builder, name, llvm_type(value), [args[0], args[1], rest_lanes])
+
+    return signature(value, value, mask, rest), codegen
+
+
 def shuffled(builder: Any, left: Any, right: Any, lanes: Sequence[int]) -> Any:
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
     return builder.shuffle_vector(left, right, mask)

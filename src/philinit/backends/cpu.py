@@ -75,15 +75,22 @@ class _Fill:
         self.itemsize = view.itemsize
         self.count = view.size
         self.per_block = 4 // plan.words
-        self.block, self.skip = divmod(offset, self.per_block)  # where element 0 stands
-        self.first = (key.base + self.block) % _WRAP
+        self.reserved = plan.reserved
+        if key.base % self.reserved:  # else a retry could carry into the next counter word
+            raise ValueError(
+                f"`key.base` must be a multiple of {self.reserved}, the counter blocks that "
+                f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
+            )
+        block, self.skip = divmod(offset, self.per_block)  # where element 0 stands
+        self.first = (key.base + block * self.reserved) % _WRAP
         self.blocks = -(-(self.skip + self.count) // self.per_block)
         self.key = key.words
         self.parameters = ctypes.addressof(plan.parameters)
         self.streaming = int(self.count * self.itemsize >= STREAMING_BYTES)
 
     def run(self, threads: int | None, progress: Progress | None) -> None:
-        if self.blocks <= SINGLE and (self.first & _MASK32) + self.blocks <= 1 << 32:
+        counters = self.blocks * self.reserved
+        if self.blocks <= SINGLE and (self.first & _MASK32) + counters <= 1 << 32:
             self.write(0, self.blocks)
         else:
             threads = default_threads() if threads is None else threads
@@ -97,7 +104,8 @@ class _Fill:
         """(start, stop) in counter blocks from the first one, cut at multiples of `size`."""
         start = 0
         while start < self.blocks:
-            stop = min(start + size - (self.first + start) % size, self.blocks)
+            place = self.first // self.reserved + start
+            stop = min(start + size - place % size, self.blocks)
             yield start, stop
             start = stop
 
@@ -106,7 +114,7 @@ class _Fill:
         skip = self.skip if start == 0 else 0
         begin = start * self.per_block - self.skip + skip
         end = min(stop * self.per_block - self.skip, self.count)
-        counter = (self.first + start) % _WRAP
+        counter = (self.first + start * self.reserved) % _WRAP
         status = self.call(
             self.out + begin * self.itemsize,
             end - begin,

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tile of TensorFlow's standard normals, truncated ones too, in the place of random words.
+
+Counter blocks become groups: four float32 or two float64, 16 bytes each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit, types
+
+from philinit.kernels.constants import PHILOX_ROUNDS, RESERVED_BLOCKS
+from philinit.kernels.cpu import box_muller as bm
+from philinit.kernels.cpu.access import (
+    INTERLEAVE_ORDER,
+    load,
+    load_index,
+    scratch,
+    store,
+    store_index,
+    store_interleaved,
+)
+from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
+from philinit.kernels.cpu.simd import (
+    VectorType,
+    bits,
+    compress,
+    convert,
+    lanes_set,
+    shuffle,
+    splat,
+)
+from philinit.kernels.cpu.words import words_of_every, write_words
+
+LARGEST_TILE = 1024  # groups: words, radii and list fill the L1 cache of 32 KiB
+radius_scratch = scratch(8 * LARGEST_TILE)
+list_scratch = scratch(4 * LARGEST_TILE)
+retry_scratch = scratch(16 * BLOCKS)
+
+
+def radii_by(radius: Any) -> Any:
+    @njit
+    def write_radii(radii, address, blocks, log):
+        for i in range(0, 2 * blocks, bm.N):
+            store(radii + 4 * i, radius(load(u64xN, address + 8 * i), log))
+
+    return write_radii
+
+
+def normals_by(direction: Any) -> Any:
+    @njit
+    def write_directions(radii, address, blocks, sin, cos):
+        for i in range(0, 2 * blocks, bm.N):
+            x = direction(load(u64xN, address + 8 * i), sin, cos)
+            r = load(bm.f32xN, radii + 4 * i)
+            store(address + 8 * i, x * bm.twice(r, r))
+
+    return write_directions
+
+
+glibc_radii, rounded_radii, called_radii = map(
+    radii_by, (bm.glibc_radius, bm.rounded_radius, bm.called_radius)
+)
+glibc_normals, rounded_normals, called_normals = map(
+    normals_by, (bm.glibc_direction, bm.rounded_direction, bm.called_direction)
+)
+
+
+@njit
+def to_normals32(address, blocks, p):
+    """Words to standard normals in place, four for each of `blocks` counter blocks."""
+    radii = radius_scratch()
+    log_kind, trigonometry_kind = p[2], p[3]
+    log, sin, cos = int(p[4]), int(p[5]), int(p[6])
+    if log_kind == 0.0:
+        glibc_radii(radii, address, blocks, log)
+    elif log_kind == 1.0:
+        rounded_radii(radii, address, blocks, log)
+    else:
+        called_radii(radii, address, blocks, log)
+    if trigonometry_kind == 0.0:
+        glibc_normals(radii, address, blocks, sin, cos)
+    elif trigonometry_kind == 1.0:
+        rounded_normals(radii, address, blocks, sin, cos)
+    else:
+        called_normals(radii, address, blocks, sin, cos)
+
+
+@njit
+def to_normals64(address, blocks, p):
+    """Words to standard normals in place, two for each of `blocks` counter blocks."""
+    log, sin, cos = int(p[4]), int(p[5]), int(p[6])
+    for i in range(0, 2 * blocks, 8):
+        w = load(bm.u64x8, address + 8 * i)
+        store(address + 8 * i, bm.called_normal64(w, log, sin, cos))
+
+
+def normals(to_normals: Any) -> Any:
+    @njit
+    def write_normals(address, blocks, c0, c1, c2, c3, k0, k1, p):
+        write_words(address, blocks, c0, c1, c2, c3, k0, k1, p)
+        to_normals(address, blocks, p)
+
+    return write_normals
+
+
+# --- truncated at +-2: what lies beyond is drawn again --------------------------------------------
+
+u32x64 = VectorType(types.uint32, 64)
+i32x64 = VectorType(types.int32, 64)
+u32xN = VectorType(types.uint32, BLOCKS)
+in_store_order = shuffle(u32xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
+
+# 2.0 and everything beyond has bit 30 of its upper 32 bits set, everything below has not. What is
+# still missing in a group is marked by a number like that.
+MISSING = 4.0
+
+
+def list_incomplete(size: int) -> Any:
+    """Numbers of the groups that hold a number of `size` bytes beyond +-2; returns how many."""
+    upper_halves = 0xF if size == 4 else 0xA
+
+    @njit
+    def list_groups(address, blocks, groups):
+        count = 0
+        for b in range(0, blocks, 16):
+            halves = load(u32x64, address + 16 * b)
+            beyond = lanes_set(bits(i32x64, halves << 1) < 0)
+            for j in range(16):  # without a branch, which would be mispredicted at every sixth
+                store_index(groups, count, b + j)
+                count += ((beyond >> (4 * j)) & upper_halves) != 0
+        return count
+
+    return list_groups
+
+
+def truncated(to_normals: Any, number: Any, integer: Any) -> Any:
+    """Each group keeps the first numbers within (-2, 2) of the blocks that are reserved for it."""
+    size, lanes = number.bitwidth // 8, 128 // number.bitwidth
+    group, two_groups = VectorType(number, lanes), VectorType(number, 2 * lanes)
+    group_bits, two_groups_bits = VectorType(integer, lanes), VectorType(integer, 2 * lanes)
+    join, first = shuffle(two_groups, range(2 * lanes)), shuffle(group, range(lanes))
+    reserved = RESERVED_BLOCKS * lanes // 4
+    write_first = words_of_every(reserved)
+    list_groups = list_incomplete(size)
+
+    @njit
+    def write_truncated(address, blocks, c0, c1, c2, c3, k0, k1, p):
+        write_first(address, blocks, c0, c1, c2, c3, k0, k1, p)
+        to_normals(address, blocks, p)
+        groups, fresh = list_scratch(), retry_scratch()
+        waiting = list_groups(address, blocks, groups)
+        attempt = 1
+        while waiting > 0 and attempt < reserved:
+            left = 0
+            for i in range(0, waiting, BLOCKS):
+                g = load(u32xN, groups + 4 * i)
+                c = convert(u64xN, in_store_order(g, g)) * reserved + (c0 + attempt)
+                v1, v2, v3 = splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
+                w0, w1, w2, w3 = philox4x32(c, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
+                store_interleaved(fresh, w0, w1, w2, w3)
+                to_normals(fresh, BLOCKS, p)
+                for j in range(min(BLOCKS, waiting - i)):
+                    n = load_index(groups, i + j)
+                    place = address + 16 * n
+                    x = join(load(group, place), load(group, fresh + 16 * j))
+                    x = compress(x, (bits(two_groups_bits, x) << 1) > -1, MISSING)
+                    x = first(x, x)
+                    store(place, x)
+                    store_index(groups, left, n)
+                    left += lanes_set((bits(group_bits, x) << 1) < 0) != 0
+            waiting = left
+            attempt += 1
+
+    return write_truncated
+
+
+write_normals32 = normals(to_normals32)
+write_normals64 = normals(to_normals64)
+write_truncated32 = truncated(to_normals32, types.float32, types.int32)
+write_truncated64 = truncated(to_normals64, types.float64, types.int64)
