@@ -279,7 +279,7 @@ def call1(typingctx: Any, address: Any, x: Any) -> Any:
 
 
 @intrinsic
-def lanes_set(typingctx: Any, mask: Any) -> Any:
+def mask_bits(typingctx: Any, mask: Any) -> Any:
     """A mask of up to 64 lanes as an integer, lane 0 lowest."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -289,11 +289,33 @@ def lanes_set(typingctx: Any, mask: Any) -> Any:
 
 
 @intrinsic
+def mask16(typingctx: Any, number: Any) -> Any:
+    """A mask of sixteen lanes from the low bits of an integer."""
+    mask = VectorType(types.boolean, 16)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(builder.trunc(args[0], ir.IntType(16)), llvm_type(mask))
+
+    return signature(mask, types.int64), codegen
+
+
+@intrinsic
+def popcount(typingctx: Any, number: Any) -> Any:
+    """How many bits of an integer are set."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return call_llvm(builder, "llvm.ctpop.i64", ir.IntType(64), args)
+
+    return signature(types.int64, types.int64), codegen
+
+
+@intrinsic
 def compress(typingctx: Any, value: Any, mask: Any, rest: Any) -> Any:
     """The lanes of `value` where `mask` is true, in order, then copies of the scalar `rest`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        name = f"llvm.experimental.vector.compress.{_suffix(value)}"
+        kind = "f" if _is_float(value) else "i"
+        name = f"llvm.experimental.vector.compress.v{value.lanes}{kind}{value.element.bitwidth}"
         rest_lanes = _splat(context, builder, args[2], sig.args[2], value)
         return call_llvm(builder, name, llvm_type(value), [args[0], args[1], rest_lanes])
 

@@ -26,17 +26,21 @@ from philinit.kernels.cpu.simd import (
     VectorType,
     bits,
     compress,
+    constant,
     convert,
-    lanes_set,
+    mask_bits,
     shuffle,
+    mask16,
+    popcount,
     splat,
+    u32x16,
 )
 from philinit.kernels.cpu.words import words_of_every, write_words
 
-LARGEST_TILE = 1024  # groups: words, radii and list fill the L1 cache of 32 KiB
+LARGEST_TILE = 256
 radius_scratch = scratch(8 * LARGEST_TILE)
-list_scratch = scratch(4 * LARGEST_TILE)
-retry_scratch = scratch(16 * BLOCKS)
+list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
+retry_scratch = scratch(16 * LARGEST_TILE)
 
 
 def radii_by(radius: Any) -> Any:
@@ -110,6 +114,7 @@ def normals(to_normals: Any) -> Any:
 u32x64 = VectorType(types.uint32, 64)
 i32x64 = VectorType(types.int32, 64)
 u32xN = VectorType(types.uint32, BLOCKS)
+sixteen = constant(u32x16, range(16))
 in_store_order = shuffle(u32xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 
 # 2.0 and everything beyond has bit 30 of its upper 32 bits set, everything below has not. What is
@@ -117,19 +122,30 @@ in_store_order = shuffle(u32xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in
 MISSING = 4.0
 
 
+@njit
+def every_fourth(flags):
+    """Bits 0, 4, 8, ... 60 next to each other."""
+    flags &= 0x1111111111111111
+    flags = (flags | (flags >> 3)) & 0x0303030303030303
+    flags = (flags | (flags >> 6)) & 0x000F000F000F000F
+    flags = (flags | (flags >> 12)) & 0x000000FF000000FF
+    return (flags | (flags >> 24)) & 0xFFFF
+
+
 def list_incomplete(size: int) -> Any:
     """Numbers of the groups that hold a number of `size` bytes beyond +-2; returns how many."""
-    upper_halves = 0xF if size == 4 else 0xA
+    upper_halves = -1 if size == 4 else 0xAAAAAAAAAAAAAAAA - (1 << 64)
 
     @njit
     def list_groups(address, blocks, groups):
         count = 0
         for b in range(0, blocks, 16):
             halves = load(u32x64, address + 16 * b)
-            beyond = lanes_set(bits(i32x64, halves << 1) < 0)
-            for j in range(16):  # without a branch, which would be mispredicted at every sixth
-                store_index(groups, count, b + j)
-                count += ((beyond >> (4 * j)) & upper_halves) != 0
+            beyond = mask_bits(bits(i32x64, halves << 1) < 0) & upper_halves
+            beyond |= beyond >> 1
+            beyond = every_fourth(beyond | (beyond >> 2))
+            store(groups + 4 * count, compress(sixteen() + b, mask16(beyond), 0))
+            count += popcount(beyond)
         return count
 
     return list_groups
@@ -153,23 +169,23 @@ def truncated(to_normals: Any, number: Any, integer: Any) -> Any:
         waiting = list_groups(address, blocks, groups)
         attempt = 1
         while waiting > 0 and attempt < reserved:
-            left = 0
             for i in range(0, waiting, BLOCKS):
                 g = load(u32xN, groups + 4 * i)
                 c = convert(u64xN, in_store_order(g, g)) * reserved + (c0 + attempt)
                 v1, v2, v3 = splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
                 w0, w1, w2, w3 = philox4x32(c, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
-                store_interleaved(fresh, w0, w1, w2, w3)
-                to_normals(fresh, BLOCKS, p)
-                for j in range(min(BLOCKS, waiting - i)):
-                    n = load_index(groups, i + j)
-                    place = address + 16 * n
-                    x = join(load(group, place), load(group, fresh + 16 * j))
-                    x = compress(x, (bits(two_groups_bits, x) << 1) > -1, MISSING)
-                    x = first(x, x)
-                    store(place, x)
-                    store_index(groups, left, n)
-                    left += lanes_set((bits(group_bits, x) << 1) < 0) != 0
+                store_interleaved(fresh + 16 * i, w0, w1, w2, w3)
+            to_normals(fresh, waiting, p)
+            left = 0
+            for i in range(waiting):
+                n = load_index(groups, i)
+                place = address + 16 * n
+                x = join(load(group, place), load(group, fresh + 16 * i))
+                x = compress(x, (bits(two_groups_bits, x) << 1) > -1, MISSING)
+                x = first(x, x)
+                store(place, x)
+                store_index(groups, left, n)
+                left += mask_bits((bits(group_bits, x) << 1) < 0) != 0
             waiting = left
             attempt += 1
 
