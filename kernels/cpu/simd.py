@@ -311,11 +311,13 @@ def popcount(typingctx: Any, number: Any) -> Any:
 
 @intrinsic
 def compress(typingctx: Any, value: Any, mask: Any, rest: Any) -> Any:
-    """The lanes of `value` where `mask` is true, in order, then copies of the scalar `rest`."""
+    """The integers of `value` where `mask` is true, in order, then copies of the scalar `rest`.
+
+    Of integers only: LLVM 20 cannot do it to floats where the CPU has no instruction for it.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = "f" if _is_float(value) else "i"
-        name = f"llvm.experimental.vector.compress.v{value.lanes}{kind}{value.element.bitwidth}"
+        name = f"llvm.experimental.vector.compress.v{value.lanes}i{value.element.bitwidth}"
         rest_lanes = _splat(context, builder, args[2], sig.args[2], value)
         return call_llvm(builder, name, llvm_type(value), [args[0], args[1], rest_lanes])
 

@@ -117,9 +117,9 @@ u32xN = VectorType(types.uint32, BLOCKS)
 sixteen = constant(u32x16, range(16))
 in_store_order = shuffle(u32xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 
-# 2.0 and everything beyond has bit 30 of its upper 32 bits set, everything below has not. What is
-# still missing in a group is marked by a number like that.
-MISSING = 4.0
+# 2.0 and everything beyond has the bit below the sign set, everything nearer to 0 has not: numbers
+# are handled as integers. What is missing in a group is marked by an integer with that bit.
+MISSING = -1
 
 
 @njit
@@ -151,11 +151,10 @@ def list_incomplete(size: int) -> Any:
     return list_groups
 
 
-def truncated(to_normals: Any, number: Any, integer: Any) -> Any:
+def truncated(to_normals: Any, integer: Any) -> Any:
     """Each group keeps the first numbers within (-2, 2) of the blocks that are reserved for it."""
-    size, lanes = number.bitwidth // 8, 128 // number.bitwidth
-    group, two_groups = VectorType(number, lanes), VectorType(number, 2 * lanes)
-    group_bits, two_groups_bits = VectorType(integer, lanes), VectorType(integer, 2 * lanes)
+    size, lanes = integer.bitwidth // 8, 128 // integer.bitwidth
+    group, two_groups = VectorType(integer, lanes), VectorType(integer, 2 * lanes)
     join, first = shuffle(two_groups, range(2 * lanes)), shuffle(group, range(lanes))
     reserved = RESERVED_BLOCKS * lanes // 4
     write_first = words_of_every(reserved)
@@ -181,11 +180,11 @@ def truncated(to_normals: Any, number: Any, integer: Any) -> Any:
                 n = load_index(groups, i)
                 place = address + 16 * n
                 x = join(load(group, place), load(group, fresh + 16 * i))
-                x = compress(x, (bits(two_groups_bits, x) << 1) > -1, MISSING)
+                x = compress(x, (x << 1) > -1, MISSING)
                 x = first(x, x)
                 store(place, x)
                 store_index(groups, left, n)
-                left += mask_bits((bits(group_bits, x) << 1) < 0) != 0
+                left += mask_bits((x << 1) < 0) != 0
             waiting = left
             attempt += 1
 
@@ -194,5 +193,5 @@ def truncated(to_normals: Any, number: Any, integer: Any) -> Any:
 
 write_normals32 = normals(to_normals32)
 write_normals64 = normals(to_normals64)
-write_truncated32 = truncated(to_normals32, types.float32, types.int32)
-write_truncated64 = truncated(to_normals64, types.float64, types.int64)
+write_truncated32 = truncated(to_normals32, types.int32)
+write_truncated64 = truncated(to_normals64, types.int64)
