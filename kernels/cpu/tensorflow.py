@@ -28,10 +28,10 @@ from philinit.kernels.cpu.simd import (
     compress,
     constant,
     convert,
-    mask_bits,
-    shuffle,
     mask16,
+    mask_bits,
     popcount,
+    shuffle,
     splat,
     u32x16,
 )
