@@ -78,8 +78,8 @@ def fill(
         Index in the global tensor of the first weight written, in weights; the last one written
         must lie below 2**126.
     sampler : {"native", "tensorflow"}
-        "tensorflow": the numbers of ``tf.random.stateless_uniform(..., alg="philox")``, float32
-        uniform only so far; there ``high`` itself can be drawn, as in TensorFlow.
+        "tensorflow": the numbers of ``tf.random.stateless_{uniform,normal,truncated_normal}(...,
+        alg="philox")`` on a CPU; there ``high`` itself can be drawn, and truncation is at +-2.
     threads : int, optional
         At least 1; default: PHILINIT_NUM_THREADS, or the CPUs this process may use.
     progress : callable, optional
