@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop over counter blocks. A thread makes 16 bytes a step: one block, or two in 16 bits.
+//
+// The blocks are cut into windows in which counter words 1 to 3 do not change. So a step needs one
+// 32-bit addition for the counter, and everything that follows from the other words is computed
+// once. In a window, steps that fill 16 aligned bytes go first; blocks that are left, because they
+// are ragged or because no block is aligned, are written number by number.
+
+template <u32 N>
+struct Packed {
+  u32 x[N];
+};
+
+// --- what a block is turned into ----------------------------------------------------------------
+
+struct as_words {
+  static constexpr u32 ITEM = 4;
+  __device__ __forceinline__ explicit as_words(const Parameters &) {}
+
+  __device__ __forceinline__ Packed<4> operator()(const Words &v) const {
+    return {{v.w[0], v.w[1], v.w[2], v.w[3]}};
+  }
+};
+
+template <class Number>
+struct as_float32 {
+  static constexpr u32 ITEM = 4;
+  Number number;
+  __device__ __forceinline__ explicit as_float32(const Parameters &p) : number(p) {}
+
+  __device__ __forceinline__ Packed<4> operator()(const Words &v) const {
+    Packed<4> out;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) out.x[i] = __float_as_uint(number(v.w[i]));
+    return out;
+  }
+};
+
+template <class Number, class Rounded, class Limited = as_it_is>
+struct as_16_bit {
+  static constexpr u32 ITEM = 2;
+  Number number;
+  Limited limited;
+  __device__ __forceinline__ explicit as_16_bit(const Parameters &p) : number(p), limited(p) {}
+
+  __device__ __forceinline__ Packed<2> operator()(const Words &v) const {
+    Packed<2> out;
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+      out.x[i] = limited(Rounded::pack(number(v.w[2 * i]), number(v.w[2 * i + 1])));
+    return out;
+  }
+};
+
+template <class Number>
+struct as_float64 {
+  static constexpr u32 ITEM = 8;
+  Number number;
+  __device__ __forceinline__ explicit as_float64(const Parameters &p) : number(p) {}
+
+  __device__ __forceinline__ Packed<4> operator()(const Words &v) const {
+    Packed<4> out;
+#pragma unroll
+    for (int i = 0; i < 4; i += 2) {
+      const double y = number((u64)v.w[i + 1] << 32 | v.w[i]);
+      out.x[i] = (u32)__double_as_longlong(y);
+      out.x[i + 1] = (u32)(__double_as_longlong(y) >> 32);
+    }
+    return out;
+  }
+};
+
+template <class Transform, class Draw = write_words>
+struct Kernel {
+  static constexpr u32 ITEM = Transform::ITEM;           // bytes of a weight
+  static constexpr u32 WEIGHTS = ITEM == 8 ? 2 : 4;      // weights of a block
+  static constexpr u32 BLOCKS = 16 / (ITEM * WEIGHTS);   // blocks of a step
+  static constexpr u32 RESERVED = Draw::RESERVED;        // counters from a block to the next
+  Draw draw;
+  Transform transform;
+
+  __device__ __forceinline__ explicit Kernel(const Parameters &p) : draw(p), transform(p) {}
+
+  __device__ __forceinline__ Packed<4 / BLOCKS> block(const Stream &stream, u32 b) const {
+    return transform(draw(stream, b * RESERVED));
+  }
+};
+
+// --- stores -------------------------------------------------------------------------------------
+
+__device__ __forceinline__ void store_step(char *out, const Packed<4> &a) {
+  *reinterpret_cast<uint4 *>(out) = {a.x[0], a.x[1], a.x[2], a.x[3]};
+}
+
+__device__ __forceinline__ void store_step(char *out, const Packed<2> &a, const Packed<2> &b) {
+  *reinterpret_cast<uint4 *>(out) = {a.x[0], a.x[1], b.x[0], b.x[1]};
+}
+
+template <u32 ITEM, u32 N>
+__device__ __forceinline__ void store_weight(char *out, const Packed<N> &a, u32 i) {
+  if (ITEM == 2)
+    *reinterpret_cast<unsigned short *>(out) = (unsigned short)(a.x[i / 2] >> 16 * (i % 2));
+  if (ITEM == 4) *reinterpret_cast<u32 *>(out) = a.x[i];
+  if (ITEM == 8) {  // at an address that may be a multiple of 4 only
+    reinterpret_cast<u32 *>(out)[0] = a.x[2 * i % N];
+    reinterpret_cast<u32 *>(out)[1] = a.x[(2 * i + 1) % N];
+  }
+}
+
+// --- loops --------------------------------------------------------------------------------------
+
+// Weights [first, count) of `blocks` counter blocks, the first of which would begin at `out`.
+template <class K>
+__device__ __forceinline__ void fill_window(const K &kernel, const Stream &stream, char *out,
+                                            u64 first, u64 count, u32 blocks, u64 thread,
+                                            u32 stride) {
+  constexpr u32 BYTES = K::ITEM * K::WEIGHTS;  // of a block
+  u32 head = first ? 1 : 0;                    // blocks before the steps
+  if (BYTES < 16 && ((u64)out + head * BYTES) % 16 == BYTES) ++head;
+  char *const base = out + head * BYTES;
+  const u32 whole = (u32)(count / K::WEIGHTS);
+  const u32 fit = (u64)base % 16 == 0 && whole > head ? whole - head : 0;
+  const u32 stepped = fit - fit % K::BLOCKS;
+
+  if (thread < stepped / K::BLOCKS) {
+    const u32 start = (u32)thread * K::BLOCKS;
+    const Stream even = stream.after((head + start) * K::RESERVED);
+    const Stream odd = even.after(K::RESERVED);
+    char *const mine = opaque_global(base + (u64)start * BYTES);
+#pragma unroll 1
+    for (u32 b = 0; b < stepped - start; b += stride * K::BLOCKS) {
+      if constexpr (K::BLOCKS == 1)
+        store_step(mine + (u64)b * BYTES, kernel.block(even, b));
+      else
+        store_step(mine + (u64)b * BYTES, kernel.block(even, b), kernel.block(odd, b));
+    }
+  }
+  const u32 rest = blocks - stepped;
+  if (thread < rest)
+#pragma unroll 1
+    for (u32 i = (u32)thread; i < rest; i += stride) {
+      const u32 b = i < head ? i : i + stepped;
+      const auto packed = kernel.block(stream, b);
+#pragma unroll
+      for (u32 j = 0; j < K::WEIGHTS; ++j) {
+        const u64 weight = (u64)b * K::WEIGHTS + j;
+        if (weight >= first && weight < count)
+          store_weight<K::ITEM>(out + weight * K::ITEM, packed, j);
+      }
+    }
+}
+
+// Weights of a stream to `count` places from `out` on: `skip` weights of the counter block
+// high:low come before the first one.
+template <class K>
+__device__ __forceinline__ void fill(void *out, u64 count, u32 skip, u64 low, u64 high, u32 k0,
+                                     u32 k1, const Parameters &p) {
+  const K kernel(p);
+  const RoundKeys keys(k0, k1);
+  const u64 thread = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+  const u64 threads = (u64)gridDim.x * blockDim.x;
+  // A window has at most LARGEST_WINDOW blocks, so that adding a stride to an index cannot wrap.
+  const u32 LARGEST_WINDOW = 1u << 31, LARGEST_STRIDE = LARGEST_WINDOW / K::BLOCKS;
+  const u32 stride = opaque(threads < LARGEST_STRIDE ? (u32)threads : LARGEST_STRIDE);
+  char *place = (char *)out - skip * K::ITEM;
+  u64 first = skip;
+  count += skip;
+  while (count) {
+    const u64 all = (count - 1) / K::WEIGHTS + 1;
+    u32 blocks = ~(u32)low / K::RESERVED + 1;  // until c0 wraps; 0 for 2**32
+    if (blocks - 1 >= LARGEST_WINDOW) blocks = LARGEST_WINDOW;
+    if (blocks > all) blocks = (u32)all;
+    const u64 weights = (u64)blocks * K::WEIGHTS;
+    const u64 here = weights < count ? weights : count;
+    fill_window(kernel, Stream(low, high, keys), place, first, here, blocks, thread, stride);
+    const u64 next = low + (u64)blocks * K::RESERVED;
+    high += next < low;
+    low = next;
+    place += weights * K::ITEM;
+    first = 0;
+    count -= here;
+  }
+}
