@@ -17,13 +17,12 @@ from typing import Any, Self, TypedDict, TypeVar
 
 import numpy as np
 
-from philinit.backends import resolve_device
+from philinit.backends import empty, opened
 from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
 from philinit.fans import as_shape, is_bool
 from philinit.fill import check_sampler, fill
 from philinit.keys import Key, as_seed, fresh_seed
-from philinit.memory import empty, writable_view
 from philinit.sharding import Shard
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +35,7 @@ _FLOAT32 = np.dtype(np.float32)
 class Call(TypedDict, total=False):
     """The keywords that every initialiser takes when it is called; see `Initializer`."""
 
-    device: str
+    device: str | None
     threads: int | None
     out: Any
     shard: Any
@@ -68,7 +67,7 @@ class Initializer:
         shape: Any,
         dtype: Any = None,
         *,
-        device: str = "cpu",
+        device: str | None = None,
         threads: int | None = None,
         out: Any = None,
         shard: Any = None,
@@ -82,12 +81,14 @@ class Initializer:
             Shape of the whole tensor, dimensions >= 0. Fans come from it.
         dtype : dtype, optional
             float32 (default), float64, float16 or bfloat16. With `out`: its dtype, or left out.
-        device : str
-            "cpu".
+        device : str, optional
+            "cpu", "cuda" (CuPy's current device) or "cuda:N". Default: that of `out`, or "cpu".
+            The same bits on each, except for `Orthogonal`.
         threads : int, optional
             At least 1; all CPUs that this process may use by default. Never changes a value.
         out : ndarray or other writable memory, optional
-            Written in place and returned; its shape is `shape`, or the shard's.
+            Written in place and returned; its shape is `shape`, or the shard's. See
+            `philinit.fill` for what it can be.
         shard : Shard, or index of slices, ints and Ellipsis, optional
             The box of the whole tensor that is computed.
         progress : callable(done, total), optional
@@ -95,17 +96,18 @@ class Initializer:
 
         Returns
         -------
-        ndarray
-            New, C-contiguous, its address a multiple of 64; or `out` itself.
+        ndarray, or cupy.ndarray on a CUDA device
+            New, C-contiguous, its address a multiple of 64; or `out` itself. On a CUDA device the
+            weights are queued on the current stream, as by CuPy's own operations.
 
         Raises
         ------
         TypeError, ValueError
             Any argument outside what is said above, before a byte is written.
+        ImportError, RuntimeError
+            A CUDA device is asked for, but there is no CuPy, or no device that works.
         """
         shape = as_shape(shape)
-        if device != "cpu":
-            resolve_device(device)
         box = None if shard is None else _as_shard(shape, shard)
         wanted = shape if box is None else box.shape
         if dtype is None:
@@ -113,9 +115,8 @@ class Initializer:
         else:
             found = _dtype_of(dtype) if isinstance(dtype, str) else as_dtype(dtype)
         if out is None:
-            view = out = empty(wanted, found)
-        else:
-            view = writable_view(out)
+            out = empty(wanted, found, "cpu" if device is None else device)
+        with opened(out, device) as view:
             if dtype is not None and view.dtype != found:
                 raise ValueError(
                     f"`dtype` must be that of `out` or left out; got dtype={found.name} and "
@@ -126,7 +127,7 @@ class Initializer:
                     "`out` must have the shape asked for; "
                     f"got out of shape {view.shape} for {wanted}"
                 )
-        self._write(view, shape, box, threads, progress)
+            self._write(view, shape, box, threads, progress)
         return out
 
     def fill(
@@ -142,21 +143,19 @@ class Initializer:
         With ``shard=Shard(global_shape, index)``, `out` is that box and the fans are the global
         tensor's.
         """
-        view = writable_view(out)
-        if shard is None:
-            self._write(view, view.shape, None, threads, progress)
-            return out
-        if not isinstance(shard, Shard):
+        if shard is not None and not isinstance(shard, Shard):
             raise TypeError(
                 "`shard` must be a Shard(global_shape, index), since `out` has the shape of the "
                 f"box only; got shard={shard!r}"
             )
-        if view.shape != shard.shape:
-            raise ValueError(
-                f"`out` must have the shape of the shard; got out of shape {view.shape} for "
-                f"{shard.shape}"
-            )
-        self._write(view, shard.global_shape, shard, threads, progress)
+        with opened(out) as view:
+            if shard is not None and view.shape != shard.shape:
+                raise ValueError(
+                    f"`out` must have the shape of the shard; got out of shape {view.shape} for "
+                    f"{shard.shape}"
+                )
+            shape = view.shape if shard is None else shard.global_shape
+            self._write(view, shape, shard, threads, progress)
         return out
 
     def shard(
@@ -165,7 +164,7 @@ class Initializer:
         index: Any,
         dtype: Any = None,
         *,
-        device: str = "cpu",
+        device: str | None = None,
         threads: int | None = None,
         out: Any = None,
         progress: Progress | None = None,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `philinit demo` (click for the options, rich for the tables)."""
+"""The command line: `philinit demo`, `philinit selftest` (click for options, rich for tables)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ try:
 except ImportError as error:
     raise missing_extra("the command line", str(error.name), "bench") from error
 
-from philinit import __version__, _demo
+from philinit import __version__, _demo, _selftest
 from philinit._measuring import free_memory, machine_facts
-from philinit._tables import GIB, TITLES, print_tables
+from philinit._tables import GIB, TITLES, print_tables, show
 
 MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
 
@@ -93,11 +93,8 @@ def demo(
       philinit demo --params 2e8 --dtype bfloat16
       philinit demo --no-peers --threads 1 --json demo.json
     """  # noqa: D301 - click wants the backspace itself
-    if path is not None and not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"folder {path.parent} does not exist", param_hint="--json")
-    console = Console()
-    if not console.is_terminal:  # piped: no bars, no colours, and no width to ask for
-        console = Console(width=100, color_system=None)
+    _check_folder(path)
+    console = _console()
     wanted = params // _demo.COLUMNS
     specs = _plan(console, wanted, dtype, inits, threads, seed, not no_peers)
     results, code = _measure_all(console, specs)
@@ -107,6 +104,100 @@ def demo(
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         console.print(f"written: {path}", highlight=False)
     ctx.exit(code)
+
+
+def _check_folder(path: Path | None) -> None:
+    if path is not None and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"folder {path.parent} does not exist", param_hint="--json")
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:  # piped: no bars, no colours, and no width to ask for
+        console = Console(width=100, color_system=None)
+    return console
+
+
+@cli.command()
+@click.option(
+    "--device",
+    "chosen",
+    multiple=True,
+    help="cpu, cuda or cuda:N; may be repeated. All that are found unless given.",
+)
+@click.option(
+    "--json",
+    "path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write every outcome to this file.",
+)
+@click.pass_context
+def selftest(ctx: click.Context, chosen: tuple[str, ...], path: Path | None) -> None:
+    """Compare the bits of every kernel on every device with what the specification gives.
+
+    Known answers of Random123 and golden hashes of whole tensors, on the CPU and each CUDA device;
+    some seconds, and more the first time, when kernels are compiled. Exit code 1 where any bit
+    differs or a device cannot be used.
+    """
+    _check_folder(path)
+    console = _console()
+    found, why = _selftest.devices()
+    reports = [_check_device(console, device) for device in chosen or found]
+    rows = [
+        [
+            report.device,
+            report.title,
+            str(report.count(_selftest.EQUAL)),
+            str(report.count(_selftest.DIFFERENT)),
+            str(report.count(_selftest.SKIPPED)),
+            f"{report.seconds:.1f}",
+            "passed" if report.passed else "[red]failed[/red]",
+        ]
+        for report in reports
+    ]
+    columns = ["device", "name", "equal", "different", "skipped", "seconds", "verdict"]
+    show(console, "Bits against the specification", columns, rows)
+    for report in reports:
+        if report.failure:
+            text = f"{report.device}: {report.failure}"
+            console.print(text, style="red", highlight=False, markup=False)
+        wrong = [o.case for o in report.outcomes if o.verdict == _selftest.DIFFERENT]
+        if wrong:
+            text = f"{report.device}: {len(wrong)} different: {'; '.join(wrong)}"
+            console.print(text, style="red", highlight=False, markup=False)
+        for note in sorted({o.note for o in report.outcomes if o.verdict == _selftest.SKIPPED}):
+            text = f"{report.device}: skipped, since {note}"
+            console.print(text, style="dim", highlight=False, markup=False)
+    if why and not chosen:
+        text = f"no CUDA device was tested: {why}"
+        console.print(text, style="dim", highlight=False, markup=False)
+    if path is not None:
+        devices = [{**asdict(report), "passed": report.passed} for report in reports]
+        document = {"machine": machine_facts(None), "devices": devices, "no cuda": why}
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        console.print(f"written: {path}", highlight=False)
+    ctx.exit(0 if all(report.passed for report in reports) else 1)
+
+
+def _check_device(console: Console, device: str) -> _selftest.Report:
+    """`_selftest.check` with a bar on a terminal."""
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bars:
+        task = bars.add_task(device, total=None)
+        return _selftest.check(
+            device,
+            lambda done, total, name: bars.update(
+                task, completed=done, total=total, description=f"{device} {name.partition('-')[0]}"
+            ),
+        )
 
 
 def _plan(

@@ -50,11 +50,24 @@ def _check(threads: int | None, progress: Progress | None) -> None:
         raise TypeError(f"`progress` must be callable; got progress={progress!r}")
 
 
+def _as_bits(view: Any, value: float) -> tuple[Any, Any]:
+    """`view`, flat, and `value` as what can be stored there.
+
+    On a CUDA device both as unsigned integers of the same bits: CuPy stores those in every
+    version, and bfloat16 in few.
+    """
+    flat = view.reshape(-1)
+    if isinstance(view, np.ndarray):
+        return flat, value
+    kind = np.dtype(f"u{view.dtype.itemsize}")
+    return flat.view(kind), np.array(value, view.dtype).view(kind)[()]
+
+
 def _store(view: Array, value: float, progress: Progress | None) -> None:
     """`value` into every element: one thread, which saturates the memory of most machines."""
-    flat = view.reshape(-1)
+    flat, item = _as_bits(view, value)
     for start in range(0, flat.size, _CHUNK):
-        flat[start : start + _CHUNK] = value
+        flat[start : start + _CHUNK] = item
         if progress is not None:
             progress(min(start + _CHUNK, flat.size), flat.size)
     if progress is not None and flat.size == 0:
@@ -136,7 +149,8 @@ class Identity(Initializer):
         first, last = max(top, left), min(top + height, left + width)
         if first < last:
             start = (first - top) * width + (first - left)
-            view.reshape(-1)[start :: width + 1][: last - first] = gain
+            flat, item = _as_bits(view, gain)
+            flat[start :: width + 1][: last - first] = item
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -159,6 +173,8 @@ class Orthogonal(Seeded):
     TypeError, ValueError
         When made: `gain` is no finite real number. When called: a shape with less than 2 axes; a
         gain that the dtype cannot hold.
+    NotImplementedError
+        When called: for the memory of a CUDA device.
 
     Notes
     -----
@@ -188,6 +204,11 @@ class Orthogonal(Seeded):
             )
         _check(threads, progress)
         _nearest("gain", self.gain, view.dtype)
+        if not isinstance(view, np.ndarray):
+            raise NotImplementedError(
+                "an orthogonal matrix is made in CPU memory; got the memory of a cuda device: "
+                'pass device="cpu" and copy the matrix to the device'
+            )
         if view.size:
             whole = self._matrix(
                 shape, np.float64 if view.dtype == np.float64 else np.float32, threads

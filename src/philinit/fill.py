@@ -6,12 +6,12 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from philinit.backends import backend_of, opened
 from philinit.distributions import Distribution, Normal, Uniform
 from philinit.keys import Key
-from philinit.memory import writable_view
 
 if TYPE_CHECKING:
-    from philinit.backends.base import Backend, Progress
+    from philinit.backends.base import Progress
 
 T = TypeVar("T")
 
@@ -64,12 +64,17 @@ def fill(
     """Write weights `offset`, `offset + 1`, ... of a stream into `out`, in place and in C order.
 
     weight i = f(sampler, distribution, key, dtype, i): not of the number of threads, the
-    alignment, or how a tensor is cut into calls.
+    alignment, the device, or how a tensor is cut into calls.
 
     Parameters
     ----------
     out : ndarray, np.memmap, memoryview, or an object with a writable buffer or CPU ``__dlpack__``
-        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment.
+        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment. Also the
+        memory of a CUDA device: a CuPy array, a torch tensor, anything with a ``__dlpack__`` or a
+        ``__cuda_array_interface__``. A CuPy array is filled on CuPy's current stream, a torch
+        tensor on torch's, other objects on the stream that they name: the call returns while the
+        device works, as CuPy's and torch's own operations do. Where an object names no stream, or
+        with `progress`, the weights are there when the call returns.
     distribution : Uniform, Normal or TruncatedNormal
         What to draw; see `philinit.distributions` for the intervals.
     key : Key
@@ -81,7 +86,8 @@ def fill(
         "tensorflow": the numbers of ``tf.random.stateless_{uniform,normal,truncated_normal}(...,
         alg="philox")`` on a CPU; there ``high`` itself can be drawn, and truncation is at +-2.
     threads : int, optional
-        At least 1; default: PHILINIT_NUM_THREADS, or the CPUs this process may use.
+        At least 1; default: PHILINIT_NUM_THREADS, or the CPUs this process may use. Without
+        meaning on a CUDA device.
     progress : callable, optional
         Called as ``progress(done, total)``, in weights, on the calling thread after its chunks;
         the last call has ``done == total``. An exception in it stops the fill.
@@ -95,6 +101,8 @@ def fill(
     TypeError, ValueError, NotImplementedError
         Before the first byte is written: arguments of the wrong type; memory that is read-only,
         not contiguous or of another dtype; a distribution that the dtype cannot hold.
+    ImportError, RuntimeError
+        CUDA memory, but no CuPy, or no device that works.
     """
     if not isinstance(distribution, (Uniform, Normal)):
         raise TypeError(
@@ -107,12 +115,10 @@ def fill(
     threads = check_threads(threads)
     if progress is not None and not callable(progress):
         raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
-    view = writable_view(out)
-    offset = _check_offset(offset, view.size)
+    with opened(out) as view:
+        offset = _check_offset(offset, view.size)
+        from philinit.kernels.plan import plan  # here, so that `import philinit` stays light
 
-    from philinit.backends import cpu  # here, so that `import philinit` stays light
-    from philinit.kernels.plan import plan
-
-    backend: Backend = cpu
-    backend.fill(view, plan(distribution, view.dtype, sampler), key, offset, threads, progress)
+        found = plan(distribution, view.dtype, sampler)
+        backend_of(view).fill(view, found, key, offset, threads, progress)
     return out

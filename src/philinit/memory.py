@@ -17,6 +17,9 @@ from philinit import dtypes
 # DLPack's road, without aborting the process (it is built with EIGEN_MAX_ALIGN_BYTES=64).
 ALIGNMENT = 64
 
+# DLDeviceType: memory that CUDA kernels write; kDLCUDA, kDLCUDAManaged.
+CUDA_DEVICES = (2, 13)
+
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 _FLOAT16 = np.dtype(np.float16)
@@ -125,10 +128,7 @@ def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
         _check_dtype(view, name)
     flags = view.flags
     if not flags.c_contiguous:
-        raise ValueError(
-            f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
-            "bytes: pass a whole array or a slice of its first axis"
-        )
+        raise _not_contiguous(view, name)
     if not flags.writeable:
         raise ValueError(
             f"`{name}` must be writable; got a read-only {type(out).__name__}: pass a copy, or "
@@ -137,7 +137,21 @@ def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
     return view
 
 
-def _check_dtype(view: np.ndarray[Any, Any], name: str) -> None:
+def check_cuda_view(view: Any, name: str) -> None:
+    """Refuse a CuPy array of another dtype, or that is not C-contiguous."""
+    _check_dtype(view, name)
+    if not view.flags.c_contiguous:
+        raise _not_contiguous(view, name)
+
+
+def _not_contiguous(view: Any, name: str) -> ValueError:
+    return ValueError(
+        f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
+        "bytes: pass a whole array or a slice of its first axis"
+    )
+
+
+def _check_dtype(view: Any, name: str) -> None:
     dtype = view.dtype
     if dtype.name not in dtypes.NAMES:
         hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
@@ -151,8 +165,8 @@ def _check_dtype(view: np.ndarray[Any, Any], name: str) -> None:
         )
 
 
-def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
-    """View of the memory of an object that is no ndarray."""
+def refuse_immutable(out: Any, name: str) -> None:
+    """TypeError for the arrays of frameworks that never write in place."""
     kind = type(out)
     for base in kind.__mro__:
         top = base.__module__.partition(".")[0]
@@ -166,6 +180,11 @@ def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
                 f"`{name}` must be memory that can be written in place; got {kind.__name__}: "
                 "jax arrays are immutable, fill a NumPy array and hand that to jax"
             )
+
+
+def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
+    """View of the memory of an object that is no ndarray."""
+    refuse_immutable(out, name)
     _check_device(out, name)
     try:
         buffer = memoryview(out)
@@ -174,9 +193,21 @@ def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
             return _through_dlpack(out, name)
         raise TypeError(
             f"`{name}` must be a NumPy array, or have a writable buffer or a `__dlpack__` method; "
-            f"got {kind.__name__}"
+            f"got {type(out).__name__}"
         ) from None
     return np.asarray(buffer)
+
+
+def on_cuda(out: Any) -> bool:
+    """Whether `out` lies in the memory of a CUDA device, as far as it says so itself."""
+    kind = type(out)
+    if kind is np.ndarray:
+        return False
+    if kind.__module__ == "cupy":  # asked for its device, it would ask CUDA, each time
+        return True
+    if hasattr(kind, "__dlpack_device__"):
+        return int(out.__dlpack_device__()[0]) in CUDA_DEVICES
+    return hasattr(out, "__cuda_array_interface__")
 
 
 def _check_device(out: Any, name: str) -> None:

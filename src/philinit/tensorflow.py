@@ -9,7 +9,9 @@ are the normal way, and `from_dlpack` is for tensors that are mostly read.
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ except ModuleNotFoundError as error:
     if error.name != "tensorflow":
         raise  # TensorFlow is here, but lacks something: its own message is the right one
     raise missing_extra("philinit.tensorflow", "TensorFlow", "tensorflow") from error
+
+from philinit._tensorflow_devices import check_eager, check_strategy, device_name, is_gpu
 
 # tf.raw_ops.Empty takes its shape in int32.
 _LARGEST_DIMENSION = 2**31 - 1
@@ -58,7 +62,9 @@ def variable(
     dtype : optional
         float32 (default), float64, float16 or bfloat16, as a str, np.dtype or tf.DType.
     device : str, optional
-        A CPU such as "CPU:0". Default: the device scope around the call, or "CPU:0".
+        Such as "CPU:0" or "GPU:0". Default: the device scope around the call, or TensorFlow's own
+        choice, the first GPU where there is one. The GPU's memory is filled through CuPy
+        (``philinit[cuda12]`` or ``philinit[cuda13]``), with the same bits.
     name, trainable, **variable_kwargs
         Passed to tf.Variable.
     threads : int, optional
@@ -76,9 +82,11 @@ def variable(
         An argument of the wrong kind; a shape or dtype that cannot be.
     MemoryError
         TensorFlow cannot allocate so much.
-    ImportError, NotImplementedError
-        The variable would be on a GPU: say ``device="CPU:0"`` to have it in CPU memory. Or the
-        call is inside a tf.function, a tf.Graph, or a tf.distribute strategy other than
+    ImportError, RuntimeError
+        The variable would be on a GPU, and there is no CuPy, or CUDA finds no device: say
+        ``device="CPU:0"`` to have it in CPU memory.
+    NotImplementedError
+        The call is inside a tf.function, a tf.Graph, or a tf.distribute strategy other than
         OneDeviceStrategy and MirroredStrategy over CPUs. (A mirrored variable's further
         replicas share the first one's memory until the first update, which copies it.)
 
@@ -89,9 +97,9 @@ def variable(
     >>> table.shape
     TensorShape([10000, 64])
     """
-    _check_eager("variable")
-    _check_strategy()
-    device = _cpu_device(device)
+    check_eager("variable")
+    check_strategy()
+    device = device_name(device)
     _check_init(init)
     tensor = _filled(init, _static_shape(shape), _np_dtype(dtype), device, None, threads, progress)
     with tf.device(None), tf.device(device):
@@ -115,7 +123,8 @@ def to_tensor(
 
     Inside a tf.function or a tf.Graph the tensor is symbolic (a ``tf.py_function``): it is filled
     when it is first run, in this process, and may be any size, for it is no part of the graph. As
-    the initial value of a variable it is run once and, as above, never copied.
+    the initial value of a variable it is run once and, as above, never copied. There it must be
+    in CPU memory.
 
     Parameters
     ----------
@@ -128,7 +137,12 @@ def to_tensor(
     shape, dtype = _static_shape(shape), _np_dtype(dtype)
     box = shard if shard is None or isinstance(shard, Shard) else Shard(shape, shard)
     eager = tf.executing_eagerly()
-    device = _cpu_device("CPU:0" if device is None and not eager else device)
+    device = device_name("CPU:0" if device is None and not eager else device)
+    if not eager and is_gpu(device):
+        raise NotImplementedError(
+            "a tensor inside a tf.function or a tf.Graph must be in CPU memory; "
+            f"got device={device!r}: say device='CPU:0', or call it outside"
+        )
     if eager:
         return _filled(init, shape, dtype, device, box, threads, progress)
     symbolic = tf.py_function(
@@ -150,8 +164,8 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
     Parameters
     ----------
     variable : tf.Variable or keras.Variable
-        In CPU memory; of dtype float32, float64, float16 or bfloat16. Of a variable mirrored
-        over several CPU replicas each replica is filled.
+        In the memory of a CPU or, through CuPy, of a GPU; of dtype float32, float64, float16 or
+        bfloat16. Of a variable mirrored over several CPU replicas each replica is filled.
     init, threads, progress
         As for `philinit.tensorflow.variable`.
 
@@ -159,13 +173,15 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
     ------
     TypeError, ValueError
         `variable` is no variable (a tf.Tensor is immutable: see `to_tensor`), or of another dtype.
-    ImportError, NotImplementedError
-        `variable` is on a GPU or on another machine, or the call is inside a tf.function or a
-        strategy's run().
+    NotImplementedError
+        `variable` is on another machine, or the call is inside a tf.function or a strategy's
+        run().
     RuntimeError
-        Somebody assigned to the variable meanwhile.
+        Somebody assigned to the variable meanwhile; or it is on a GPU that CUDA cannot use.
+    ImportError
+        `variable` is on a GPU, and there is no CuPy.
     """
-    _check_eager("fill")
+    check_eager("fill")
     _check_init(init)
     if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
         raise NotImplementedError(
@@ -189,7 +205,9 @@ def from_dlpack(array: Any) -> Any:
     array : np.ndarray, or what else `philinit.memory.writable_view` takes
         C-contiguous and writable, of dtype float32, float64, float16 or bfloat16, at an address
         that is a multiple of 64, as philinit's own arrays are. Do not write to it while
-        TensorFlow may read it.
+        TensorFlow may read it. Or a CuPy array, or other CUDA memory that `philinit.fill` takes:
+        all work queued on CuPy's current stream is waited for, since TensorFlow's streams wait
+        for nobody's.
 
     Raises
     ------
@@ -197,96 +215,28 @@ def from_dlpack(array: Any) -> Any:
         The address is not a multiple of 64 (TensorFlow would abort the process at the first
         use), or `array` is read-only, not contiguous, or of another dtype.
     """
-    _check_eager("from_dlpack")
-    view = memory.writable_view(array, name="array")
-    if view.size == 0:  # nothing to share, and such an address may be anything
-        return _empty(view.shape, view.dtype, "CPU:0")
-    address = memory.address(view)
+    check_eager("from_dlpack")
+    with backends.opened(array, name="array") as view:
+        on_cpu = isinstance(view, np.ndarray)
+        if view.size == 0:  # nothing to share, and such an address may be anything
+            return _empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")
+        _check_alignment(memory.address(view) if on_cpu else view.data.ptr)
+        if on_cpu:
+            return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
+        from philinit.backends import cuda_memory
+
+        cuda_memory.synchronize()
+        # Without max_version CuPy makes a capsule of the old kind, the only one TensorFlow takes.
+        return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
+
+
+def _check_alignment(address: int) -> None:
     if address % memory.ALIGNMENT:
         raise ValueError(
             f"`array` must lie at a multiple of {memory.ALIGNMENT} bytes, or TensorFlow aborts the "
             f"process; got address % {memory.ALIGNMENT} == {address % memory.ALIGNMENT}: pass an "
             "array made by philinit (philinit.memory.empty), or copy it with tf.constant"
         )
-    return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
-
-
-# --- where ---------------------------------------------------------------------------------------
-
-
-def _check_eager(function: str) -> None:
-    if not tf.executing_eagerly():
-        raise NotImplementedError(
-            f"philinit.tensorflow.{function} must be called eagerly; got a call inside a "
-            "tf.function or a tf.Graph: call it outside, or under tf.init_scope()"
-        )
-
-
-def _check_strategy() -> None:
-    """Refuse strategies that would copy the variable to somewhere else."""
-    if not tf.distribute.has_strategy():
-        return
-    strategy = tf.distribute.get_strategy()
-    local = isinstance(strategy, tf.distribute.OneDeviceStrategy | tf.distribute.MirroredStrategy)
-    if not (local and tf.distribute.in_cross_replica_context()):
-        raise NotImplementedError(
-            "under a tf.distribute strategy a variable must be made in the scope() of a "
-            f"MirroredStrategy or OneDeviceStrategy; got {type(strategy).__name__}"
-            f"{', inside run()' if local else ''}: make it outside"
-        )
-    for device in strategy.extended.parameter_devices:
-        _cpu_device(device)
-
-
-def _scope() -> str:
-    """Name of the device scope around the call; empty where there is none."""
-    # Public functions tell only where an op went in the end, which is a CPU on a machine
-    # without the GPU that the scope asks for.
-    from tensorflow.python.eager import context
-
-    return context.context().device_name or ""
-
-
-def _cpu_device(device: Any) -> str:
-    """Name of the CPU device that is meant, or the error that says why it is none."""
-    if device is None:
-        name = _scope()
-    elif isinstance(device, tf.DeviceSpec):
-        name = device.to_string()
-    else:
-        name = getattr(device, "name", device)  # of a tf.config.LogicalDevice
-    if not isinstance(name, str):
-        raise TypeError(f"`device` must be a str such as 'CPU:0'; got device={device!r}")
-    try:
-        spec = tf.DeviceSpec.from_string(name)
-    except ValueError:
-        raise ValueError(f"`device` must be a CPU such as 'CPU:0'; got device={name!r}") from None
-    kind = spec.device_type
-    if kind is None:  # TensorFlow's own choice
-        kind = "GPU" if device is None and tf.config.list_logical_devices("GPU") else "CPU"
-    if spec.job not in (None, "localhost"):
-        raise NotImplementedError(
-            f"the memory must belong to this process; got device={name!r}: "
-            "say device='CPU:0' to have it here"
-        )
-    if kind == "GPU":
-        try:
-            backends.resolve_device(f"cuda:{spec.device_index or 0}")
-        except (ImportError, NotImplementedError) as error:
-            raise type(error)(
-                f"the memory must be a CPU's for now; got device={name or 'GPU:0'!r}: {error}, "
-                "or say device='CPU:0' to have it in CPU memory"
-            ) from None
-    if kind != "CPU":
-        raise NotImplementedError(
-            f"the memory must be a CPU's for now; got device={name!r}: "
-            "say device='CPU:0' to have it in CPU memory"
-        )
-    index = spec.device_index or 0
-    count = len(tf.config.list_logical_devices("CPU"))
-    if index >= count:  # TensorFlow would take another one
-        raise ValueError(f"`device` must be one of the {count} CPU devices; got device={name!r}")
-    return f"CPU:{index}"
 
 
 # --- memory --------------------------------------------------------------------------------------
@@ -323,7 +273,8 @@ def _filled(
 ) -> Any:
     tensor = _empty(shape if box is None else box.shape, dtype, device)
     where = {} if box is None else {"shard": box}
-    init.fill(_view(tensor), **where, threads=threads, progress=progress)
+    with _written(tensor, device) as view:
+        init.fill(view, **where, threads=threads, progress=progress)
     return tensor
 
 
@@ -363,9 +314,35 @@ def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:
     return tf.reshape(tf.raw_ops.Empty(shape=parts, dtype=dtype, init=False), whole)
 
 
-def _view(tensor: Any) -> np.ndarray[Any, Any]:
-    """Writable ndarray over an eager tensor's memory; raises for memory that is no CPU's."""
-    return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+def _view(tensor: Any, device: str = "CPU:0") -> Any:
+    """Writable array over an eager tensor's memory: an ndarray, or a CuPy array on a GPU.
+
+    TensorFlow has finished all that it had queued on the GPU when it hands out a capsule.
+    """
+    capsule = tf.experimental.dlpack.to_dlpack(tensor)
+    if not is_gpu(device):
+        return dlpack.from_capsule(capsule)
+    from philinit.backends import cuda_memory
+
+    return cuda_memory.from_capsule(capsule)
+
+
+@contextlib.contextmanager
+def _written(tensor: Any, device: str) -> Iterator[Any]:
+    """A context that yields `_view(tensor)` to write; TensorFlow may read the tensor after it.
+
+    The view is dropped at the end: while it lives, the first update would copy the tensor.
+    """
+    if not is_gpu(device):
+        yield _view(tensor)
+        return
+    if math.prod(tensor.shape) == 0:  # no memory, but arguments to check
+        yield np.empty(tuple(tensor.shape), tensor.dtype.as_numpy_dtype)
+        return
+    from philinit.backends import cuda_memory
+
+    with cuda_memory.opened(_view(tensor, device), False) as view:
+        yield view
 
 
 def _components(variable: Any) -> tuple[Any, ...]:
@@ -390,7 +367,7 @@ def _components(variable: Any) -> tuple[Any, ...]:
         parts = tuple(found.distribute_strategy.experimental_local_results(found))
     for part in parts:
         dtypes.as_dtype(part.dtype)
-        _cpu_device(part.device)
+        device_name(part.device)
     return parts
 
 
@@ -400,11 +377,10 @@ def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> Non
         shape = tuple(variable.shape.as_list())
     else:
         shape = tuple(tf.raw_ops.VariableShape(input=handle, out_type=tf.int64).numpy().tolist())
+    device = device_name(variable.device)
     if math.prod(shape) == 0 or not shape:  # the op below needs an axis; nothing to save here
         dtype = dtypes.as_dtype(variable.dtype)
-        variable.assign(
-            _filled(init, shape, dtype, _cpu_device(variable.device), None, threads, progress)
-        )
+        variable.assign(_filled(init, shape, dtype, device, None, threads, progress))
         return
     with tf.device(None), tf.device(variable.device):
         # A scatter of no rows makes TensorFlow do what it does before any sparse update: give the
@@ -416,11 +392,12 @@ def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> Non
             updates=tf.zeros([0, *shape[1:]], variable.dtype),
         )
         tf.raw_ops.DisableCopyOnRead(resource=handle)
-        view = _view(tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype))
-        where = memory.address(view)
-        if _address(variable) == where:
-            init.fill(view, threads=threads, progress=progress)
-            if _address(variable) == where:
+        tensor = tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype)
+        where = _address(tensor, device)
+        if _address_now(variable, device) == where:
+            with _written(tensor, device) as view:
+                init.fill(view, threads=threads, progress=progress)
+            if _address_now(variable, device) == where:
                 return
     raise RuntimeError(
         f"nothing else may use the variable while it is filled; {variable.name!r} was moved "
@@ -428,6 +405,11 @@ def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> Non
     )
 
 
-def _address(variable: Any) -> int:
+def _address_now(variable: Any, device: str) -> int:
     value = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
-    return memory.address(_view(value))
+    return _address(value, device)
+
+
+def _address(tensor: Any, device: str) -> int:
+    view = _view(tensor, device)
+    return int(view.data.ptr) if is_gpu(device) else memory.address(view)

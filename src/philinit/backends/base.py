@@ -24,4 +24,8 @@ class Backend(Protocol):
         threads: int | None,
         progress: Progress | None,
     ) -> None:
-        """Write weights `offset` .. `offset + view.size` of the stream into `view`, in C order."""
+        """Write weights `offset` .. `offset + view.size` of the stream into `view`, in C order.
+
+        `view` is what `philinit.backends.opened` yields: C-contiguous, writable, of one of the
+        four dtypes. `threads` is for CPUs; other devices have no use for it.
+        """

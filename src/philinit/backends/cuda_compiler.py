@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CUDA kernels as callable machine code: loaded from a cache, or compiled by NVRTC and put there.
+
+CuPy's own `RawModule(code=...)` is not used, since it appends ``-ftz=true`` to the options of its
+caller: every float32 operation would flush subnormal numbers, which THE STREAM forbids. Nor does
+this road need CUDA's headers, which `RawModule` insists on. What NVRTC is told is `OPTIONS` and
+the architecture, nothing else, so that the code that tests look at is the code that runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from philinit.kernels.cpu.compiler import cache_folder
+
+#: Each operation rounds once: no contraction; subnormal numbers stay, divisions and roots are
+#: exact, which are NVRTC's defaults.
+OPTIONS = ("-std=c++17", "-default-device", "-fmad=false")
+
+_lock = threading.RLock()
+_loaded: dict[int, Loaded] = {}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The kernels of one device by name, and what a launch needs to know of it."""
+
+    functions: dict[str, Any]
+    resident: dict[str, int]  # thread blocks of a kernel that a multiprocessor holds at once
+    multiprocessors: int
+
+
+def loaded(cupy: Any, index: int) -> Loaded:
+    """The kernels for CUDA device `index`, which must be current; compiled at most once."""
+    try:
+        return _loaded[index]
+    except KeyError:
+        pass
+    with _lock:
+        if index not in _loaded:
+            _loaded[index] = _load(cupy, index)
+        return _loaded[index]
+
+
+def _load(cupy: Any, index: int) -> Loaded:
+    from philinit.kernels.cuda import KERNELS, entry
+
+    device = cupy.cuda.Device(index)
+    module = cupy.cuda.Module()
+    module.load(machine_code(cupy, int(device.compute_capability)))
+    functions = {name: module.get_function(entry(name)) for name in KERNELS}
+    count = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor
+    resident = {name: count(function.ptr, THREADS, 0) for name, function in functions.items()}
+    return Loaded(functions, resident, device.attributes["MultiProcessorCount"])
+
+
+THREADS = 256  # of a block: the kernels are written for that many
+
+
+def launch_geometry(
+    count: int, group: int, multiprocessors: int, resident: int = 8
+) -> tuple[int, int]:
+    """Blocks and threads a block for `count` weights, of which a thread writes `group` a step.
+
+    One step for each thread while the blocks fit on the device together; beyond that as many
+    blocks as do, each looping: so all of them end together.
+    """
+    threads = -(-count // group)
+    blocks = -(-threads // THREADS)
+    return max(1, min(blocks, multiprocessors * max(resident, 1))), THREADS
+
+
+def target(capability: int, supported: Sequence[int]) -> tuple[str, str]:
+    """NVRTC's architecture option for a device, and the kind of code: "cubin" or "ptx".
+
+    A device newer than NVRTC gets PTX of the newest architecture that both know, which the driver
+    translates.
+
+    Raises
+    ------
+    RuntimeError
+        The device is older than all that NVRTC compiles for.
+    """
+    if capability in supported:
+        return f"-arch=sm_{capability}", "cubin"
+    older = [known for known in supported if known < capability]
+    if not older:
+        raise RuntimeError(
+            f"the device must have compute capability {min(supported) / 10} or newer for this "
+            f"NVRTC; it has {capability / 10}: install an older CUDA"
+        )
+    return f"-arch=compute_{max(older)}", "ptx"
+
+
+def machine_code(cupy: Any, capability: int) -> bytes:
+    """Machine code of all kernels for a compute capability such as 90; needs no device."""
+    nvrtc, version = _nvrtc(cupy)
+    option, kind = target(capability, nvrtc.getSupportedArchs())
+    options = (*OPTIONS, option)
+    path = cache_folder() / f"{_digest(version, options)}.{kind}"
+    code = _cached(path)
+    if code is None:
+        code = _compile(nvrtc, options, kind)
+        _keep(path, code)
+    return code
+
+
+def _nvrtc(cupy: Any) -> tuple[Any, tuple[int, int]]:
+    """NVRTC and its version; CuPy loads it now, and does not bring it along."""
+    try:
+        nvrtc = cupy.cuda.nvrtc
+        return nvrtc, nvrtc.getVersion()
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ImportError(
+            "the cuda backend needs NVRTC, CUDA's compiler: pip install nvidia-cuda-nvrtc-cu12 "
+            f"for CUDA 12, nvidia-cuda-nvrtc for CUDA 13; CuPy said: {said}"
+        ) from error
+
+
+@functools.cache
+def _source() -> str:
+    from philinit.kernels.cuda import source
+
+    return source()
+
+
+def _digest(version: tuple[int, int], options: tuple[str, ...]) -> str:
+    return hashlib.sha256(repr((version, options, _source())).encode()).hexdigest()[:32]
+
+
+def _cached(path: Path) -> bytes | None:
+    """The code in a file of the cache, if it is there undamaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, code = content[:32], content[32:]
+    return code if hashlib.sha256(code).digest() == checksum else None
+
+
+def _keep(path: Path, code: bytes) -> None:
+    with contextlib.suppress(OSError):  # a read-only home costs time, nothing else
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def _compile(nvrtc: Any, options: tuple[str, ...], kind: str) -> bytes:
+    program = nvrtc.createProgram(_source(), "philinit.cu", (), ())
+    try:
+        nvrtc.compileProgram(program, options)
+        # CuPy drops the last byte of a cubin, a zero.
+        code = nvrtc.getCUBIN(program) + b"\0" if kind == "cubin" else nvrtc.getPTX(program)
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program)
+        raise RuntimeError(f"NVRTC refused the kernels of philinit: {error}\n{log}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+    return code if isinstance(code, bytes) else str(code).encode()
