@@ -6,32 +6,22 @@ All arithmetic here is exact or IEEE double, so a plan has the same bits on ever
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
-from philinit.dtypes import at_least, at_most, below, largest
-from philinit.kernels.constants import NORMAL_LARGEST_32, RESERVED_BLOCKS, TENSORFLOW_LARGEST
-from philinit.kernels.libm import libm
+from philinit.dtypes import at_least, at_most, below
+from philinit.kernels.constants import NORMAL_LARGEST_32
+from philinit.kernels.plan_parts import Plan as Plan
+from philinit.kernels.plan_parts import check_overflow, make, unknown
+from philinit.kernels.plan_tensorflow import tensorflow
 from philinit.kernels.tails import masses
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A kernel's name, the random words that one weight takes, and the kernel's parameters."""
-
-    kernel: str
-    words: int
-    parameters: Any  # eight float64, as a ctypes array: its address goes to the kernel
-    reserved: int = 1  # counter blocks from the block of one group of weights to that of the next
 
 
 @functools.lru_cache(maxsize=512)
@@ -47,31 +37,14 @@ def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan
         `sampler` does not draw this distribution in this dtype.
     """
     if sampler == "tensorflow":
-        return _tensorflow(distribution, dtype)
+        return tensorflow(distribution, dtype)
     if isinstance(distribution, Uniform):
         return _uniform(distribution, dtype)
     if isinstance(distribution, TruncatedNormal):
         return _truncated(distribution, dtype)
     if isinstance(distribution, Normal):
         return _normal(distribution, dtype)
-    raise _unknown(distribution)
-
-
-def _unknown(distribution: Any) -> TypeError:
-    return TypeError(
-        "`distribution` must be a Uniform, Normal or TruncatedNormal; "
-        f"got distribution={distribution!r}"
-    )
-
-
-def _make(kernel: str, dtype: np.dtype[Any], *parameters: float, reserved: int = 1) -> Plan:
-    values = (*parameters, *[0.0] * (8 - len(parameters)))
-    return Plan(
-        f"{kernel}_{dtype.name}",
-        2 if dtype.itemsize == 8 else 1,
-        (ctypes.c_double * 8)(*values),
-        reserved,
-    )
+    raise unknown(distribution)
 
 
 def _float32(value: float) -> float:
@@ -84,16 +57,16 @@ def _mean(d: Normal) -> float:
     return d.mean + 0.0
 
 
-# Below these the digits of what is drawn would reach into the subnormal numbers: float32 loses
-# them, and AVX512_BF16 takes such numbers for zeros. A mean of 0 or from LEAST_MEAN up keeps the
-# sum a multiple of 2**-126 as well.
+# Below these the digits of what is drawn would reach into the subnormal numbers, which AVX512_BF16
+# and the threads of some libraries, TensorFlow's too, take for zeros. A mean of 0 or from
+# LEAST_MEAN up keeps the sum a multiple of the least normal number as well.
 LEAST_SPREAD = {
     "float64": 2.0**-900,
     "float32": 2.0**-93,
     "float16": 2.0**-93,
     "bfloat16": 2.0**-40,
 }
-LEAST_MEAN = 2.0**-100
+LEAST_MEAN = {"float64": 2.0**-900}  # 2**-100 in the other dtypes, which compute in float32
 
 
 def _check_spread(spread: float, mean: float, dtype: np.dtype[Any], what: Any) -> None:
@@ -103,17 +76,10 @@ def _check_spread(spread: float, mean: float, dtype: np.dtype[Any], what: Any) -
             f"the spread of the distribution must be 0 or at least {least:.3g} in {dtype.name}; "
             f"got {describe(what)}"
         )
-    if dtype.name == "bfloat16" and 0.0 < abs(mean) < LEAST_MEAN:
+    least = LEAST_MEAN.get(dtype.name, 2.0**-100)
+    if 0.0 < abs(mean) < least:
         raise ValueError(
-            f"the middle of the distribution must be 0 or at least {LEAST_MEAN:.3g} in bfloat16; "
-            f"got {describe(what)}"
-        )
-
-
-def _check_overflow(reach: float, dtype: np.dtype[Any], what: Any) -> None:
-    if reach > largest(dtype):
-        raise ValueError(
-            f"the numbers drawn must stay below {largest(dtype):.6g}, the largest {dtype.name}; "
+            f"the middle of the distribution must be 0 or at least {least:.3g} in {dtype.name}; "
             f"got {describe(what)}"
         )
 
@@ -149,22 +115,22 @@ def _inside(
 def _kernel16(name: str, low: float, high: float, dtype: np.dtype[Any], *parameters: float) -> Plan:
     """The plan for a 16-bit dtype, where numbers can still round past `low` and `high`."""
     if not low < 0.0 < high:
-        return _make(f"{name}_clamped", dtype, *parameters, low, high)
+        return make(f"{name}_clamped", dtype, *parameters, low, high)
     patterns = np.array([low, high]).astype(dtype).view(np.uint16)
-    return _make(name, dtype, *parameters, low, high, *map(float, patterns))
+    return make(name, dtype, *parameters, low, high, *map(float, patterns))
 
 
 def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
-    _check_overflow(max(-d.low, d.high), dtype, d)
+    check_overflow(max(-d.low, d.high), dtype, d)
     _check_spread(d.high - d.low, d.low / 2 + d.high / 2, dtype, d)
     low, high = _bounds(at_least(d.low, dtype), below(d.high, dtype), dtype, d)
     middle = d.low / 2 + d.high / 2
     if dtype.itemsize == 8:
-        return _make("uniform", dtype, *_inside(low, high, middle, 1 << 63, dtype))
+        return make("uniform", dtype, *_inside(low, high, middle, 1 << 63, dtype))
     ends = at_least(d.low, FLOAT32), below(d.high, FLOAT32)
     parameters = _inside(*ends, _float32(middle), 1 << 31, FLOAT32)
     if dtype.itemsize == 4:
-        return _make("uniform", dtype, *parameters)
+        return make("uniform", dtype, *parameters)
     return _kernel16("uniform", low, high, dtype, *parameters)
 
 
@@ -172,8 +138,8 @@ def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
     _check_spread(d.stddev, d.mean, dtype, d)
     if dtype.itemsize == 8:
         return _bounded(d, -math.inf, math.inf, dtype)
-    _check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
-    return _make("normal", dtype, _float32(d.stddev), _float32(_mean(d)))
+    check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
+    return make("normal", dtype, _float32(d.stddev), _float32(_mean(d)))
 
 
 def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
@@ -184,14 +150,14 @@ def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
     stddev, mean = _inside(*_support(d, -2.0, 2.0, FLOAT32), _float32(_mean(d)), 2, FLOAT32)
     parameters = min(stddev, at_most(d.stddev, FLOAT32)), mean
     if dtype.itemsize == 4:
-        return _make("truncated", dtype, *parameters)
+        return make("truncated", dtype, *parameters)
     return _kernel16("truncated", low, high, dtype, *parameters)
 
 
 def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
     low, high = _support(d, lower, upper, dtype)
     below_, above, inside, centre = masses(lower, upper)
-    return _make(
+    return make(
         "bounded",
         dtype,
         d.stddev,
@@ -213,37 +179,8 @@ def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tup
     """
     nearest = max(lower, min(upper, 0.0) - 10.0), min(upper, max(lower, 0.0) + 10.0)
     ends = [d.mean + bound * d.stddev for bound in nearest]
-    _check_overflow(max(map(abs, ends)), dtype, d)
+    check_overflow(max(map(abs, ends)), dtype, d)
     if not d.stddev:  # everything is the mean, rounded
         rounded = float(np.asarray(_mean(d), np.float64).astype(dtype))
         return rounded, rounded
     return _bounds(at_least(ends[0], dtype), at_most(ends[1], dtype), dtype, d)
-
-
-def _tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
-    """TensorFlow rounds the parameters to the dtype and computes in it."""
-
-    def rounded(value: float) -> float:
-        return float(np.asarray(value, np.float64).astype(dtype)) + 0.0
-
-    if isinstance(d, Uniform):
-        _check_overflow(max(-d.low, d.high), dtype, d)
-        low, high = rounded(d.low), rounded(d.high)
-        _check_overflow(high - low, dtype, d)  # TensorFlow multiplies by it
-        return _make("tensorflow_uniform", dtype, rounded(high - low), low)
-    if not isinstance(d, Normal):
-        raise _unknown(d)
-    if isinstance(d, TruncatedNormal) and (d.lower, d.upper) != (-2.0, 2.0):
-        raise NotImplementedError(
-            'sampler="tensorflow" truncates at lower=-2, upper=2 only, as TensorFlow does; '
-            f'got {describe(d)}: use sampler="native"'
-        )
-    _check_spread(d.stddev, d.mean, dtype, d)
-    _check_overflow(abs(d.mean) + TENSORFLOW_LARGEST * d.stddev, dtype, d)
-    found = libm()
-    addresses = found.addresses64 if dtype.itemsize == 8 else found.addresses32
-    parameters = rounded(d.stddev), rounded(d.mean), found.log, found.trigonometry, *addresses
-    if not isinstance(d, TruncatedNormal):
-        return _make("tensorflow_normal", dtype, *parameters)
-    reserved = RESERVED_BLOCKS if dtype.itemsize < 8 else RESERVED_BLOCKS // 2
-    return _make("tensorflow_truncated", dtype, *parameters, reserved=reserved)

@@ -5,15 +5,14 @@ Everything else is derived here anew: parameters from mpmath and exact rational 
 error-free transformations (proved at `fma32` and `fma64`, checked against `fma_exact`), Philox in
 Python integers and once more in uint64 arrays.
 
-``python -m tests.reference`` writes golden.json, vectors.json and keys.json in tests/data. What is
-in them comes from here, never from the code that they test.
+This is the native sampler; TensorFlow's is in reference_tensorflow.py, and the cases to test and
+the files in tests/data come from cases.py (``python -m tests.reference`` writes them, too).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,19 +68,15 @@ def inverse_philox4x32(words: Sequence[int], key: Sequence[int], rounds: int = 1
     return c0 | c1 << 32 | c2 << 64 | c3 << 96
 
 
-def words(key: Key, first: int, count: int) -> Array:
-    """Words `first`, `first + 1`, ... of a stream, as uint32."""
-    if not count:
-        return np.empty(0, np.uint32)
-    block = first // 4
-    blocks = (first + count + 3) // 4 - block
-    start = (key.base + block) % (1 << 128)
+def block_words(key: Sequence[int], start: int, steps: Array) -> Array:
+    """The words of counter blocks `start + steps`, a row of four uint32 for each of the steps."""
     u = np.uint64
-    low = u(start & M64) + np.arange(blocks, dtype=u)  # wraps at 2**64 ...
+    start %= 1 << 128
+    low = u(start & M64) + steps.astype(u)  # wraps at 2**64 ...
     high = u(start >> 64) + (low < u(start & M64)).astype(u)  # ... and carries once
     mask, shift = u(M32), u(32)
     c0, c1, c2, c3 = low & mask, low >> shift, high & mask, high >> shift
-    k0, k1 = key.words
+    k0, k1 = key
     for _ in range(10):
         p0, p1 = u(0xD2511F53) * c0, u(0xCD9E8D57) * c2
         c0, c1, c2, c3 = (
@@ -91,8 +86,14 @@ def words(key: Key, first: int, count: int) -> Array:
             p0 & mask,
         )
         k0, k1 = (k0 + 0x9E3779B9) & M32, (k1 + 0xBB67AE85) & M32
-    stream = np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).ravel()
-    return stream[first % 4 :][:count]
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def words(key: Key, first: int, count: int) -> Array:
+    """Words `first`, `first + 1`, ... of a stream, as uint32."""
+    blocks = (first + count + 3) // 4 - first // 4
+    rows = block_words(key.words, key.base + first // 4, np.arange(blocks))
+    return rows.ravel()[first % 4 :][:count]
 
 
 def pairs(stream: Array) -> Array:
@@ -393,15 +394,9 @@ def standard_bounded64(k: Array, lower: float, upper: float) -> Array:
     return x
 
 
-def weights_of(
-    raw: Array, distribution: Distribution, dtype: np.dtype[Any], sampler: str = "native"
-) -> Array:
+def weights_of(raw: Array, distribution: Distribution, dtype: np.dtype[Any]) -> Array:
     """What the map makes of words: uint32, one for each weight, or uint64 for float64."""
     d = distribution
-    if sampler == "tensorflow":
-        y = (raw & np.uint32(0x7FFFFF) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1)
-        low, high = np.float32(d.low), np.float32(d.high)  # type: ignore[union-attr]
-        return np.asarray(y * (high - low) + low)
     if isinstance(d, Uniform):
         p = uniform_parameters(d, dtype)
         if dtype == FLOAT64:
@@ -428,76 +423,17 @@ def weights_of(
 
 
 def weights(
-    distribution: Distribution,
-    dtype: np.dtype[Any],
-    key: Key,
-    offset: int,
-    count: int,
-    sampler: str = "native",
+    distribution: Distribution, dtype: np.dtype[Any], key: Key, offset: int, count: int
 ) -> Array:
     """Weights `offset`, `offset + 1`, ... of a stream."""
     if dtype == FLOAT64:
         raw = pairs(words(key, 2 * offset, 2 * count))
     else:
         raw = words(key, offset, count)
-    return weights_of(raw, distribution, dtype, sampler)
+    return weights_of(raw, distribution, dtype)
 
 
-# --- cases ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Case:
-    """A distribution, a dtype and a sampler; `kernel` is the one that must draw them."""
-
-    kernel: str
-    distribution: Distribution
-    dtype: str
-    sampler: str = "native"
-
-    @property
-    def name(self) -> str:
-        return f"{self.kernel}-{self.distribution}"
-
-
-def _cases() -> list[Case]:
-    cases = []
-    small = ("float32", "float16", "bfloat16")
-    for dtype in (*small, "float64"):
-        cases += [Case(f"uniform_{dtype}", Uniform(*b), dtype) for b in ((-0.05, 0.05), (-3, 2.5))]
-        if dtype in ("float32", "float64"):
-            cases += [Case(f"uniform_{dtype}", Uniform(), dtype)]
-        else:
-            cases += [
-                Case(f"uniform_clamped_{dtype}", Uniform(*b), dtype) for b in ((0, 1), (100, 101))
-            ]
-        normal = "bounded" if dtype == "float64" else "normal"
-        cases += [Case(f"{normal}_{dtype}", Normal(*p), dtype) for p in ((0, 0.02), (1.5, 0.3))]
-    for dtype in small:
-        cases += [
-            Case(f"truncated_{dtype}", TruncatedNormal(*p), dtype) for p in ((0, 0.1), (0.02, 0.1))
-        ]
-        if dtype != "float32":
-            cases += [Case(f"truncated_clamped_{dtype}", TruncatedNormal(1.0, 0.02), dtype)]
-    for dtype in (*small, "float64"):
-        cases += [
-            Case(f"bounded_{dtype}", TruncatedNormal(*p), dtype)
-            for p in ((0.0, 0.1, -3.0, 3.0), (0.5, 2.0, 1.0, math.inf), (0.0, 1.0, -1.0, 4.0))
-        ]
-    cases += [Case("bounded_float64", TruncatedNormal(0.0, 0.1), "float64")]
-    cases += [
-        Case("tensorflow_uniform_float32", Uniform(*b), "float32", "tensorflow")
-        for b in ((0, 1), (-0.05, 0.05))
-    ]
-    return cases
-
-
-CASES = _cases()
-
-# Golden hashes: two offsets, an odd number of weights, a seed of each size.
-GOLDEN_COUNT = 100_003
-GOLDEN_OFFSETS = (0, 2**40 + 3)
-GOLDEN_SEED = 20240607
+# --- words that reach the ends of every map, and comparisons by bits ------------------------------
 
 EXTREME_WORDS = (
     *(0x00000000, 0x00000001, 0x00000002, 0x00000003, 0x000000FF, 0x00FFFFFF, 0x01000001),
@@ -578,88 +514,7 @@ def feed(
     return out[: raw.size]
 
 
-def golden() -> dict[str, Any]:
-    """SHA-256 of whole tensors, as the oracle computes them."""
-    key = key_of_seed(GOLDEN_SEED)
-    entries = {
-        "words": [digest(words(key, offset, GOLDEN_COUNT)) for offset in GOLDEN_OFFSETS],
-        **{
-            case.name: [
-                digest(
-                    weights(
-                        case.distribution,
-                        DTYPES[case.dtype],
-                        key,
-                        offset,
-                        GOLDEN_COUNT,
-                        case.sampler,
-                    )
-                )
-                for offset in GOLDEN_OFFSETS
-            ]
-            for case in CASES
-        },
-    }
-    return {
-        "about": "SHA-256 of the little-endian bytes; written by `python -m tests.reference`",
-        "sampler version": 1,
-        "seed": GOLDEN_SEED,
-        "count": GOLDEN_COUNT,
-        "offsets": list(GOLDEN_OFFSETS),
-        "sha256": entries,
-    }
-
-
-def vectors() -> dict[str, Any]:
-    """Single words and the numbers that each map makes of them."""
-    maps = {}
-    for case in CASES:
-        dtype = DTYPES[case.dtype]
-        raw = extreme_words(dtype)
-        numbers = weights_of(raw, case.distribution, dtype, case.sampler)
-        maps[case.name] = hex_numbers(numbers)
-    return {
-        "about": "maps[kernel-distribution][i] is made from words32[i], or words64[i] in float64; "
-        "written by `python -m tests.reference`",
-        "words32": hex_words(extreme_words(FLOAT32)),
-        "words64": hex_words(extreme_words(FLOAT64)),
-        "maps": maps,
-    }
-
-
-def known_keys() -> dict[str, Any]:
-    """Keys of seeds, and of names and numbers folded into them."""
-
-    def entry(key: Key) -> dict[str, Any]:
-        return {"words": [f"{w:08x}" for w in key.words], "base": f"{key.base:032x}"}
-
-    seeds = [0, 1, -1, 42, 2**31 - 1, 2**32, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, 2**64]
-    seeds += [-(2**63) - 1, 2**128 - 1, -(2**127)]
-    names: list[list[int | str]] = [
-        *([0], [1], [-1], [2**70], ["0"], [""], ["kernel"], ["dense_1/kernel"], ["gewicht-\u00e4"]),
-        *(["a", "b"], [1, 2], ["layer", 7, "bias"]),
-    ]
-    folded = []
-    for seed in (0, 42):
-        for data in names:
-            key = key_of_seed(seed)
-            for part in data:
-                key = fold_in(key, part)
-            folded.append({"seed": seed, "data": data, **entry(key)})
-    return {
-        "about": "keys of seeds and of fold_in in turn; written by `python -m tests.reference`",
-        "seeds": {str(seed): entry(key_of_seed(seed)) for seed in seeds},
-        "fold_in": folded,
-    }
-
-
-def main() -> None:
-    contents = {"golden": golden(), "vectors": vectors(), "keys": known_keys()}
-    for name, content in contents.items():
-        path = DATA / f"{name}.json"
-        path.write_text(json.dumps(content, indent=1) + "\n")
-        print(path)
-
-
 if __name__ == "__main__":
-    main()
+    from tests import cases
+
+    cases.main()

@@ -74,11 +74,13 @@ def test_the_digest_covers_every_source_of_the_kernels(
     source = Path(philinit.kernels.cpu.__path__[0])
     copy = tmp_path / "kernels" / "cpu"
     shutil.copytree(source, copy)
-    shutil.copy(source.parent / "constants.py", copy.parent)
+    constants = [source.parent / name for name in ("constants.py", "libm_constants.py")]
+    for file in constants:
+        shutil.copy(file, copy.parent)
     monkeypatch.setattr(compiler, "__file__", str(copy / "compiler.py"))
     digest = compiler._digest.__wrapped__
     seen = {digest()}
-    edited = [*copy.glob("*.py"), copy.parent / "constants.py"]
+    edited = [*copy.glob("*.py"), *(copy.parent / file.name for file in constants)]
     for file in edited:
         file.write_text(file.read_text() + "\n# edited\n")
         seen.add(digest())

@@ -21,7 +21,7 @@ import pytest
 
 import philinit as pi
 from philinit.backends import cpu
-from philinit.distributions import Normal, TruncatedNormal, Uniform
+from philinit.distributions import TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
 
 KEY = pi.Key.from_seed(42)
@@ -251,10 +251,10 @@ BAD: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "threads zero": (ValueError, "`threads` must be at least 1; got threads=0", {"threads": 0}),
     "threads float": (TypeError, "`threads` must be an int or None", {"threads": 2.0}),
     "progress": (TypeError, "`progress` must be callable or None", {"progress": 1}),
-    "tensorflow normal": (
+    "tensorflow bounds": (
         NotImplementedError,
-        'sampler="tensorflow" draws Uniform in float32 so far; .*use sampler="native"',
-        {"sampler": "tensorflow", "distribution": Normal()},
+        'sampler="tensorflow" truncates at lower=-2, upper=2 only, .*use sampler="native"',
+        {"sampler": "tensorflow", "distribution": TruncatedNormal(0, 1, -3, 3)},
     ),
 }
 

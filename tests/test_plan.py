@@ -12,7 +12,9 @@ from philinit.distributions import Distribution, Normal, TruncatedNormal, Unifor
 from philinit.fill import fill
 from philinit.kernels.plan import plan
 from philinit.keys import Key
+from tests import cases
 from tests import reference as r
+from tests import reference_tensorflow as tensorflow
 
 KEY = Key.from_seed(4)
 
@@ -34,7 +36,8 @@ def narrow(dtype: str) -> str:
 
 
 def small(dtype: str) -> str:
-    return f"the middle of the distribution must be 0 or at least 7.89e-31 in {dtype}"
+    least = {"float64": "1.18e-271"}.get(dtype, "7.89e-31")
+    return f"the middle of the distribution must be 0 or at least {least} in {dtype}"
 
 
 F16, BF16, F32, F64 = "float16", "bfloat16", "float32", "float64"
@@ -50,6 +53,8 @@ REFUSED: list[tuple[Any, Distribution, str]] = [
     *((narrow, Normal(0, 1e-30), BF16), (narrow, TruncatedNormal(1, 1e-29), F16)),
     *((narrow, Normal(0, 1e-280), F64), (narrow, Normal(0, 2.0**-41), BF16)),
     *((small, Normal(1e-31, 1), BF16), (small, TruncatedNormal(-1e-38, 1), BF16)),
+    *((small, Normal(1e-39, 0), F32), (small, TruncatedNormal(1e-39, 2.0**-92), F32)),
+    *((small, Normal(-1e-39, 1), F16), (small, Normal(1e-310, 0), F64)),
 ]
 
 
@@ -60,24 +65,35 @@ def test_g8_what_a_dtype_cannot_hold_is_refused_and_nothing_written(
     refused(ValueError, f"{reason(dtype)}; got {distribution!r}", distribution, dtype, "native")
 
 
-@pytest.mark.parametrize(
-    ("distribution", "dtype"),
-    [(Normal(), F32), (TruncatedNormal(), F32), (Uniform(), BF16), (Uniform(), F16)]
-    + [(Uniform(), F64)],
-)
-def test_g8_the_tensorflow_sampler_refuses_what_it_does_not_draw(
-    distribution: Distribution, dtype: str
+@pytest.mark.parametrize("dtype", r.DTYPES)
+@pytest.mark.parametrize("bounds", [(-3.0, 3.0), (-2.0, math.inf), (0.0, 2.0)])
+def test_g8_the_tensorflow_sampler_refuses_other_bounds_than_2(
+    bounds: tuple[float, float], dtype: str
 ) -> None:
+    distribution = TruncatedNormal(0.0, 0.1, *bounds)
     message = (
-        f'sampler="tensorflow" draws Uniform in float32 so far; got {distribution!r} in {dtype}: '
-        'use sampler="native"'
+        'sampler="tensorflow" truncates at lower=-2, upper=2 only, as TensorFlow does; '
+        f'got {distribution!r}: use sampler="native"'
     )
     refused(NotImplementedError, message, distribution, dtype, "tensorflow")
 
 
-def test_g8_the_tensorflow_sampler_refuses_limits_that_overflow() -> None:
-    distribution = Uniform(0, 1e39)
-    refused(ValueError, f"{overflow(F32)}; got {distribution!r}", distribution, F32, "tensorflow")
+@pytest.mark.parametrize(
+    ("distribution", "dtype"),
+    [
+        *((Uniform(0, 1e39), F32), (Uniform(-40_000, 40_000), F16), (Uniform(0, 3.4e38), BF16)),
+        *((Normal(0, 1e38), F32), (Normal(0, 12_000), F16), (Normal(-1e5, 0), F16)),
+        *((Normal(0, 1e308), F64), (TruncatedNormal(65_000, 1e3), F16)),
+        # |mean| + 5.68 stddev fits into bfloat16, but five roundings lead out of it.
+        *((Normal(5.602093941405825e36, 5.86885641990135e37), BF16),),
+        *((TruncatedNormal(0, 2e38), BF16),),
+    ],
+)
+def test_g8_the_tensorflow_sampler_refuses_what_overflows(
+    distribution: Distribution, dtype: str
+) -> None:
+    message = f"{overflow(dtype)}; got {distribution!r}"
+    refused(ValueError, message, distribution, dtype, "tensorflow")
 
 
 def refused(
@@ -92,13 +108,14 @@ def refused(
     assert (out == 7).all()
 
 
+@pytest.mark.parametrize("sampler", ["native", "tensorflow"])
 @pytest.mark.parametrize("dtype", r.DTYPES)
-def test_something_else_is_no_distribution(dtype: str) -> None:
+def test_something_else_is_no_distribution(dtype: str, sampler: str) -> None:
     message = (
         "`distribution` must be a Uniform, Normal or TruncatedNormal; got distribution='normal'"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        plan("normal", r.DTYPES[dtype], "native")  # type: ignore[arg-type]
+        plan("normal", r.DTYPES[dtype], sampler)  # type: ignore[arg-type]
 
 
 def test_g8_the_tensorflow_sampler_refuses_a_span_that_overflows() -> None:
@@ -162,21 +179,23 @@ def parameters(d: Distribution, dtype: np.dtype[Any], sampler: str) -> list[str]
     return [float(v).hex() for v in plan(d, dtype, sampler).parameters]
 
 
-@pytest.mark.parametrize("case", r.CASES, ids=lambda case: case.name)
-def test_g1_a_plan_depends_on_its_arguments_only(case: r.Case) -> None:
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
+def test_g1_a_plan_depends_on_its_arguments_only(case: cases.Case) -> None:
     dtype = r.DTYPES[case.dtype]
     before = parameters(case.distribution, dtype, case.sampler)
-    for other in r.CASES:
+    for other in cases.CASES:
         plan(other.distribution, r.DTYPES[other.dtype], other.sampler)
     fill(np.empty(100, dtype), case.distribution, KEY, sampler=case.sampler)
     assert parameters(case.distribution, dtype, case.sampler) == before
     plan.cache_clear()
     assert parameters(case.distribution, dtype, case.sampler) == before
-    assert plan(case.distribution, dtype, case.sampler).words == (2 if dtype.itemsize == 8 else 1)
+    found = plan(case.distribution, dtype, case.sampler)
+    assert found.words == (2 if dtype.itemsize == 8 else 1)
+    assert found.reserved == case.reserved
 
 
-@pytest.mark.parametrize("case", r.CASES, ids=lambda case: case.name)
-def test_g2_parameters_are_finite_and_what_the_oracle_derives(case: r.Case) -> None:
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
+def test_g2_parameters_are_finite_and_what_the_oracle_derives(case: cases.Case) -> None:
     dtype, d = r.DTYPES[case.dtype], case.distribution
     found = list(plan(d, dtype, case.sampler).parameters)
     assert all(map(math.isfinite, found))
@@ -188,3 +207,7 @@ def test_g2_parameters_are_finite_and_what_the_oracle_derives(case: r.Case) -> N
         by = r.uniform_parameters if isinstance(d, Uniform) else r.truncated_parameters
         linear = by(d, dtype)  # type: ignore[arg-type]
         assert found[:2] == [linear.scale, linear.middle]
+    elif case.kernel.startswith("tensorflow"):
+        first, second = (d.low, d.high) if isinstance(d, Uniform) else (d.stddev, d.mean)
+        p, q = (tensorflow.parameter(v, dtype) for v in (first, second))
+        assert found[:2] == [*map(float, (q - p, p) if isinstance(d, Uniform) else (p, q))]

@@ -152,6 +152,18 @@ def test_moments_in_16_bits(distribution: Distribution, dtype: str) -> None:
     assert all(abs(scores[name]) < Z for name in ("mean", "std", "skew"))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "distribution", [Uniform(-0.05, 0.05), Normal(1.5, 0.3), TruncatedNormal(0, 0.02)], ids=str
+)
+def test_moments_of_the_tensorflow_sampler(distribution: Distribution, dtype: str) -> None:
+    """Its 23 bits leave the uniform mean 2**-24 of the range too low: that is too little to see."""
+    x = fill(np.empty(COUNT, dtype), distribution, KEY, sampler="tensorflow").astype(np.float64)
+    assert worst_score(x, distribution) < Z
+    assert ks_p_value(x, distribution) > ALPHA
+    assert worst_score(x[: COUNT // 2] * 1.02, distribution) > Z
+
+
 def test_16_bit_rounding_would_be_caught_if_it_cut_off() -> None:
     x = sample(Uniform(0.0, 1.0), "float32", 1 << 21).astype(np.float32)
     cut = (x.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)

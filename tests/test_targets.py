@@ -5,17 +5,20 @@ The host's own code (AVX-512 where there is) has its turn in test_samplers.py. H
 for each other target compiles every kernel anew and hashes the golden tensors.
 """
 
+import functools
 import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import cases
 from tests import reference as r
 
 # NUMBA_CPU_NAME, NUMBA_CPU_FEATURES. The kernels ask for avx512f, avx2, fma and f16c by name.
@@ -32,25 +35,17 @@ NEEDED = {"avx2": ("avx2", "fma", "bmi2", "f16c"), "x86-64": ("sse2",)}
 PROBE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import numpy as np
-import reference as r
-from philinit.fill import fill
-from philinit.keys import Key
+from tests import cases
 from philinit.kernels.cpu.compiler import assembly
 from philinit.kernels.cpu.target import cpu
-golden = json.loads((r.DATA / "golden.json").read_text())
-key = Key.from_seed(golden["seed"])
-hashes = {}
-for case in r.CASES:
-    out = np.empty(golden["count"], r.DTYPES[case.dtype])
-    hashes[case.name] = [
-        r.digest(fill(out, case.distribution, key, offset, sampler=case.sampler))
-        for offset in golden["offsets"]
-    ]
+found = {"": {case.name: cases.hashes(case) for case in cases.CASES if not case.uses_libm}}
+for kind in ("glibc", "rounded", "system"):
+    with cases.libm_of(kind):
+        found[kind] = {case.name: cases.hashes(case) for case in cases.CASES if case.uses_libm}
 code = assembly("normal_float32")
 print(json.dumps({
     "cpu": cpu()[0],
-    "hashes": hashes,
+    "hashes": found,
     "registers": [name for name in ("zmm", "ymm", "xmm") if "%" + name in code],
 }))
 """
@@ -64,7 +59,7 @@ def missing(target: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
+def result_of() -> Iterator[Callable[[str], dict[str, Any]]]:
     """A process for each target that this CPU can run, side by side, each with an empty cache."""
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip(f"these targets are for x86-64, this is {platform.machine()}")
@@ -79,11 +74,21 @@ def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
                 "NUMBA_CPU_FEATURES": features,
                 "PHILINIT_CACHE_DIR": str(Path(folder) / target),
             }
-            command = [sys.executable, "-c", PROBE, str(Path(__file__).parent)]
+            command = [sys.executable, "-c", PROBE, str(Path(__file__).parents[1])]
             processes[target] = subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
-        yield processes
+
+        @functools.cache
+        def result(target: str) -> dict[str, Any]:
+            if target not in processes:
+                pytest.skip(f"this CPU has no {', '.join(missing(target))}")
+            out, err = processes[target].communicate(timeout=300)
+            assert processes[target].returncode == 0, err
+            answer: dict[str, Any] = json.loads(out)
+            return answer
+
+        yield result
         for process in processes.values():
             process.kill()
             process.communicate()
@@ -91,16 +96,27 @@ def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_g2_same_bits_on_another_instruction_set(
-    runs: dict[str, subprocess.Popen[str]], target: str
+    result_of: Callable[[str], dict[str, Any]], target: str
 ) -> None:
-    if target not in runs:
-        pytest.skip(f"this CPU has no {', '.join(missing(target))}")
-    out, err = runs[target].communicate(timeout=300)
-    assert runs[target].returncode == 0, err
-    found = json.loads(out)
+    found = result_of(target)
     assert found["cpu"] == TARGETS[target][0]
     assert found["registers"] == {"avx2": ["ymm", "xmm"], "x86-64": ["xmm"]}[target]
-    golden = json.loads((r.DATA / "golden.json").read_text())["sha256"]
-    wrong = [name for name in found["hashes"] if found["hashes"][name] != golden[name]]
-    assert wrong == []
-    assert set(found["hashes"]) == set(golden) - {"words"}
+    golden = json.loads((r.DATA / "golden.json").read_text())
+    known = {"": golden["sha256"], **golden["sha256 by libm"]}
+    del known[""]["words"]
+    for kind, wanted in known.items():
+        hashes = found["hashes"][kind]
+        wrong = [name for name in wanted if hashes[name] != wanted[name]]
+        assert wrong == [], kind
+    assert set(found["hashes"][""]) == set(known[""])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_g2_calls_of_the_libm_on_another_instruction_set(
+    result_of: Callable[[str], dict[str, Any]], target: str
+) -> None:
+    """What no file can hold: normals by calls of this machine's libm, float64 ones among them."""
+    found = result_of(target)["hashes"]["system"]
+    with cases.libm_of("system"):
+        own = {case.name: cases.hashes(case) for case in cases.CASES if case.uses_libm}
+    assert found == own

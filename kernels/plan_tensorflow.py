@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans for sampler "tensorflow": TensorFlow rounds parameters to the dtype and computes in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
+from philinit.kernels.constants import RESERVED_BLOCKS, TENSORFLOW_LARGEST
+from philinit.kernels.libm import libm
+from philinit.kernels.plan_parts import Plan, check_overflow, make, unknown
+
+# TensorFlow's threads take subnormal numbers for zeros. The smallest normals are 2**-37.3 stddev,
+# the smallest uniform numbers 2**-23 (2**-52) of the range; numbers from LEAST_TERM up are
+# multiples of the least normal number, and so are their sums.
+LEAST_FACTOR = {"float64": 2.0**-900, "float32": 2.0**-88, "bfloat16": 2.0**-40}
+LEAST_TERM = {"float64": 2.0**-900, "float32": 2.0**-100, "bfloat16": 2.0**-100}
+
+
+def _check_subnormal(
+    factor: float, term: float, names: str, dtype: np.dtype[Any], what: Any
+) -> None:
+    """float16 is computed in float32, where none of its numbers is subnormal."""
+    first, second = names.split(", ")
+    for value, name, least in (
+        (factor, first, LEAST_FACTOR.get(dtype.name, 0.0)),
+        (term, second, LEAST_TERM.get(dtype.name, 0.0)),
+    ):
+        if 0.0 < abs(value) < least:
+            raise ValueError(
+                f"`{name}` must be 0 or at least {least:.3g} in {dtype.name} for "
+                f'sampler="tensorflow"; got {describe(what)}'
+            )
+
+
+def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
+    """The plan for TensorFlow's numbers; errors as in `philinit.kernels.plan.plan`."""
+
+    def rounded(value: float) -> float:
+        """By way of float32 to 16 bits, as TensorFlow takes a Python float; -0.0 becomes 0.0."""
+        with np.errstate(over="ignore"):
+            wide = np.asarray(value + 0.0, np.float64)
+            return float((wide if dtype.itemsize > 2 else wide.astype(np.float32)).astype(dtype))
+
+    if isinstance(d, Uniform):
+        check_overflow(max(-d.low, d.high), dtype, d)
+        _check_subnormal(d.high - d.low, d.low, "high - low, low", dtype, d)
+        low, high = rounded(d.low), rounded(d.high)
+        check_overflow(high - low, dtype, d)  # TensorFlow multiplies by it
+        return make("tensorflow_uniform", dtype, rounded(high - low), low)
+    if not isinstance(d, Normal):
+        raise unknown(d)
+    truncated = isinstance(d, TruncatedNormal)
+    if isinstance(d, TruncatedNormal) and (d.lower, d.upper) != (-2.0, 2.0):
+        raise NotImplementedError(
+            'sampler="tensorflow" truncates at lower=-2, upper=2 only, as TensorFlow does; '
+            f'got {describe(d)}: use sampler="native"'
+        )
+    _check_subnormal(d.stddev, d.mean, "stddev, mean", dtype, d)
+    stddev, mean = rounded(d.stddev), rounded(d.mean)
+    reach = rounded(2.0 if truncated else TENSORFLOW_LARGEST)
+    check_overflow(
+        max(abs(d.mean), d.stddev, rounded(rounded(reach * stddev) + abs(mean))), dtype, d
+    )
+    found = libm()
+    addresses = found.addresses64 if dtype.itemsize == 8 else found.addresses32
+    parameters = stddev, mean, found.log, found.trigonometry, *addresses
+    if not truncated:
+        return make("tensorflow_normal", dtype, *parameters)
+    reserved = RESERVED_BLOCKS if dtype.itemsize < 8 else RESERVED_BLOCKS // 2
+    return make("tensorflow_truncated", dtype, *parameters, reserved=reserved)

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights in the memory of whatever backend Keras runs on, without a copy on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from philinit import dlpack
+from philinit._keras_draws import Job, joined
+
+
+def backend() -> str:
+    """Name of the backend that Keras runs on."""
+    return str(keras.backend.backend())
+
+
+def deliver(job: Job, layout: Any = None) -> Any:
+    """The weights of `job` as a tensor of Keras's backend, spread as `layout` says."""
+    name = backend()
+    if name == "tensorflow":
+        _refuse(layout, name)
+        return _tensorflow(job)
+    if name == "jax":
+        return _jax(job, layout)
+    _refuse(layout, name)
+    array = _array(job, _drawn_seed(job))
+    if name == "numpy":
+        return array
+    if name == "torch":
+        torch: Any = importlib.import_module("torch")
+        return keras.ops.convert_to_tensor(torch.from_dlpack(_Exported(array)))
+    return keras.ops.convert_to_tensor(array)
+
+
+def laid_out(draw: Callable[[], Any], layout: Any) -> Any:
+    """The whole tensor that `draw` gives, spread as `layout` says."""
+    if layout is None:
+        return draw()
+    name = backend()
+    if name != "jax":
+        _refuse(layout, name)
+    with _own_axes(layout):
+        value = draw()
+    return _jax_module().device_put(value, _sharding(layout))
+
+
+def traced(*, for_xla: bool = False) -> bool:
+    """Whether TensorFlow traces the call into a graph, other than as a variable's initial value.
+
+    TensorFlow lifts initial values out of a tf.function and runs them before it. All else stays
+    in the graph, where Python is a burden: XLA runs none, and a file can hold none.
+
+    Parameters
+    ----------
+    for_xla : bool
+        Only if XLA is to compile the graph.
+    """
+    if backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    if graph.get_name_scope().rpartition("/")[2].startswith("Initializer"):
+        return False
+    if not for_xla:
+        return True
+    # No public function tells.
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    return bool(GraphOrParentsInXlaContext(graph))
+
+
+def _refuse(layout: Any, name: str) -> None:
+    if layout is not None:
+        raise NotImplementedError(
+            f"`layout` must be None on Keras's {name} backend, which has no layouts; "
+            f"got layout={layout!r}"
+        )
+
+
+def _array(job: Job, seed: int, **where: Any) -> np.ndarray[Any, Any]:
+    array: np.ndarray[Any, Any] = job.make(seed)(job.shape, job.dtype, **where)
+    return array
+
+
+def _seed_words(job: Job) -> Any:
+    """The two seed words as Keras draws them: an int alone is a pair with 0."""
+    return job.seed.next() if isinstance(job.seed, keras.random.SeedGenerator) else (job.seed, 0)
+
+
+def _as_seed(words: Any) -> int:
+    if isinstance(words, tuple):
+        return joined(*words) if words[0] is not None else 0
+    return joined(*(int(word) for word in keras.ops.convert_to_numpy(words)))
+
+
+def _drawn_seed(job: Job) -> int:
+    return _as_seed(_seed_words(job))
+
+
+# --- TensorFlow ----------------------------------------------------------------------------------
+
+
+def _tensorflow(job: Job) -> Any:
+    import tensorflow as tf
+
+    from philinit.tensorflow import to_tensor
+
+    def filled(words: Any) -> Any:
+        return to_tensor(job.make(_as_seed(words)), job.shape, job.dtype, device="CPU:0")
+
+    words = _seed_words(job)
+    if isinstance(words, tuple) or tf.executing_eagerly():
+        return filled(words)
+    # A SeedGenerator inside a graph: the seed has its value when the graph runs.
+    tensor = tf.py_function(filled, [words], tf.as_dtype(job.dtype))
+    tensor.set_shape(job.shape)
+    return tensor
+
+
+# --- JAX -----------------------------------------------------------------------------------------
+
+
+def _jax_module() -> Any:
+    return importlib.import_module("jax")  # imported already, by Keras
+
+
+def _jax(job: Job, layout: Any) -> Any:
+    jax = _jax_module()
+    with _own_axes(layout):
+        words = _seed_words(job)
+    if isinstance(words, jax.core.Tracer):  # a SeedGenerator inside jax.jit
+        result = jax.ShapeDtypeStruct(job.shape, job.dtype)
+        value = jax.pure_callback(lambda found: _array(job, _as_seed(found)), result, words)
+        return value if layout is None else jax.lax.with_sharding_constraint(value, layout)
+    seed = _as_seed(words)
+    if layout is None:
+        # Not jax.dlpack: that would tie the weights to the CPU, whatever the default device is.
+        # On the CPU this shares the memory just as well, which is why it must lie at 64 bytes.
+        return jax.device_put(_array(job, seed))
+    return jax.make_array_from_callback(
+        job.shape, _sharding(layout), lambda index: _array(job, seed, shard=index)
+    )
+
+
+def _sharding(layout: Any) -> Any:
+    """A layout of Keras or JAX as a sharding over devices that exist."""
+    jax = _jax_module()
+    sharding = getattr(layout, "backend_layout", layout)  # of a keras.distribution.TensorLayout
+    if not _is_abstract(sharding):
+        return sharding
+    mesh = sharding.mesh
+    devices = jax.sharding.get_mesh()
+    concrete = jax.sharding.Mesh(devices.devices, mesh.axis_names, axis_types=mesh.axis_types)
+    return jax.sharding.NamedSharding(concrete, sharding.spec)
+
+
+def _is_abstract(layout: Any) -> bool:
+    """Whether Keras passes the abstract mesh, with explicit axes, of the one that it has set."""
+    mesh = getattr(layout, "mesh", None)
+    return mesh is not None and type(mesh).__name__ == "AbstractMesh"  # which old JAX lacks
+
+
+def _own_axes(layout: Any) -> Any:
+    """A context with the axes of the mesh that was set, which values made before have."""
+    if not _is_abstract(layout):
+        return contextlib.nullcontext()
+    jax = _jax_module()
+    return jax.sharding.use_abstract_mesh(jax.sharding.get_mesh().abstract_mesh)
+
+
+class _Exported:
+    """An array that gives out its memory, bfloat16 too, which NumPy cannot."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self._array = array
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return dlpack.to_capsule(self._array)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # kDLCPU
