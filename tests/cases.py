@@ -11,8 +11,10 @@ import contextlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,9 @@ from philinit.kernels.plan import plan
 from philinit.keys import Key
 from tests import reference as r
 from tests import reference_tensorflow as tensorflow
+
+# What `philinit selftest` reads: the copy that is installed.
+SHIPPED = Path(__file__).parents[1] / "src" / "philinit" / "golden.json"
 
 
 @dataclass(frozen=True)
@@ -271,6 +276,8 @@ def main() -> None:
         path = r.DATA / f"{name}.json"
         path.write_text(json.dumps(content, indent=1) + "\n")
         print(path)
+    shutil.copy(r.DATA / "golden.json", SHIPPED)
+    print(SHIPPED)
 
 
 if __name__ == "__main__":
