@@ -37,7 +37,7 @@ from philinit.kernels.cpu.simd import (
 )
 from philinit.kernels.cpu.words import words_of_every, write_words
 
-LARGEST_TILE = 256
+LARGEST_TILE = 512
 radius_scratch = scratch(8 * LARGEST_TILE)
 list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
 retry_scratch = scratch(16 * LARGEST_TILE)
