@@ -39,6 +39,7 @@ bench: $(VENV)/.dev ## every contender timed, then the ratios that must be reach
 	@$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,rounds \
 		--benchmark-json=benchmarks/results/pytest-$$(date +%Y-%m-%d-%H%M%S).json -q
 	@$(BIN)/python benchmarks/ratios.py $(ARGS)
+	@$(BIN)/python benchmarks/bench_keras.py $(filter --quick,$(ARGS))
 
 clean: ## remove build products and caches, keep .venv
 	@rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

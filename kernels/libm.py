@@ -16,9 +16,11 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+from philinit.kernels.libm_constants import CALLED as CALLED
+from philinit.kernels.libm_constants import GLIBC as GLIBC
+from philinit.kernels.libm_constants import ROUNDED as ROUNDED
 from philinit.kernels.libm_constants import TURN
 
-GLIBC, ROUNDED, CALLED = 0, 1, 2  # what kernels are told; CALLED: ask the libm for each number
 KINDS = {"glibc": GLIBC, "rounded": ROUNDED, "system": CALLED}
 
 # n, the bits of the correctly rounded float32 result, and what glibc's result differs by.

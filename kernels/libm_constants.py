@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from philinit.kernels.constants import floats
 
+# How kernels are told which kind to follow; CALLED: ask the libm of the process for each number.
+GLIBC, ROUNDED, CALLED = 0, 1, 2
+
 LN2 = float.fromhex("0x1.62e42fefa39efp-1")
 
 # log x = k ln 2 + log c + log1p(z / c - 1), x = z 2**k, z in [0x1.66p-1, 0x1.66p0); c stands near

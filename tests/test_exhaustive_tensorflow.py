@@ -19,7 +19,7 @@ from numba import njit
 from philinit.kernels.cpu import box_muller as bm
 from philinit.kernels.cpu.access import store
 from philinit.kernels.cpu.philox import u64xN
-from philinit.kernels.cpu.simd import constant
+from philinit.kernels.cpu.simd import constant, sqrt
 from philinit.kernels.libm import CALLED, GLIBC, ROUNDED, libm
 from tests import cases
 from tests import reference as r
@@ -34,7 +34,8 @@ lane_numbers = constant(u64xN, range(bm.N))
 @functools.cache
 def computed(variant: str) -> tuple[r.Array, r.Array, r.Array]:
     """Radius, sin and cos of all n, as the kernels make them; noise in the bits above n."""
-    radius, direction = getattr(bm, f"{variant}_radius"), getattr(bm, f"{variant}_direction")
+    squared_radius = getattr(bm, f"{variant}_squared_radius")
+    direction = getattr(bm, f"{variant}_direction")
 
     @njit(nogil=True)
     def run(start, stop, log, sin, cos, radii, directions):
@@ -42,7 +43,7 @@ def computed(variant: str) -> tuple[r.Array, r.Array, r.Array]:
             n = lane_numbers() + first
             w = n | (((n * 0x9E37) & 0x1FF) << 23)
             pairs = w | (w << 32)
-            store(radii + 4 * first, radius(pairs, log))
+            store(radii + 4 * first, sqrt(squared_radius(pairs, log)))
             store(directions + 8 * first, direction(pairs, sin, cos))
 
     radii, directions = np.empty(COUNT, np.float32), np.empty((COUNT, 2), np.float32)

@@ -122,6 +122,21 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
 
 
 @intrinsic
+def touch(typingctx: Any, address: Any) -> Any:
+    """Have the CPU look up the page of `address`; harmless for any address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, int32, int32, int32])
+        name = "llvm.prefetch.p0"
+        prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(prefetch, [builder.inttoptr(args[0], byte), int32(1), int32(0), int32(1)])
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64), codegen
+
+
+@intrinsic
 def load_index(typingctx: Any, address: Any, place: Any) -> Any:
     """Number `place` of an array of 32-bit indices at `address`."""
 

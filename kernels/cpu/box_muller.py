@@ -66,8 +66,8 @@ lower_halves = shuffle(u32x2N, [i - i % 2 for i in range(2 * N)])
 odd_lanes = constant(u32x2N, [i % 2 for i in range(2 * N)])
 
 
-def radius(log1p: Any) -> Any:
-    """sqrt(-2 log u) in float32, u from the lower words."""
+def squared_radius(log1p: Any) -> Any:
+    """-2 log u in float32, u from the lower words; the root is taken where fewer wait for it."""
 
     @njit
     def computed(pairs, log):
@@ -79,7 +79,7 @@ def radius(log1p: Any) -> Any:
         r = fma(bits(f64xN, b - e), inverse(i), -1.0)
         y = fma(convert(f64xN, e), EXPONENT_UNIT, centre(i))
         y = convert(f32xN, fma(log1p(r), r, y))
-        return sqrt(select(y < LARGEST, y, splat(f32xN, LARGEST)))  # n = 0 gives more
+        return select(y < LARGEST, y, splat(f32xN, LARGEST))  # n = 0 gives more
 
     return computed
 
@@ -112,11 +112,11 @@ def direction(sin_polynomial: Any, cos_polynomial: Any, turn_low: float) -> Any:
 
 
 @njit
-def called_radius(pairs, log):
-    """`radius` by calls of the logf at address `log`."""
+def called_squared_radius(pairs, log):
+    """`squared_radius` by calls of the logf at address `log`."""
     u = bits(f32xN, (convert(u32xN, pairs) & MANTISSA) | ONE) - 1.0
     u = select(u > SMALLEST, u, splat(f32xN, SMALLEST))
-    return sqrt(call1(log, u) * -2.0)
+    return call1(log, u) * -2.0
 
 
 @njit
@@ -127,8 +127,8 @@ def called_direction(pairs, sin, cos):
     return interleave(call1(sin, angle), call1(cos, angle))
 
 
-glibc_radius = radius(polynomial([-2.0 * v for v in c.GLIBC_LOG1P]))
-rounded_radius = radius(polynomial([-2.0 * v for v in c.ROUNDED_LOG1P]))
+glibc_squared_radius = squared_radius(polynomial([-2.0 * v for v in c.GLIBC_LOG1P]))
+rounded_squared_radius = squared_radius(polynomial([-2.0 * v for v in c.ROUNDED_LOG1P]))
 glibc_direction = direction(polynomial(c.GLIBC_SIN), polynomial(c.GLIBC_COS), 0.0)
 rounded_direction = direction(polynomial(c.ROUNDED_SIN), polynomial(c.ROUNDED_COS), c.TURN_LOW)
 

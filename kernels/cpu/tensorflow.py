@@ -33,38 +33,40 @@ from philinit.kernels.cpu.simd import (
     popcount,
     shuffle,
     splat,
+    sqrt,
     u32x16,
 )
 from philinit.kernels.cpu.words import words_of_every, write_words
+from philinit.kernels.libm_constants import GLIBC, ROUNDED
 
-LARGEST_TILE = 256
-radius_scratch = scratch(8 * LARGEST_TILE)
+LARGEST_TILE = 512
+square_scratch = scratch(8 * LARGEST_TILE)
 list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
 retry_scratch = scratch(16 * LARGEST_TILE)
 
 
-def radii_by(radius: Any) -> Any:
+def squares_by(squared_radius: Any) -> Any:
     @njit
-    def write_radii(radii, address, blocks, log):
+    def write_squares(squares, address, blocks, log):
         for i in range(0, 2 * blocks, bm.N):
-            store(radii + 4 * i, radius(load(u64xN, address + 8 * i), log))
+            store(squares + 4 * i, squared_radius(load(u64xN, address + 8 * i), log))
 
-    return write_radii
+    return write_squares
 
 
 def normals_by(direction: Any) -> Any:
     @njit
-    def write_directions(radii, address, blocks, sin, cos):
+    def write_directions(squares, address, blocks, sin, cos):
         for i in range(0, 2 * blocks, bm.N):
             x = direction(load(u64xN, address + 8 * i), sin, cos)
-            r = load(bm.f32xN, radii + 4 * i)
+            r = sqrt(load(bm.f32xN, squares + 4 * i))
             store(address + 8 * i, x * bm.twice(r, r))
 
     return write_directions
 
 
-glibc_radii, rounded_radii, called_radii = map(
-    radii_by, (bm.glibc_radius, bm.rounded_radius, bm.called_radius)
+glibc_squares, rounded_squares, called_squares = map(
+    squares_by, (bm.glibc_squared_radius, bm.rounded_squared_radius, bm.called_squared_radius)
 )
 glibc_normals, rounded_normals, called_normals = map(
     normals_by, (bm.glibc_direction, bm.rounded_direction, bm.called_direction)
@@ -74,21 +76,21 @@ glibc_normals, rounded_normals, called_normals = map(
 @njit
 def to_normals32(address, blocks, p):
     """Words to standard normals in place, four for each of `blocks` counter blocks."""
-    radii = radius_scratch()
+    squares = square_scratch()
     log_kind, trigonometry_kind = p[2], p[3]
     log, sin, cos = int(p[4]), int(p[5]), int(p[6])
-    if log_kind == 0.0:
-        glibc_radii(radii, address, blocks, log)
-    elif log_kind == 1.0:
-        rounded_radii(radii, address, blocks, log)
+    if log_kind == GLIBC:
+        glibc_squares(squares, address, blocks, log)
+    elif log_kind == ROUNDED:
+        rounded_squares(squares, address, blocks, log)
     else:
-        called_radii(radii, address, blocks, log)
-    if trigonometry_kind == 0.0:
-        glibc_normals(radii, address, blocks, sin, cos)
-    elif trigonometry_kind == 1.0:
-        rounded_normals(radii, address, blocks, sin, cos)
+        called_squares(squares, address, blocks, log)
+    if trigonometry_kind == GLIBC:
+        glibc_normals(squares, address, blocks, sin, cos)
+    elif trigonometry_kind == ROUNDED:
+        rounded_normals(squares, address, blocks, sin, cos)
     else:
-        called_normals(radii, address, blocks, sin, cos)
+        called_normals(squares, address, blocks, sin, cos)
 
 
 @njit
