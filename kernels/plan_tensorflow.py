@@ -15,24 +15,20 @@ from philinit.kernels.plan_parts import Plan, check_overflow, make, unknown
 # TensorFlow's threads take subnormal numbers for zeros. The smallest normals are 2**-37.3 stddev,
 # the smallest uniform numbers 2**-23 (2**-52) of the range; numbers from LEAST_TERM up are
 # multiples of the least normal number, and so are their sums.
-LEAST_FACTOR = {"float64": 2.0**-900, "float32": 2.0**-88, "bfloat16": 2.0**-40}
+LEAST_STDDEV = {"float64": 2.0**-900, "float32": 2.0**-88, "bfloat16": 2.0**-40}
+LEAST_RANGE = {"float64": 2.0**-900, "float32": 2.0**-103, "bfloat16": 2.0**-103}
 LEAST_TERM = {"float64": 2.0**-900, "float32": 2.0**-100, "bfloat16": 2.0**-100}
 
 
 def _check_subnormal(
-    factor: float, term: float, names: str, dtype: np.dtype[Any], what: Any
+    name: str, value: float, limits: dict[str, float], dtype: np.dtype[Any], what: Any
 ) -> None:
-    """float16 is computed in float32, where none of its numbers is subnormal."""
-    first, second = names.split(", ")
-    for value, name, least in (
-        (factor, first, LEAST_FACTOR.get(dtype.name, 0.0)),
-        (term, second, LEAST_TERM.get(dtype.name, 0.0)),
-    ):
-        if 0.0 < abs(value) < least:
-            raise ValueError(
-                f"`{name}` must be 0 or at least {least:.3g} in {dtype.name} for "
-                f'sampler="tensorflow"; got {describe(what)}'
-            )
+    least = limits.get(dtype.name, 0.0)  # float16 is computed in float32: none of it is subnormal
+    if 0.0 < abs(value) < least:
+        raise ValueError(
+            f"`{name}` must be 0 or at least {least:.3g} in {dtype.name} for "
+            f'sampler="tensorflow"; got {describe(what)}'
+        )
 
 
 def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
@@ -46,7 +42,8 @@ def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
 
     if isinstance(d, Uniform):
         check_overflow(max(-d.low, d.high), dtype, d)
-        _check_subnormal(d.high - d.low, d.low, "high - low, low", dtype, d)
+        _check_subnormal("high - low", d.high - d.low, LEAST_RANGE, dtype, d)
+        _check_subnormal("low", d.low, LEAST_TERM, dtype, d)
         low, high = rounded(d.low), rounded(d.high)
         check_overflow(high - low, dtype, d)  # TensorFlow multiplies by it
         return make("tensorflow_uniform", dtype, rounded(high - low), low)
@@ -58,7 +55,8 @@ def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
             'sampler="tensorflow" truncates at lower=-2, upper=2 only, as TensorFlow does; '
             f'got {describe(d)}: use sampler="native"'
         )
-    _check_subnormal(d.stddev, d.mean, "stddev, mean", dtype, d)
+    _check_subnormal("stddev", d.stddev, LEAST_STDDEV, dtype, d)
+    _check_subnormal("mean", d.mean, LEAST_TERM, dtype, d)
     stddev, mean = rounded(d.stddev), rounded(d.mean)
     reach = rounded(2.0 if truncated else TENSORFLOW_LARGEST)
     check_overflow(
