@@ -8,18 +8,19 @@ anywhere in kernels/ compiles anew, and an unwritable cache folder only costs th
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from philinit.kernels.cache import cache_folder as cache_folder
+from philinit.kernels.cache import cached, keep
 
 ARGUMENTS = 11  # of every kernel: see `entry` in fill.py
 
@@ -36,22 +37,8 @@ def kernel(name: str) -> Callable[..., int]:
         pass
     with _lock:
         if name not in _loaded:
-            _loaded[name] = _link(name, _cached(name) or _compile_and_keep(name))
+            _loaded[name] = _link(name, cached(_path(name)) or _compile_and_keep(name))
         return _loaded[name]
-
-
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: $PHILINIT_CACHE_DIR, or philinit in the user's cache."""
-    chosen = os.environ.get("PHILINIT_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "philinit"
 
 
 @functools.cache
@@ -75,29 +62,9 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{_digest()}-{name}.o"
 
 
-def _cached(name: str) -> bytes | None:
-    """The object code of a kernel, if the cache holds it undamaged."""
-    try:
-        content = _path(name).read_bytes()
-    except OSError:
-        return None
-    checksum, code = content[:32], content[32:]
-    return code if hashlib.sha256(code).digest() == checksum else None
-
-
 def _compile_and_keep(name: str) -> bytes:
     code = _compile(name)
-    with contextlib.suppress(OSError):  # a read-only home costs time, nothing else
-        folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(temporary, _path(name))
-        except BaseException:
-            os.unlink(temporary)
-            raise
+    keep(_path(name), code)
     return code
 
 

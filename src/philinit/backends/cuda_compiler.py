@@ -9,18 +9,14 @@ the architecture, nothing else, so that the code that tests look at is the code 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from philinit.kernels.cpu.compiler import cache_folder
+from philinit.kernels.cache import cache_folder, cached, keep
 
 #: Each operation rounds once: no contraction; subnormal numbers stay, divisions and roots are
 #: exact, which are NVRTC's defaults.
@@ -107,10 +103,10 @@ def machine_code(cupy: Any, capability: int) -> bytes:
     option, kind = target(capability, nvrtc.getSupportedArchs())
     options = (*OPTIONS, option)
     path = cache_folder() / f"{_digest(version, options)}.{kind}"
-    code = _cached(path)
+    code = cached(path)
     if code is None:
         code = _compile(nvrtc, options, kind)
-        _keep(path, code)
+        keep(path, code)
     return code
 
 
@@ -136,29 +132,6 @@ def _source() -> str:
 
 def _digest(version: tuple[int, int], options: tuple[str, ...]) -> str:
     return hashlib.sha256(repr((version, options, _source())).encode()).hexdigest()[:32]
-
-
-def _cached(path: Path) -> bytes | None:
-    """The code in a file of the cache, if it is there undamaged."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    checksum, code = content[:32], content[32:]
-    return code if hashlib.sha256(code).digest() == checksum else None
-
-
-def _keep(path: Path, code: bytes) -> None:
-    with contextlib.suppress(OSError):  # a read-only home costs time, nothing else
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(hashlib.sha256(code).digest() + code)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
 
 
 def _compile(nvrtc: Any, options: tuple[str, ...], kind: str) -> bytes:
