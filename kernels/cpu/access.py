@@ -19,17 +19,23 @@ def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
     return builder.inttoptr(address, type_.as_pointer())
 
 
-@intrinsic
-def load(typingctx: Any, kind: Any, address: Any) -> Any:
-    """The vector at `address`, a multiple of its size or of 64: our own scratch."""
-    wanted = kind.instance_type
+def _load(largest: int) -> Any:
+    @intrinsic
+    def load(typingctx: Any, kind: Any, address: Any) -> Any:
+        wanted = kind.instance_type
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
-        loaded.align = min(wanted.lanes * wanted.element.bitwidth // 8, 64)
-        return loaded
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
+            loaded.align = min(wanted.lanes * wanted.element.bitwidth // 8, largest)
+            return loaded
 
-    return signature(wanted, kind, types.int64), codegen
+        return signature(wanted, kind, types.int64), codegen
+
+    return load
+
+
+load = _load(64)  # from a multiple of the vector's size or of 64: our own scratch
+load_anywhere = _load(1)
 
 
 def _store(alignment: int, streaming: bool) -> Any:
@@ -155,6 +161,29 @@ def store_index(typingctx: Any, address: Any, place: Any, index: Any) -> Any:
         first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
         short = builder.trunc(args[2], ir.IntType(32))
         builder.store(short, builder.gep(first, [args[1]]))
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_int64(typingctx: Any, address: Any, index: Any) -> Any:
+    """Number `index` of an array of int64 at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(first, [args[1]]))
+
+    return signature(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_int64(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
+    """Set number `index` of an array of int64 at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        builder.store(args[2], builder.gep(first, [args[1]]))
         return context.get_dummy_value()
 
     return signature(types.void, types.int64, types.int64, types.int64), codegen

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib
 import os
 import re
 import sys
@@ -22,23 +23,25 @@ from typing import Any
 from philinit.kernels.cache import cache_folder as cache_folder
 from philinit.kernels.cache import cached, keep
 
-ARGUMENTS = 11  # of every kernel: see `entry` in fill.py
+#: The modules of kernels/cpu whose `entry` makes a kernel's loop, and the number of its arguments.
+LOOPS = {"fill": 11, "runs": 14}
 
 _lock = threading.RLock()
-_loaded: dict[str, Callable[..., int]] = {}
+_loaded: dict[tuple[str, str], Callable[..., int]] = {}
 _engines: list[Any] = []  # keep the machine code alive
 
 
-def kernel(name: str) -> Callable[..., int]:
-    """The kernel of this name: a function of eleven integers that returns 0, without the GIL."""
+def kernel(name: str, loop: str = "fill") -> Callable[..., int]:
+    """The kernel of this name: a function of 64-bit integers that returns 0, without the GIL."""
     try:
-        return _loaded[name]
+        return _loaded[name, loop]
     except KeyError:
         pass
     with _lock:
-        if name not in _loaded:
-            _loaded[name] = _link(name, cached(_path(name)) or _compile_and_keep(name))
-        return _loaded[name]
+        if (name, loop) not in _loaded:
+            code = cached(_path(name, loop)) or _compile_and_keep(name, loop)
+            _loaded[name, loop] = _link(name, loop, code)
+        return _loaded[name, loop]
 
 
 @functools.cache
@@ -58,13 +61,13 @@ def _digest() -> str:
     return digest.hexdigest()[:32]
 
 
-def _path(name: str) -> Path:
-    return cache_folder() / f"{_digest()}-{name}.o"
+def _path(name: str, loop: str) -> Path:
+    return cache_folder() / f"{_digest()}-{loop}-{name}.o"
 
 
-def _compile_and_keep(name: str) -> bytes:
-    code = _compile(name)
-    keep(_path(name), code)
+def _compile_and_keep(name: str, loop: str) -> bytes:
+    code = _compile(name, loop)
+    keep(_path(name, loop), code)
     return code
 
 
@@ -80,19 +83,19 @@ def _machine() -> Any:
     return target.create_target_machine(cpu=name, features=features, opt=3, codemodel="jitdefault")
 
 
-def llvm_ir(name: str) -> str:
-    """The optimised LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(11 x i64)``."""
+def llvm_ir(name: str, loop: str = "fill") -> str:
+    """The optimised LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(i64, ...)``."""
     from numba import cfunc, types
 
-    from philinit.kernels.cpu.fill import entry
-
-    signature = types.void(*[types.int64] * ARGUMENTS)
+    entry = importlib.import_module(f"philinit.kernels.cpu.{loop}").entry
+    signature = types.void(*[types.int64] * LOOPS[loop])
     # NumPy's error model: no division raises, so nothing in a kernel can.
     compiled = cfunc(signature, error_model="numpy")(entry(name))
-    return _replace_wrapper(str(compiled.inspect_llvm()), compiled.native_name, f"philinit_{name}")
+    module = str(compiled.inspect_llvm())
+    return _replace_wrapper(module, compiled.native_name, f"philinit_{name}", LOOPS[loop])
 
 
-def _replace_wrapper(module: str, wrapper: str, entry_name: str) -> str:
+def _replace_wrapper(module: str, wrapper: str, entry_name: str, count: int) -> str:
     """Put a plain C entry in the place of Numba's.
 
     Numba's wrapper prints exceptions, for which it calls into Python and Numba's runtime; an
@@ -103,7 +106,7 @@ def _replace_wrapper(module: str, wrapper: str, entry_name: str) -> str:
     stop = module.index("\n}\n", start) + 3
     match = re.search(r"call (?:.*?)i32 @([\w.$]+)\(", module[start:stop])
     assert match is not None, "Numba's wrapper calls the compiled function"
-    arguments = [f"i64 %a{i}" for i in range(ARGUMENTS)]
+    arguments = [f"i64 %a{i}" for i in range(count)]
     entry = f"""
 define i32 @{entry_name}({", ".join(arguments)}) {{
   %result = alloca ptr
@@ -115,21 +118,21 @@ define i32 @{entry_name}({", ".join(arguments)}) {{
     return module[:start] + module[stop:] + entry
 
 
-def _compile(name: str) -> bytes:
+def _compile(name: str, loop: str) -> bytes:
     import llvmlite.binding as llvm
 
-    module = llvm.parse_assembly(llvm_ir(name))
+    module = llvm.parse_assembly(llvm_ir(name, loop))
     return bytes(_machine().emit_object(module))
 
 
-def assembly(name: str) -> str:
+def assembly(name: str, loop: str = "fill") -> str:
     """The assembly of a kernel, to look at."""
     import llvmlite.binding as llvm
 
-    return str(_machine().emit_assembly(llvm.parse_assembly(llvm_ir(name))))
+    return str(_machine().emit_assembly(llvm.parse_assembly(llvm_ir(name, loop))))
 
 
-def _link(name: str, code: bytes) -> Callable[..., int]:
+def _link(name: str, loop: str, code: bytes) -> Callable[..., int]:
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
@@ -137,7 +140,7 @@ def _link(name: str, code: bytes) -> Callable[..., int]:
     engine.finalize_object()
     address = engine.get_function_address(f"philinit_{name}")
     _engines.append(engine)
-    return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * ARGUMENTS)(address)
+    return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * LOOPS[loop])(address)
 
 
 def _after_fork_in_child() -> None:

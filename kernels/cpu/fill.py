@@ -30,12 +30,12 @@ from philinit.kernels.cpu.rounding import (
 from philinit.kernels.cpu.simd import i64x8, u32x16
 from philinit.kernels.cpu.tensorflow import (
     LARGEST_TILE,
-    write_normals32,
-    write_normals64,
-    write_truncated32,
-    write_truncated64,
+    normals32,
+    normals64,
+    truncated32,
+    truncated64,
 )
-from philinit.kernels.cpu.words import write_words
+from philinit.kernels.cpu.words import Draw, random_words
 
 # A tile is made in two phases that stay in the L1 cache: random words into scratch, then words to
 # numbers. Each phase has the registers to itself; in one loop, tables and Philox state spill.
@@ -98,7 +98,7 @@ class Kernel(NamedTuple):
     transform: Any
     itemsize: int  # bytes of a weight
     words: int = 1  # words of a weight
-    draw: Any = write_words
+    draw: Draw = random_words
     reserved: int = 1  # counter blocks from one block of a tile to the next
     tile: int = TILE_BLOCKS  # counter blocks of a tile
 
@@ -130,25 +130,25 @@ KERNELS = {
     "tensorflow_uniform_float64": Kernel(as_float64(tf.uniform64), 8, 2),
     "tensorflow_uniform_float16": Kernel(as_16_bit(tf.uniform_half, to_float16), 2),
     "tensorflow_uniform_bfloat16": Kernel(as_16_bit(tf.uniform_bfloat, to_bfloat16_exact), 2),
-    "tensorflow_normal_float32": Kernel(as_float32(tf.scaled32), 4, 1, write_normals32),
-    "tensorflow_normal_float64": Kernel(as_float64(tf.scaled64), 8, 2, write_normals64),
+    "tensorflow_normal_float32": Kernel(as_float32(tf.scaled32), 4, 1, normals32),
+    "tensorflow_normal_float64": Kernel(as_float64(tf.scaled64), 8, 2, normals64),
     "tensorflow_normal_float16": Kernel(
-        as_16_bit(tf.scaled_half, to_float16), 2, 1, write_normals32
+        as_16_bit(tf.scaled_half, to_float16), 2, 1, normals32
     ),
     "tensorflow_normal_bfloat16": Kernel(
-        as_16_bit(tf.scaled_bfloat, to_bfloat16_exact), 2, 1, write_normals32
+        as_16_bit(tf.scaled_bfloat, to_bfloat16_exact), 2, 1, normals32
     ),
     "tensorflow_truncated_float32": Kernel(
-        as_float32(tf.scaled32), 4, 1, write_truncated32, RESERVED_BLOCKS, LARGEST_TILE
+        as_float32(tf.scaled32), 4, 1, truncated32, RESERVED_BLOCKS, LARGEST_TILE
     ),
     "tensorflow_truncated_float64": Kernel(
-        as_float64(tf.scaled64), 8, 2, write_truncated64, RESERVED_BLOCKS // 2, LARGEST_TILE
+        as_float64(tf.scaled64), 8, 2, truncated64, RESERVED_BLOCKS // 2, LARGEST_TILE
     ),
     "tensorflow_truncated_float16": Kernel(
         as_16_bit(tf.scaled_half, to_float16),
         2,
         1,
-        write_truncated32,
+        truncated32,
         RESERVED_BLOCKS,
         LARGEST_TILE,
     ),
@@ -156,7 +156,7 @@ KERNELS = {
         as_16_bit(tf.scaled_bfloat, to_bfloat16_exact),
         2,
         1,
-        write_truncated32,
+        truncated32,
         RESERVED_BLOCKS,
         LARGEST_TILE,
     ),
@@ -172,6 +172,7 @@ def entry(name: str) -> Any:
     ``streaming``: whether whole lines may bypass the caches.
     """
     transform, size, words, draw, reserved, tile_blocks = KERNELS[name]
+    draw_in_order = draw.in_order
     tile = 4 * tile_blocks // words
     source_scratch, spare_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks)
 
@@ -194,7 +195,7 @@ def entry(name: str) -> Any:
             if streaming:
                 for page in range(0, tile * size, PAGE):
                     touch(out + done * size + AHEAD + page)
-            draw(source, blocks, c0, c1, c2, c3, k0, k1, p)
+            draw_in_order(source, blocks, c0, c1, c2, c3, k0, k1, p)
             target = out + done * size
             whole = done >= 0 and todo == tile
             # A ragged head or tail becomes whole vectors in scratch; the wanted part is copied.

@@ -16,9 +16,11 @@ from philinit.kernels.cpu.access import (
     INTERLEAVE_ORDER,
     load,
     load_index,
+    load_int64,
     scratch,
     store,
     store_index,
+    store_int64,
     store_interleaved,
 )
 from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
@@ -36,13 +38,14 @@ from philinit.kernels.cpu.simd import (
     sqrt,
     u32x16,
 )
-from philinit.kernels.cpu.words import words_of_every, write_words
+from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
 from philinit.kernels.libm_constants import GLIBC, ROUNDED
 
 LARGEST_TILE = 512
 square_scratch = scratch(8 * LARGEST_TILE)
 list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
 retry_scratch = scratch(16 * LARGEST_TILE)
+again_scratch = scratch(8 * LARGEST_TILE)
 
 
 def squares_by(squared_radius: Any) -> Any:
@@ -102,13 +105,18 @@ def to_normals64(address, blocks, p):
         store(address + 8 * i, bm.called_normal64(w, log, sin, cos))
 
 
-def normals(to_normals: Any) -> Any:
+def normals(to_normals: Any) -> Draw:
     @njit
-    def write_normals(address, blocks, c0, c1, c2, c3, k0, k1, p):
+    def in_order(address, blocks, c0, c1, c2, c3, k0, k1, p):
         write_words(address, blocks, c0, c1, c2, c3, k0, k1, p)
         to_normals(address, blocks, p)
 
-    return write_normals
+    @njit
+    def at(address, blocks, counters, c2, c3, k0, k1, p):
+        write_words_at(address, blocks, counters, c2, c3, k0, k1, p)
+        to_normals(address, blocks, p)
+
+    return Draw(in_order, at)
 
 
 # --- truncated at +-2: what lies beyond is drawn again --------------------------------------------
@@ -153,7 +161,7 @@ def list_incomplete(size: int) -> Any:
     return list_groups
 
 
-def truncated(to_normals: Any, integer: Any) -> Any:
+def truncated(to_normals: Any, integer: Any) -> Draw:
     """Each group keeps the first numbers within (-2, 2) of the blocks that are reserved for it."""
     size, lanes = integer.bitwidth // 8, 128 // integer.bitwidth
     group, two_groups = VectorType(integer, lanes), VectorType(integer, 2 * lanes)
@@ -163,7 +171,22 @@ def truncated(to_normals: Any, integer: Any) -> Any:
     list_groups = list_incomplete(size)
 
     @njit
-    def write_truncated(address, blocks, c0, c1, c2, c3, k0, k1, p):
+    def keep_first(address, groups, fresh, waiting):
+        """Complete the groups that wait from fresh numbers; returns how many wait on."""
+        left = 0
+        for i in range(waiting):
+            n = load_index(groups, i)
+            place = address + 16 * n
+            x = join(load(group, place), load(group, fresh + 16 * i))
+            x = compress(x, (x << 1) > -1, MISSING)
+            x = first(x, x)
+            store(place, x)
+            store_index(groups, left, n)
+            left += mask_bits((x << 1) < 0) != 0
+        return left
+
+    @njit
+    def in_order(address, blocks, c0, c1, c2, c3, k0, k1, p):
         write_first(address, blocks, c0, c1, c2, c3, k0, k1, p)
         to_normals(address, blocks, p)
         groups, fresh = list_scratch(), retry_scratch()
@@ -177,23 +200,28 @@ def truncated(to_normals: Any, integer: Any) -> Any:
                 w0, w1, w2, w3 = philox4x32(c, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
                 store_interleaved(fresh + 16 * i, w0, w1, w2, w3)
             to_normals(fresh, waiting, p)
-            left = 0
-            for i in range(waiting):
-                n = load_index(groups, i)
-                place = address + 16 * n
-                x = join(load(group, place), load(group, fresh + 16 * i))
-                x = compress(x, (x << 1) > -1, MISSING)
-                x = first(x, x)
-                store(place, x)
-                store_index(groups, left, n)
-                left += mask_bits((x << 1) < 0) != 0
-            waiting = left
+            waiting = keep_first(address, groups, fresh, waiting)
             attempt += 1
 
-    return write_truncated
+    @njit
+    def at(address, blocks, counters, c2, c3, k0, k1, p):
+        write_words_at(address, blocks, counters, c2, c3, k0, k1, p)
+        to_normals(address, blocks, p)
+        groups, fresh, again = list_scratch(), retry_scratch(), again_scratch()
+        waiting = list_groups(address, blocks, groups)
+        attempt = 1
+        while waiting > 0 and attempt < reserved:
+            for i in range(waiting):
+                store_int64(again, i, load_int64(counters, load_index(groups, i)) + attempt)
+            write_words_at(fresh, waiting, again, c2, c3, k0, k1, p)
+            to_normals(fresh, waiting, p)
+            waiting = keep_first(address, groups, fresh, waiting)
+            attempt += 1
+
+    return Draw(in_order, at)
 
 
-write_normals32 = normals(to_normals32)
-write_normals64 = normals(to_normals64)
-write_truncated32 = truncated(to_normals32, types.int32)
-write_truncated64 = truncated(to_normals64, types.int64)
+normals32 = normals(to_normals32)
+normals64 = normals(to_normals64)
+truncated32 = truncated(to_normals32, types.int32)
+truncated64 = truncated(to_normals64, types.int64)

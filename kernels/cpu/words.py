@@ -1,16 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random words into scratch memory, in the order of the stream."""
+"""Random words into scratch memory: of consecutive counter blocks, or of any."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import njit
 
 from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
-from philinit.kernels.cpu.access import store_interleaved
-from philinit.kernels.cpu.philox import BLOCKS, counter_products, philox4x32_of_sequence, u64xN
-from philinit.kernels.cpu.simd import splat
+from philinit.kernels.cpu.access import INTERLEAVE_ORDER, load, store_interleaved
+from philinit.kernels.cpu.philox import (
+    BLOCKS,
+    counter_products,
+    philox4x32,
+    philox4x32_of_sequence,
+    u64xN,
+)
+from philinit.kernels.cpu.simd import shuffle, splat
+
+in_store_order = shuffle(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
+
+
+class Draw(NamedTuple):
+    """Two ways to make what a tile is transformed from, of equal results.
+
+    ``in_order(address, blocks, c0, c1, c2, c3, k0, k1, p)``: of the counter blocks from
+    (c0, c1, c2, c3) on, as many apart as the kernel reserves; c0 does not wrap on the way.
+    ``at(address, blocks, counters, c2, c3, k0, k1, p)``: of those whose first 64 bits are listed.
+    """
+
+    in_order: Any
+    at: Any
 
 
 def words_of_every(stride: int) -> Any:
@@ -28,3 +48,17 @@ def words_of_every(stride: int) -> Any:
 
 
 write_words = words_of_every(1)
+
+
+@njit
+def write_words_at(address, blocks, counters, c2, c3, k0, k1, p):
+    """The words of the counter blocks whose first 64 bits are listed at `counters`."""
+    v2, v3 = splat(u64xN, c2), splat(u64xN, c3)
+    for b in range(0, blocks, BLOCKS):
+        c = load(u64xN, counters + 8 * b)
+        c = in_store_order(c, c)
+        w0, w1, w2, w3 = philox4x32(c, c >> 32, v2, v3, k0, k1, PHILOX_ROUNDS)
+        store_interleaved(address + 16 * b, w0, w1, w2, w3)
+
+
+random_words = Draw(write_words, write_words_at)

@@ -16,6 +16,7 @@ from typing import Any as _Any
 
 from philinit import distributions as distributions
 from philinit.keys import Key as Key
+from philinit.sharding import Rows as Rows
 from philinit.sharding import Shard as Shard
 
 # Last, so that `philinit.fill` is the function; the module of that name stays importable from.
@@ -69,7 +70,7 @@ __version__ = "0.1.0"
 # Where the names above are at run time. They are looked up when first used: their dozen
 # dataclasses would double what `import philinit` costs beyond `import numpy`.
 _HOMES = ("initializers", "functions", "gains", "fans")
-__all__ = ["Key", "Shard", "distributions", "fill"]
+__all__ = ["Key", "Rows", "Shard", "distributions", "fill"]
 __all__ += [
     "Constant",
     "GlorotNormal",

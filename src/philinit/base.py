@@ -21,9 +21,9 @@ from philinit.backends import empty, opened
 from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
 from philinit.fans import as_shape, is_bool
-from philinit.fill import check_sampler, fill
+from philinit.fill import check_sampler, check_shard, fill
 from philinit.keys import Key, as_seed, fresh_seed
-from philinit.sharding import Shard
+from philinit.sharding import Rows, Shard
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], object]
@@ -89,8 +89,8 @@ class Initializer:
         out : ndarray or other writable memory, optional
             Written in place and returned; its shape is `shape`, or the shard's. See
             `philinit.fill` for what it can be.
-        shard : Shard, or index of slices, ints and Ellipsis, optional
-            The box of the whole tensor that is computed.
+        shard : Shard, Rows, or index of slices, ints and Ellipsis, optional
+            The part of the whole tensor that is computed.
         progress : callable(done, total), optional
             Called with elements written and elements to write.
 
@@ -136,24 +136,16 @@ class Initializer:
         *,
         threads: int | None = None,
         progress: Progress | None = None,
-        shard: Shard | None = None,
+        shard: Shard | Rows | None = None,
     ) -> T:
         """Write the weights into `out` in place and return it; fans from its shape.
 
         With ``shard=Shard(global_shape, index)``, `out` is that box and the fans are the global
-        tensor's.
+        tensor's; ``shard=Rows(global_shape, ids)`` likewise.
         """
-        if shard is not None and not isinstance(shard, Shard):
-            raise TypeError(
-                "`shard` must be a Shard(global_shape, index), since `out` has the shape of the "
-                f"box only; got shard={shard!r}"
-            )
         with opened(out) as view:
-            if shard is not None and view.shape != shard.shape:
-                raise ValueError(
-                    f"`out` must have the shape of the shard; got out of shape {view.shape} for "
-                    f"{shard.shape}"
-                )
+            if shard is not None:
+                check_shard(view, shard)
             shape = view.shape if shard is None else shard.global_shape
             self._write(view, shape, shard, threads, progress)
         return out
@@ -177,6 +169,33 @@ class Initializer:
             threads=threads,
             out=out,
             shard=Shard(global_shape, index),
+            progress=progress,
+        )
+
+    def rows(
+        self,
+        global_shape: Any,
+        ids: Any,
+        dtype: Any = None,
+        *,
+        device: str | None = None,
+        threads: int | None = None,
+        out: Any = None,
+        progress: Progress | None = None,
+    ) -> Any:
+        """``self(global_shape, dtype)[ids]`` bit for bit, without the rest of the tensor.
+
+        For embedding tables whose rows are made when they are first asked for: `ids` is an int or
+        an array of ints in [0, global_shape[0]), of any shape, duplicates allowed; the table may
+        have up to 2**62 elements.
+        """
+        return self(
+            global_shape,
+            dtype,
+            device=device,
+            threads=threads,
+            out=out,
+            shard=Rows(global_shape, ids),
             progress=progress,
         )
 
@@ -245,7 +264,7 @@ class Initializer:
         self,
         view: Array,
         shape: tuple[int, ...],
-        box: Shard | None,
+        box: Shard | Rows | None,
         threads: int | None,
         progress: Progress | None,
     ) -> None:
@@ -253,8 +272,8 @@ class Initializer:
         raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
 
 
-def _as_shard(shape: tuple[int, ...], shard: Any) -> Shard:
-    if not isinstance(shard, Shard):
+def _as_shard(shape: tuple[int, ...], shard: Any) -> Shard | Rows:
+    if not isinstance(shard, (Shard, Rows)):
         return Shard(shape, shard)
     if shard.global_shape != shape:
         raise ValueError(
@@ -344,7 +363,7 @@ class Sampled(Seeded):
         self,
         view: Array,
         shape: tuple[int, ...],
-        box: Shard | None,
+        box: Shard | Rows | None,
         threads: int | None,
         progress: Progress | None,
     ) -> None:
@@ -386,7 +405,7 @@ class Drawn(Initializer):
         self,
         view: Array,
         shape: tuple[int, ...],
-        box: Shard | None,
+        box: Shard | Rows | None,
         threads: int | None,
         progress: Progress | None,
     ) -> None:
@@ -395,7 +414,7 @@ class Drawn(Initializer):
 
 def _draw(
     view: Array,
-    box: Shard | None,
+    box: Shard | Rows | None,
     distribution: Distribution,
     key: Key,
     sampler: str,
@@ -403,19 +422,4 @@ def _draw(
     progress: Progress | None,
 ) -> None:
     """Write the weights of a whole tensor, or of the `box` of it, into `view`."""
-    if box is None or view.size == 0:
-        fill(view, distribution, key, 0, sampler=sampler, threads=threads, progress=progress)
-        return
-    if progress is not None and not callable(progress):
-        raise TypeError(f"`progress` must be callable; got progress={progress!r}")
-    flat, done, total = view.reshape(-1), 0, view.size
-    for offset, length in box.runs():
-        run = flat[done : done + length]
-        report = None if progress is None else _from(progress, done, total)
-        fill(run, distribution, key, offset, sampler=sampler, threads=threads, progress=report)
-        done += length
-
-
-def _from(progress: Progress, before: int, total: int) -> Progress:
-    """`progress` of one run as progress of the whole box."""
-    return lambda done, _: progress(before + done, total)
+    fill(view, distribution, key, shard=box, sampler=sampler, threads=threads, progress=progress)

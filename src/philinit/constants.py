@@ -16,7 +16,7 @@ from philinit.dtypes import at_least, at_most, largest
 from philinit.fill import check_threads, fill
 from philinit.gains import finite
 from philinit.memory import empty
-from philinit.sharding import Shard
+from philinit.sharding import Rows, Shard
 
 _CHUNK = 1 << 24  # elements of a constant between two calls of `progress`
 
@@ -94,7 +94,7 @@ class Constant(Initializer):
         self,
         view: Array,
         shape: tuple[int, ...],
-        box: Shard | None,
+        box: Shard | Rows | None,
         threads: int | None,
         progress: Progress | None,
     ) -> None:
@@ -136,7 +136,7 @@ class Identity(Initializer):
         self,
         view: Array,
         shape: tuple[int, ...],
-        box: Shard | None,
+        box: Shard | Rows | None,
         threads: int | None,
         progress: Progress | None,
     ) -> None:
@@ -144,6 +144,9 @@ class Identity(Initializer):
             raise ValueError(f"`shape` must have 2 axes for an identity matrix; got shape={shape}")
         _check(threads, progress)
         gain = _nearest("gain", self.gain, view.dtype)
+        if isinstance(box, Rows):
+            _diagonal_rows(view, box, gain, progress)
+            return
         (top, left), (height, width) = ((0, 0), shape) if box is None else (box.starts, box.lengths)
         _store(view, 0.0, progress)
         first, last = max(top, left), min(top + height, left + width)
@@ -151,6 +154,18 @@ class Identity(Initializer):
             start = (first - top) * width + (first - left)
             flat, item = _as_bits(view, gain)
             flat[start :: width + 1][: last - first] = item
+
+
+def _diagonal_rows(view: Any, rows: Rows, gain: float, progress: Progress | None) -> None:
+    if not isinstance(view, np.ndarray):
+        raise NotImplementedError(
+            "rows of an identity matrix are made in CPU memory; got the memory of a cuda device: "
+            'pass device="cpu" and copy them to the device'
+        )
+    _store(view, 0.0, progress)
+    ids, columns = rows.ids.reshape(-1), view.shape[-1]
+    places = np.flatnonzero(ids < columns)
+    view.reshape(-1, columns)[places, ids[places]] = gain
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -194,7 +209,7 @@ class Orthogonal(Seeded):
         self,
         view: Array,
         shape: tuple[int, ...],
-        box: Shard | None,
+        box: Shard | Rows | None,
         threads: int | None,
         progress: Progress | None,
     ) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from philinit.backends import backend_of, opened
 from philinit.distributions import Distribution, Normal, Uniform
 from philinit.keys import Key
+from philinit.runs import SPAN_LIMIT, Runs
+from philinit.sharding import Rows, Shard
 
 if TYPE_CHECKING:
     from philinit.backends.base import Progress
@@ -57,6 +59,7 @@ def fill(
     key: Key,
     offset: int = 0,
     *,
+    shard: Shard | Rows | None = None,
     sampler: str = "native",
     threads: int | None = None,
     progress: Progress | None = None,
@@ -82,6 +85,9 @@ def fill(
     offset : int
         Index in the global tensor of the first weight written, in weights; the last one written
         must lie below 2**126.
+    shard : Shard or Rows, optional
+        The part of a tensor that `out`, of its shape, is; `offset` is then the index of the
+        tensor's own first weight. A part that is not one run must span less than 2**62 weights.
     sampler : {"native", "tensorflow"}
         "tensorflow": the numbers of ``tf.random.stateless_{uniform,normal,truncated_normal}(...,
         alg="philox")`` on a CPU; there ``high`` itself can be drawn, and truncation is at +-2.
@@ -116,9 +122,40 @@ def fill(
     if progress is not None and not callable(progress):
         raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
     with opened(out) as view:
-        offset = _check_offset(offset, view.size)
+        runs = None if shard is None else _runs(view, offset, shard)
+        start = _check_offset(offset, view.size) if runs is None else runs.origin
         from philinit.kernels.plan import plan  # here, so that `import philinit` stays light
 
         found = plan(distribution, view.dtype, sampler)
-        backend_of(view).fill(view, found, key, offset, threads, progress)
+        if runs is not None and runs.axes:
+            backend_of(view).fill_runs(view, found, key, runs, threads, progress)
+        else:
+            backend_of(view).fill(view, found, key, start, threads, progress)
     return out
+
+
+def _runs(view: Any, offset: Any, shard: Any) -> Runs:
+    """Where the elements of `shard` lie in the stream."""
+    check_shard(view, shard)
+    runs: Runs = shard.layout
+    _check_offset(offset, runs.origin + runs.span)
+    if runs.axes and runs.span > SPAN_LIMIT:
+        raise ValueError(
+            "`shard` must span at most 2**62 weights where it is not one run of them; got "
+            f"{runs.span} from first to last: cut it along the outer axes"
+        )
+    return runs.after(int(offset))
+
+
+def check_shard(view: Any, shard: Any) -> None:
+    """Refuse a `shard` that is none, or not of the shape of `view`."""
+    if not isinstance(shard, (Shard, Rows)):
+        raise TypeError(
+            "`shard` must be a Shard(global_shape, index) or Rows(global_shape, ids), since `out` "
+            f"has the shape of the part only; got shard={shard!r}"
+        )
+    if view.shape != shard.shape:
+        raise ValueError(
+            f"`out` must have the shape of the shard; got out of shape {view.shape} for "
+            f"{shard.shape}"
+        )

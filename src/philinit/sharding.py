@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A box of a global array -> the runs of consecutive elements that it is made of."""
+"""Parts of a global array that need not exist: a box of it, or rows of it by number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from philinit.fans import as_shape, is_bool
+from philinit.runs import SPAN_LIMIT, Runs, box
 
 
 def _bound(value: Any, length: int, axis: int, index: Any) -> int:
@@ -74,16 +77,6 @@ def _normalised(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
         _entry(entry, length, axis, index)
         for axis, (entry, length) in enumerate(zip(entries, shape, strict=True))
     )
-
-
-def _starts(axes: tuple[tuple[int, int, int], ...], base: int) -> Iterator[int]:
-    """Offsets of all points of the (start, length, stride) axes, in C order, none stored."""
-    if not axes:
-        yield base
-        return
-    start, length, stride = axes[0]
-    for place in range(start, start + length):
-        yield from _starts(axes[1:], base + place * stride)
 
 
 @dataclass(frozen=True)
@@ -151,27 +144,96 @@ class Shard:
         """Number of elements of the box."""
         return math.prod(self.shape)
 
+    @property
+    def layout(self) -> Runs:
+        """Where the elements lie, in C order."""
+        return box(self.global_shape, self.starts, self.lengths)
+
     def runs(self) -> Iterator[tuple[int, int]]:
         """The box in C order as (global offset, length) pairs, both in elements.
 
         Runs are as long as can be: two of them never touch. An empty box has none.
         """
+        return iter(self.layout)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a global array by number: ``global_array[ids]``, in the order of `ids`.
+
+    Parameters
+    ----------
+    global_shape : sequence of int
+        Shape of the whole array, with one axis at least. ``prod(global_shape) <= 2**62``.
+    ids : int, or array of ints of any shape
+        Numbers of rows, in [0, global_shape[0]); duplicates are allowed, and give equal rows.
+
+    Raises
+    ------
+    TypeError
+        `ids` holds no integers.
+    ValueError
+        An id is outside of the array; there is no axis, or more than 2**62 elements.
+
+    Examples
+    --------
+    >>> Rows((10**12, 64), [7, 10**11, 7]).shape
+    (3, 64)
+    """
+
+    global_shape: tuple[int, ...]
+    ids: Any
+
+    def __post_init__(self) -> None:
+        shape = as_shape(self.global_shape)
+        object.__setattr__(self, "global_shape", shape)
+        if not shape:
+            raise ValueError("`global_shape` must have at least one axis; got global_shape=()")
+        if math.prod(shape) > SPAN_LIMIT:
+            raise ValueError(
+                f"`global_shape` must hold at most 2**62 elements; got global_shape={shape}"
+            )
+        object.__setattr__(self, "ids", _as_ids(self.ids, shape[0]))
+
+    @property
+    def index(self) -> Any:
+        """What indexes the whole array: the ids."""
+        return self.ids
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the part: that of `ids`, then that of a row."""
+        return (*self.ids.shape, *self.global_shape[1:])
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the part."""
+        return math.prod(self.shape)
+
+    @property
+    def layout(self) -> Runs:
+        """Where the elements lie, in the order of `ids`."""
+        row = math.prod(self.global_shape[1:])
         if self.size == 0:
-            return
-        # The innermost axes that are whole belong to one run, and so does one axis outside them.
-        strides = [1]
-        for length in reversed(self.global_shape):
-            strides.append(strides[-1] * length)
-        strides = strides[-2::-1]
-        starts, lengths = self.starts, self.lengths
-        axis = len(lengths)
-        while axis > 0 and lengths[axis - 1] == self.global_shape[axis - 1]:
-            axis -= 1
-        if axis == 0:
-            yield 0, math.prod(lengths)
-            return
-        run = math.prod(lengths[axis - 1 :])
-        base = starts[axis - 1] * strides[axis - 1]
-        outer = tuple(zip(starts, lengths, strides, strict=True))[: axis - 1]
-        for offset in _starts(outer, base):
-            yield offset, run
+            return Runs(0, 0)
+        return Runs(0, row, ((self.ids.size, row),), self.ids.reshape(-1))
+
+
+def _as_ids(ids: Any, rows: int) -> Any:
+    """`ids` as a C-contiguous array of int64, each in [0, rows)."""
+    found = np.asarray(ids)
+    if found.size == 0 and found.dtype == np.float64:  # what NumPy makes of []
+        found = found.astype(np.int64)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"`ids` must be integers; got ids of dtype {found.dtype}")
+    if found.size:
+        least, most = int(found.min()), int(found.max())
+        if least < 0 or most >= rows:
+            raise ValueError(
+                f"`ids` must lie in [0, {rows}), the rows that there are; "
+                f"got {least if least < 0 else most}"
+            )
+    # A copy, so that nobody changes it afterwards, and of one kind.
+    found = np.array(found, np.int64, order="C")
+    found.flags.writeable = False
+    return found

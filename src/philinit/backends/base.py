@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
+from philinit.runs import Runs
 
 Progress = Callable[[int, int], object]
 
@@ -28,4 +29,18 @@ class Backend(Protocol):
 
         `view` is what `philinit.backends.opened` yields: C-contiguous, writable, of one of the
         four dtypes. `threads` is for CPUs; other devices have no use for it.
+        """
+
+    def fill_runs(
+        self,
+        view: Any,
+        plan: Plan,
+        key: Key,
+        runs: Runs,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        """Write the weights of `runs`, one at least, into `view`, in the order of the runs.
+
+        ``runs.size == view.size > 0``; ``runs.axes`` is not empty; ``runs.span <= 2**62``.
         """

@@ -18,6 +18,7 @@ from philinit.kernels.cpu.compiler import kernel
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
 from philinit.memory import address
+from philinit.runs import Runs
 
 # A chunk is a window of counters that starts at a multiple of its size, a power of two: so counter
 # word 0 never wraps inside one, and the other three are constant.
@@ -31,6 +32,7 @@ STREAMING_BYTES = 16 << 20
 
 _WRAP = 1 << 128
 _MASK32 = (1 << 32) - 1
+_MASK64 = (1 << 64) - 1
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -64,13 +66,27 @@ def fill(
         progress(0, 0)
 
 
-class _Fill:
-    """One call of `fill`: the memory, the stream, and where the chunks lie."""
+def fill_runs(
+    view: np.ndarray[Any, Any],
+    plan: Plan,
+    key: Key,
+    runs: Runs,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the weights of `runs`, one at least, into `view`, in the order of the runs."""
+    _FillRuns(view, plan, key, runs).run(threads, progress)
 
-    def __init__(self, view: np.ndarray[Any, Any], plan: Plan, key: Key, offset: int) -> None:
+
+class _Task:
+    """One call: the memory, and the stream from the counter block of weight `origin` on."""
+
+    loop: str
+
+    def __init__(self, view: np.ndarray[Any, Any], plan: Plan, key: Key, origin: int) -> None:
         self.view = view  # keeps the memory alive for the threads
         self.plan = plan
-        self.call = kernel(plan.kernel)
+        self.call = kernel(plan.kernel, self.loop)
         self.out = address(view)
         self.itemsize = view.itemsize
         self.count = view.size
@@ -81,16 +97,27 @@ class _Fill:
                 f"`key.base` must be a multiple of {self.reserved}, the counter blocks that "
                 f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
             )
-        block, self.skip = divmod(offset, self.per_block)  # where element 0 stands
+        block, self.skip = divmod(origin, self.per_block)
         self.first = (key.base + block * self.reserved) % _WRAP
         self.blocks = -(-(self.skip + self.count) // self.per_block)
         self.key = key.words
         self.parameters = ctypes.addressof(plan.parameters)
         self.streaming = int(self.count * self.itemsize >= STREAMING_BYTES)
 
+    def is_one_chunk(self) -> bool:
+        """Whether one call of the kernel, by one thread, is the best that can be done."""
+        return self.blocks <= SINGLE
+
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """(start, stop) of the chunks of some `size` counter blocks that `write` takes."""
+        raise NotImplementedError
+
+    def write(self, start: int, stop: int) -> int:
+        """Run the kernel on a chunk; return how many weights that were."""
+        raise NotImplementedError
+
     def run(self, threads: int | None, progress: Progress | None) -> None:
-        counters = self.blocks * self.reserved
-        if self.blocks <= SINGLE and (self.first & _MASK32) + counters <= 1 << 32:
+        if self.is_one_chunk():
             self.write(0, self.blocks)
         else:
             threads = default_threads() if threads is None else threads
@@ -100,8 +127,21 @@ class _Fill:
         if progress is not None:
             progress(self.count, self.count)
 
+    def check(self, status: int) -> None:
+        if status:  # no kernel can; a silent one would leave memory unwritten
+            raise RuntimeError(f"kernel {self.plan.kernel} returned {status}")
+
+
+class _Fill(_Task):
+    """Consecutive weights: a chunk is a window of counters."""
+
+    loop = "fill"
+
+    def is_one_chunk(self) -> bool:
+        counters = self.blocks * self.reserved
+        return super().is_one_chunk() and (self.first & _MASK32) + counters <= 1 << 32
+
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) in counter blocks from the first one, cut at multiples of `size`."""
         start = 0
         while start < self.blocks:
             place = self.first // self.reserved + start
@@ -110,7 +150,6 @@ class _Fill:
             start = stop
 
     def write(self, start: int, stop: int) -> int:
-        """Run the kernel on counter blocks [start, stop); return how many weights that were."""
         skip = self.skip if start == 0 else 0
         begin = start * self.per_block - self.skip + skip
         end = min(stop * self.per_block - self.skip, self.count)
@@ -127,12 +166,48 @@ class _Fill:
             self.parameters,
             self.streaming,
         )
-        if status:  # no kernel can; a silent one would leave memory unwritten
-            raise RuntimeError(f"kernel {self.plan.kernel} returned {status}")
+        self.check(status)
         return end - begin
 
 
-def _run_chunks(task: _Fill, size: int, threads: int, progress: Progress | None) -> None:
+class _FillRuns(_Task):
+    """Runs of weights: a chunk is as many weights as its counter blocks hold, of any runs."""
+
+    loop = "runs"
+
+    def __init__(self, view: np.ndarray[Any, Any], plan: Plan, key: Key, runs: Runs) -> None:
+        super().__init__(view, plan, key, runs.origin)
+        self.length = runs.length
+        self.axes = np.array(runs.axes, np.int64)
+        self.ids = runs.ids  # keeps them alive for the threads
+
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        for start in range(0, self.blocks, size):
+            yield start, min(start + size, self.blocks)
+
+    def write(self, start: int, stop: int) -> int:
+        begin = start * self.per_block
+        end = min(stop * self.per_block, self.count)
+        status = self.call(
+            self.out + begin * self.itemsize,
+            end - begin,
+            begin,
+            self.length,
+            self.axes.ctypes.data,
+            len(self.axes),
+            0 if self.ids is None else self.ids.ctypes.data,
+            self.skip,
+            self.first & _MASK64,
+            self.first >> 64,
+            *self.key,
+            self.parameters,
+            self.streaming,
+        )
+        self.check(status)
+        return end - begin
+
+
+def _run_chunks(task: _Task, size: int, threads: int, progress: Progress | None) -> None:
     """Let the calling thread and `threads - 1` helpers take chunks until none is left.
 
     The caller works too, so a busy pool can delay but never block it; a KeyboardInterrupt reaches

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop over tiles for weights that lie in runs: a box of a tensor, or rows by number.
+
+Runs are short or long, and begin anywhere in a counter block. A tile takes counter blocks of as
+many runs as it needs, so that the vectors of both phases are full whatever the length of a run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from philinit.kernels.constants import RESERVED_BLOCKS
+from philinit.kernels.cpu.access import (
+    copy,
+    fence,
+    load_anywhere,
+    load_float64,
+    load_int64,
+    scratch,
+    store,
+    store_int64,
+    store_streaming,
+)
+from philinit.kernels.cpu.fill import KERNELS, STEP_BLOCKS
+from philinit.kernels.cpu.simd import constant, u8x64, u64x8
+
+LARGEST_RANK = 64  # NumPy's
+
+eight = constant(u64x8, range(8))
+digit_scratch = scratch(8 * LARGEST_RANK)
+
+
+@njit
+def place_of(ids, axis, digit):
+    """The place that digit `digit` of an axis stands for: `ids` number those of axis 0."""
+    return load_int64(ids, digit) if ids != 0 and axis == 0 else digit
+
+
+@njit
+def start_of_run(run, digits, axes, rank, ids):
+    """Set `digits` to the number `run`, by axes of (count, stride); returns where the run is."""
+    start = 0
+    for axis in range(rank - 1, -1, -1):
+        count = load_int64(axes, 2 * axis)
+        digit = run % count
+        run //= count
+        store_int64(digits, axis, digit)
+        start += place_of(ids, axis, digit) * load_int64(axes, 2 * axis + 1)
+    return start
+
+
+@njit
+def start_of_next_run(start, digits, axes, rank, ids):
+    """Count `digits` up by one; returns where that run is."""
+    for axis in range(rank - 1, -1, -1):
+        digit, stride = load_int64(digits, axis), load_int64(axes, 2 * axis + 1)
+        if digit + 1 < load_int64(axes, 2 * axis):
+            store_int64(digits, axis, digit + 1)
+            return start + (place_of(ids, axis, digit + 1) - place_of(ids, axis, digit)) * stride
+        store_int64(digits, axis, 0)
+        start += (place_of(ids, axis, 0) - place_of(ids, axis, digit)) * stride
+    return start  # after the last run: the first one
+
+
+@njit
+def copy_freely(target, source, size, end):
+    """memcpy that may write up to 63 bytes more, before `end`: the next run will overwrite them."""
+    if target + size + 63 < end:
+        for i in range(0, size, 64):
+            store(target + i, load_anywhere(u8x64, source + i))
+    else:
+        copy(target, source, size)
+
+
+@njit
+def unsigned_less(a, b):
+    return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
+
+
+def entry(name: str) -> Any:
+    """The function to compile for a kernel, of fourteen 64-bit integers.
+
+    ``out``: address of the first number; ``count``: numbers to write; ``first``: number, in the
+    order of the runs, of the first one to write; ``length``: numbers of a run; ``axes, rank``:
+    address and number of the axes that runs are numbered by, each a count and a stride, in int64;
+    ``ids``: address of the places on axis 0, or 0; ``skip``: numbers of the first counter block
+    that come before place 0 of all axes; ``low, high``: the counter of that block; ``k0, k1``: the
+    key; ``parameters``: address of eight float64; ``streaming``: whether whole lines may bypass
+    the caches.
+    """
+    transform, size, words, draw, reserved, tile_blocks = KERNELS[name]
+    draw_in_order, draw_at = draw
+    per_block = 4 // words
+    block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
+    assert reserved == 1 << reserved_shift <= RESERVED_BLOCKS
+    high_bits = 64 - reserved_shift  # of a block's number that stay in the counter's low half
+    source_scratch, spare_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks + 64)
+    counter_scratch = scratch(8 * tile_blocks + 64)  # eight are stored at a time
+    piece_scratch = scratch(16 * tile_blocks)
+
+    @njit
+    def counter_of(block, low, high):
+        """`low, high` plus the counters reserved for the blocks before `block`, in 128 bits."""
+        more = block << reserved_shift
+        high += (block >> high_bits if reserved_shift else 0) + unsigned_less(low + more, more)
+        return low + more, high
+
+    def fill_runs(
+        out,
+        count,
+        first,
+        length,
+        axes,
+        rank,
+        ids,
+        skip,
+        low,
+        high,
+        k0,
+        k1,
+        parameters,
+        streaming,
+    ):
+        p = (
+            load_float64(parameters, 0),
+            load_float64(parameters, 1),
+            load_float64(parameters, 2),
+            load_float64(parameters, 3),
+            load_float64(parameters, 4),
+            load_float64(parameters, 5),
+            load_float64(parameters, 6),
+            load_float64(parameters, 7),
+        )
+        source, spare = source_scratch(), spare_scratch()
+        counters, pieces, digits = counter_scratch(), piece_scratch(), digit_scratch()
+        start = start_of_run(first // length, digits, axes, rank, ids)
+        within = first % length
+        end = out + count * size
+        done = 0
+        while done < count:
+            target = out + done * size
+            blocks, parts = 0, 0
+            whole = True  # no number of a block is left out
+            straight = False  # one piece, whose counters follow each other
+            tile_high = 0
+            while blocks < tile_blocks and done < count:
+                place = skip + start + within
+                lead = place & (per_block - 1)
+                c_low, c_high = counter_of(place >> block_shift, low, high)
+                if blocks == 0:
+                    tile_high = c_high
+                elif c_high != tile_high:
+                    break
+                left = min(length - within, count - done)
+                need = min((lead + left + per_block - 1) >> block_shift, tile_blocks - blocks)
+                if -tile_blocks * reserved <= c_low < 0:  # at most a tile before it wraps
+                    need = min(need, -c_low >> reserved_shift)
+                taken = min(need * per_block - lead, left)
+                if need == tile_blocks:
+                    straight = (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
+                if not straight:
+                    for b in range(0, need, 8):
+                        store(
+                            counters + 8 * (blocks + b), eight() * reserved + (c_low + b * reserved)
+                        )
+                store_int64(pieces, 2 * parts, blocks * per_block + lead)
+                store_int64(pieces, 2 * parts + 1, taken)
+                parts += 1
+                whole &= taken == need * per_block
+                blocks += need
+                done += taken
+                within += taken
+                if straight:
+                    c0, c1 = c_low & 0xFFFFFFFF, (c_low >> 32) & 0xFFFFFFFF
+                if within == length:
+                    start = start_of_next_run(start, digits, axes, rank, ids)
+                    within = 0
+            c2, c3 = tile_high & 0xFFFFFFFF, (tile_high >> 32) & 0xFFFFFFFF
+            padded = (blocks + STEP_BLOCKS - 1) // STEP_BLOCKS * STEP_BLOCKS
+            if straight:
+                draw_in_order(source, padded, c0, c1, c2, c3, k0, k1, p)
+            else:
+                for b in range(blocks, padded, 8):  # whatever: what comes out is not used
+                    store(counters + 8 * b, eight())
+                draw_at(source, padded, counters, c2, c3, k0, k1, p)
+            if whole and blocks == tile_blocks:
+                if streaming and target & 63 == 0:
+                    transform(source, target, 4 * padded, p, store_streaming)
+                else:
+                    transform(source, target, 4 * padded, p, store)
+            else:
+                transform(source, spare, 4 * padded, p, store)
+                for i in range(parts):
+                    taken = load_int64(pieces, 2 * i + 1) * size
+                    copy_freely(target, spare + load_int64(pieces, 2 * i) * size, taken, end)
+                    target += taken
+        if streaming:
+            fence()
+
+    return fill_runs
