@@ -51,7 +51,7 @@ def bump_key(k0, k1):
     return (k0 + PHILOX_W0) & LOW, (k1 + PHILOX_W1) & LOW
 
 
-@njit
+@njit(forceinline=True)  # a call would pass 32 registers through memory
 def philox4x32_of_sequence(p0, p1, c1, c3, k0, k1, rounds):
     """`philox4x32` of counters whose products with M0 and M1 are known."""
     c0, c1, c2, c3 = after_products(p0, p1, c1, c3, k0, k1)
@@ -62,7 +62,7 @@ def philox4x32_of_sequence(p0, p1, c1, c3, k0, k1, rounds):
     return c0, c1, c2, c3
 
 
-@njit
+@njit(forceinline=True)
 def philox4x32(c0, c1, c2, c3, k0, k1, rounds):
     """The four words of each counter (c0, c1, c2, c3); the upper halves of the lanes are noise."""
     p0, p1 = (c0 & LOW) * PHILOX_M0, (c2 & LOW) * PHILOX_M1

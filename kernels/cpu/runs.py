@@ -26,42 +26,21 @@ from philinit.kernels.cpu.access import (
 from philinit.kernels.cpu.fill import KERNELS, STEP_BLOCKS
 from philinit.kernels.cpu.simd import constant, u8x64, u64x8
 
-LARGEST_RANK = 64  # NumPy's
-
 eight = constant(u64x8, range(8))
-digit_scratch = scratch(8 * LARGEST_RANK)
 
 
 @njit
-def place_of(ids, axis, digit):
-    """The place that digit `digit` of an axis stands for: `ids` number those of axis 0."""
-    return load_int64(ids, digit) if ids != 0 and axis == 0 else digit
-
-
-@njit
-def start_of_run(run, digits, axes, rank, ids):
-    """Set `digits` to the number `run`, by axes of (count, stride); returns where the run is."""
+def start_of_run(run, axes, rank, ids):
+    """Where the run of a number is, by axes of (count, stride); `ids` are the places on axis 0."""
     start = 0
     for axis in range(rank - 1, -1, -1):
         count = load_int64(axes, 2 * axis)
-        digit = run % count
+        place = run % count
         run //= count
-        store_int64(digits, axis, digit)
-        start += place_of(ids, axis, digit) * load_int64(axes, 2 * axis + 1)
+        if axis == 0 and ids != 0:
+            place = load_int64(ids, place)
+        start += place * load_int64(axes, 2 * axis + 1)
     return start
-
-
-@njit
-def start_of_next_run(start, digits, axes, rank, ids):
-    """Count `digits` up by one; returns where that run is."""
-    for axis in range(rank - 1, -1, -1):
-        digit, stride = load_int64(digits, axis), load_int64(axes, 2 * axis + 1)
-        if digit + 1 < load_int64(axes, 2 * axis):
-            store_int64(digits, axis, digit + 1)
-            return start + (place_of(ids, axis, digit + 1) - place_of(ids, axis, digit)) * stride
-        store_int64(digits, axis, 0)
-        start += (place_of(ids, axis, 0) - place_of(ids, axis, digit)) * stride
-    return start  # after the last run: the first one
 
 
 @njit
@@ -95,10 +74,11 @@ def entry(name: str) -> Any:
     per_block = 4 // words
     block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
     assert reserved == 1 << reserved_shift <= RESERVED_BLOCKS
+    tile_bytes = tile_blocks * per_block * size
     high_bits = 64 - reserved_shift  # of a block's number that stay in the counter's low half
     source_scratch, spare_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks + 64)
     counter_scratch = scratch(8 * tile_blocks + 64)  # eight are stored at a time
-    piece_scratch = scratch(16 * tile_blocks)
+    piece_scratch = scratch(32 * tile_blocks)
 
     @njit
     def counter_of(block, low, high):
@@ -106,6 +86,15 @@ def entry(name: str) -> Any:
         more = block << reserved_shift
         high += (block >> high_bits if reserved_shift else 0) + unsigned_less(low + more, more)
         return low + more, high
+
+    @njit
+    def list_counters(counters, times, blocks, c_low, hop):
+        """Of `blocks` blocks from each of `times` counters on, `hop` apart."""
+        for _ in range(times):
+            for b in range(0, blocks, 8):
+                store(counters + 8 * b, eight() * reserved + (c_low + b * reserved))
+            counters += 8 * blocks
+            c_low += hop
 
     def fill_runs(
         out,
@@ -134,9 +123,18 @@ def entry(name: str) -> Any:
             load_float64(parameters, 7),
         )
         source, spare = source_scratch(), spare_scratch()
-        counters, pieces, digits = counter_scratch(), piece_scratch(), digit_scratch()
-        start = start_of_run(first // length, digits, axes, rank, ids)
-        within = first % length
+        counters, pieces = counter_scratch(), piece_scratch()
+        run, within = first // length, first % length
+        start = start_of_run(run, axes, rank, ids)
+        # Until the innermost axis is at its end, the next run is one stride away.
+        inner_count, inner_stride = load_int64(axes, 2 * rank - 2), load_int64(axes, 2 * rank - 1)
+        inner_ids = ids if rank == 1 else 0
+        # Such runs begin at the same place of a block: whole ones are taken many at a time.
+        alike = inner_ids == 0 and inner_stride & (per_block - 1) == 0 and inner_stride < 1 << 40
+        many = tile_blocks * per_block // length
+        hop = (inner_stride >> block_shift) << reserved_shift
+        inner = run % inner_count
+        run -= inner
         end = out + count * size
         done = 0
         while done < count:
@@ -160,23 +158,37 @@ def entry(name: str) -> Any:
                 taken = min(need * per_block - lead, left)
                 if need == tile_blocks:
                     straight = (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
+                    c0, c1 = c_low & 0xFFFFFFFF, (c_low >> 32) & 0xFFFFFFFF
+                times = 1
+                if alike and taken == length and 2 * need <= tile_blocks - blocks:
+                    times = min(many, inner_count - inner)
+                    if times * need > tile_blocks - blocks:
+                        times = (tile_blocks - blocks) // need
+                    last = c_low + times * hop + tile_blocks * reserved
+                    if times * length > count - done or unsigned_less(last, c_low):
+                        times = 1  # the end is near, or the low half of the counter would wrap
                 if not straight:
-                    for b in range(0, need, 8):
-                        store(
-                            counters + 8 * (blocks + b), eight() * reserved + (c_low + b * reserved)
-                        )
-                store_int64(pieces, 2 * parts, blocks * per_block + lead)
-                store_int64(pieces, 2 * parts + 1, taken)
+                    list_counters(counters + 8 * blocks, times, need, c_low, hop)
+                store_int64(pieces, 4 * parts, (blocks * per_block + lead) * size)
+                store_int64(pieces, 4 * parts + 1, taken * size)
+                store_int64(pieces, 4 * parts + 2, times)
+                store_int64(pieces, 4 * parts + 3, need * per_block * size)
                 parts += 1
                 whole &= taken == need * per_block
-                blocks += need
-                done += taken
+                blocks += need * times
+                done += taken * times
                 within += taken
-                if straight:
-                    c0, c1 = c_low & 0xFFFFFFFF, (c_low >> 32) & 0xFFFFFFFF
                 if within == length:
-                    start = start_of_next_run(start, digits, axes, rank, ids)
                     within = 0
+                    inner += times
+                    if inner == inner_count:
+                        inner = 0
+                        run += inner_count
+                        start = start_of_run(run, axes, rank, ids)
+                    elif inner_ids != 0:
+                        start = load_int64(inner_ids, inner) * inner_stride
+                    else:
+                        start += inner_stride * times
             c2, c3 = tile_high & 0xFFFFFFFF, (tile_high >> 32) & 0xFFFFFFFF
             padded = (blocks + STEP_BLOCKS - 1) // STEP_BLOCKS * STEP_BLOCKS
             if straight:
@@ -190,12 +202,21 @@ def entry(name: str) -> Any:
                     transform(source, target, 4 * padded, p, store_streaming)
                 else:
                     transform(source, target, 4 * padded, p, store)
+            elif straight and target - 64 >= out and target + tile_bytes <= end:
+                # A piece that begins inside a block: what comes before it is kept, what comes
+                # after it will be overwritten.
+                kept = load_anywhere(u8x64, target - 64)
+                transform(source, target - load_int64(pieces, 0), 4 * padded, p, store)
+                store(target - 64, kept)
             else:
                 transform(source, spare, 4 * padded, p, store)
                 for i in range(parts):
-                    taken = load_int64(pieces, 2 * i + 1) * size
-                    copy_freely(target, spare + load_int64(pieces, 2 * i) * size, taken, end)
-                    target += taken
+                    piece, taken = spare + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
+                    step = load_int64(pieces, 4 * i + 3)
+                    for _ in range(load_int64(pieces, 4 * i + 2)):
+                        copy_freely(target, piece, taken, end)
+                        piece += step
+                        target += taken
         if streaming:
             fence()
 
