@@ -132,9 +132,7 @@ KERNELS = {
     "tensorflow_uniform_bfloat16": Kernel(as_16_bit(tf.uniform_bfloat, to_bfloat16_exact), 2),
     "tensorflow_normal_float32": Kernel(as_float32(tf.scaled32), 4, 1, normals32),
     "tensorflow_normal_float64": Kernel(as_float64(tf.scaled64), 8, 2, normals64),
-    "tensorflow_normal_float16": Kernel(
-        as_16_bit(tf.scaled_half, to_float16), 2, 1, normals32
-    ),
+    "tensorflow_normal_float16": Kernel(as_16_bit(tf.scaled_half, to_float16), 2, 1, normals32),
     "tensorflow_normal_bfloat16": Kernel(
         as_16_bit(tf.scaled_bfloat, to_bfloat16_exact), 2, 1, normals32
     ),
