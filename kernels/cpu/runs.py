@@ -22,8 +22,9 @@ from philinit.kernels.cpu.access import (
     store,
     store_int64,
     store_streaming,
+    touch,
 )
-from philinit.kernels.cpu.fill import KERNELS, STEP_BLOCKS
+from philinit.kernels.cpu.fill import AHEAD, KERNELS, PAGE, STEP_BLOCKS
 from philinit.kernels.cpu.simd import constant, u8x64, u64x8
 
 eight = constant(u64x8, range(8))
@@ -54,20 +55,32 @@ def copy_freely(target, source, size, end):
 
 
 @njit
+def copy_pieces(target, spare, pieces, count, end):
+    """The wanted numbers of a tile from scratch memory to where they belong, one after another."""
+    for i in range(count):
+        piece, size = spare + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
+        step = load_int64(pieces, 4 * i + 3)
+        for _ in range(load_int64(pieces, 4 * i + 2)):
+            copy_freely(target, piece, size, end)
+            piece += step
+            target += size
+
+
+@njit
 def unsigned_less(a, b):
     return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
 
 
 def entry(name: str) -> Any:
-    """The function to compile for a kernel, of fourteen 64-bit integers.
+    """The function to compile for a kernel, of fifteen 64-bit integers.
 
     ``out``: address of the first number; ``count``: numbers to write; ``first``: number, in the
     order of the runs, of the first one to write; ``length``: numbers of a run; ``axes, rank``:
     address and number of the axes that runs are numbered by, each a count and a stride, in int64;
     ``ids``: address of the places on axis 0, or 0; ``skip``: numbers of the first counter block
-    that come before place 0 of all axes; ``low, high``: the counter of that block; ``k0, k1``: the
-    key; ``parameters``: address of eight float64; ``streaming``: whether whole lines may bypass
-    the caches.
+    that come before place 0 of all axes; ``low, high``: the counter of that block; ``near``:
+    whether all counters have the same high; ``k0, k1``: the key; ``parameters``: address of eight
+    float64; ``streaming``: whether whole lines may bypass the caches.
     """
     transform, size, words, draw, reserved, tile_blocks = KERNELS[name]
     draw_in_order, draw_at = draw
@@ -88,13 +101,13 @@ def entry(name: str) -> Any:
         return low + more, high
 
     @njit
-    def list_counters(counters, times, blocks, c_low, hop):
-        """Of `blocks` blocks from each of `times` counters on, `hop` apart."""
-        for _ in range(times):
+    def list_counters(counters, times, blocks, c_low, hop, ids):
+        """Of `blocks` blocks from each of `times` counters on: `hop` apart, or times ids."""
+        for i in range(times):
+            c = c_low + (load_int64(ids, i) if ids != 0 else i) * hop
             for b in range(0, blocks, 8):
-                store(counters + 8 * b, eight() * reserved + (c_low + b * reserved))
+                store(counters + 8 * b, eight() * reserved + (c + b * reserved))
             counters += 8 * blocks
-            c_low += hop
 
     def fill_runs(
         out,
@@ -107,6 +120,7 @@ def entry(name: str) -> Any:
         skip,
         low,
         high,
+        near,
         k0,
         k1,
         parameters,
@@ -130,7 +144,7 @@ def entry(name: str) -> Any:
         inner_count, inner_stride = load_int64(axes, 2 * rank - 2), load_int64(axes, 2 * rank - 1)
         inner_ids = ids if rank == 1 else 0
         # Such runs begin at the same place of a block: whole ones are taken many at a time.
-        alike = inner_ids == 0 and inner_stride & (per_block - 1) == 0 and inner_stride < 1 << 40
+        alike = near != 0 and inner_stride & (per_block - 1) == 0
         many = tile_blocks * per_block // length
         hop = (inner_stride >> block_shift) << reserved_shift
         inner = run % inner_count
@@ -164,11 +178,12 @@ def entry(name: str) -> Any:
                     times = min(many, inner_count - inner)
                     if times * need > tile_blocks - blocks:
                         times = (tile_blocks - blocks) // need
-                    last = c_low + times * hop + tile_blocks * reserved
-                    if times * length > count - done or unsigned_less(last, c_low):
-                        times = 1  # the end is near, or the low half of the counter would wrap
+                    if times * length > count - done:
+                        times = 1
                 if not straight:
-                    list_counters(counters + 8 * blocks, times, need, c_low, hop)
+                    chosen = inner_ids + 8 * inner if inner_ids != 0 and times > 1 else 0
+                    first_low = low if chosen != 0 else c_low
+                    list_counters(counters + 8 * blocks, times, need, first_low, hop, chosen)
                 store_int64(pieces, 4 * parts, (blocks * per_block + lead) * size)
                 store_int64(pieces, 4 * parts + 1, taken * size)
                 store_int64(pieces, 4 * parts + 2, times)
@@ -189,6 +204,9 @@ def entry(name: str) -> Any:
                         start = load_int64(inner_ids, inner) * inner_stride
                     else:
                         start += inner_stride * times
+            if streaming:
+                for page in range(0, tile_bytes, PAGE):
+                    touch(target + AHEAD + page)
             c2, c3 = tile_high & 0xFFFFFFFF, (tile_high >> 32) & 0xFFFFFFFF
             padded = (blocks + STEP_BLOCKS - 1) // STEP_BLOCKS * STEP_BLOCKS
             if straight:
@@ -197,26 +215,22 @@ def entry(name: str) -> Any:
                 for b in range(blocks, padded, 8):  # whatever: what comes out is not used
                     store(counters + 8 * b, eight())
                 draw_at(source, padded, counters, c2, c3, k0, k1, p)
-            if whole and blocks == tile_blocks:
-                if streaming and target & 63 == 0:
-                    transform(source, target, 4 * padded, p, store_streaming)
-                else:
-                    transform(source, target, 4 * padded, p, store)
-            elif straight and target - 64 >= out and target + tile_bytes <= end:
-                # A piece that begins inside a block: what comes before it is kept, what comes
-                # after it will be overwritten.
-                kept = load_anywhere(u8x64, target - 64)
-                transform(source, target - load_int64(pieces, 0), 4 * padded, p, store)
-                store(target - 64, kept)
-            else:
-                transform(source, spare, 4 * padded, p, store)
-                for i in range(parts):
-                    piece, taken = spare + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
-                    step = load_int64(pieces, 4 * i + 3)
-                    for _ in range(load_int64(pieces, 4 * i + 2)):
-                        copy_freely(target, piece, taken, end)
-                        piece += step
-                        target += taken
+            full = whole and blocks == tile_blocks
+            if full and streaming and target & 63 == 0:
+                transform(source, target, 4 * padded, p, store_streaming)
+                continue
+            # A piece that begins inside a block can be written in its place: what comes before it
+            # is put back, and what comes after it will be overwritten.
+            inside = straight and target - 64 >= out and target + tile_bytes <= end
+            before = load_anywhere(u8x64, target - 64 if inside else source)
+            place = spare
+            if full or inside:
+                place = target - load_int64(pieces, 0)
+            transform(source, place, 4 * padded, p, store)
+            if place == spare:
+                copy_pieces(target, spare, pieces, parts, end)
+            elif inside:
+                store(target - 64, before)
         if streaming:
             fence()
 

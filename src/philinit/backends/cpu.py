@@ -180,6 +180,8 @@ class _FillRuns(_Task):
         self.length = runs.length
         self.axes = np.array(runs.axes, np.int64)
         self.ids = runs.ids  # keeps them alive for the threads
+        counters = -(-(self.skip + runs.span) // self.per_block) * self.reserved
+        self.near = int((self.first & _MASK64) + counters <= 1 << 64)
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         for start in range(0, self.blocks, size):
@@ -199,6 +201,7 @@ class _FillRuns(_Task):
             self.skip,
             self.first & _MASK64,
             self.first >> 64,
+            self.near,
             *self.key,
             self.parameters,
             self.streaming,
