@@ -15,6 +15,7 @@ from numba import njit
 
 from philinit.kernels.cpu import distributions as d
 from philinit.kernels.cpu.access import store
+from philinit.kernels.cpu.lanes import shuffle
 from philinit.kernels.cpu.simd import (
     bits,
     constant,
@@ -25,7 +26,6 @@ from philinit.kernels.cpu.simd import (
     i32x16,
     i64x8,
     select,
-    shuffle,
     splat,
     u32x16,
 )

@@ -10,7 +10,8 @@ from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from philinit.kernels.cpu.simd import llvm_type, shuffled
+from philinit.kernels.cpu.lanes import shuffled
+from philinit.kernels.cpu.simd import llvm_type
 
 
 def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:

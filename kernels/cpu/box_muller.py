@@ -14,18 +14,17 @@ from typing import Any
 from numba import njit, types
 
 from philinit.kernels import libm_constants as c
+from philinit.kernels.cpu.lanes import call1, shuffle
 from philinit.kernels.cpu.lookup import table64
 from philinit.kernels.cpu.philox import BLOCKS
 from philinit.kernels.cpu.simd import (
     VectorType,
     bits,
-    call1,
     constant,
     convert,
     fma,
     polynomial,
     select,
-    shuffle,
     splat,
     sqrt,
 )

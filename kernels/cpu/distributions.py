@@ -10,6 +10,7 @@ from __future__ import annotations
 from numba import njit
 
 from philinit.kernels import constants as c
+from philinit.kernels.cpu.lanes import shuffle
 from philinit.kernels.cpu.lookup import table
 from philinit.kernels.cpu.simd import (
     any_lane,
@@ -25,7 +26,6 @@ from philinit.kernels.cpu.simd import (
     i64x8,
     polynomial,
     select,
-    shuffle,
     splat,
     sqrt,
     u32x16,

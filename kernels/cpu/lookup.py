@@ -11,7 +11,8 @@ from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from philinit.kernels.cpu.simd import VectorType, call_llvm, f32x16, shuffled
+from philinit.kernels.cpu.lanes import shuffled
+from philinit.kernels.cpu.simd import VectorType, call_llvm, f32x16
 from philinit.kernels.cpu.target import has_feature
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from numba import njit
 
+from philinit.kernels.cpu.lanes import shuffle
 from philinit.kernels.cpu.simd import (
     bits,
     convert,
@@ -13,7 +14,6 @@ from philinit.kernels.cpu.simd import (
     i32x16,
     minimum,
     select,
-    shuffle,
     splat,
     to_bfloat,
     to_half,

@@ -71,7 +71,7 @@ def _is_float(vector: VectorType) -> bool:
     return isinstance(vector.element, types.Float)
 
 
-def _splat(context: Any, builder: Any, value: Any, source: Any, vector: VectorType) -> Any:
+def as_vector(context: Any, builder: Any, value: Any, source: Any, vector: VectorType) -> Any:
     """A vector of copies of a scalar; vectors pass through."""
     if isinstance(source, VectorType):
         return value
@@ -99,7 +99,7 @@ def _operator(function: Any, emit: Callable[[Any, VectorType, Any, Any], Any], m
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = next(a for a in sig.args if isinstance(a, VectorType))
         left, right = (
-            _splat(context, builder, a, t, vector) for a, t in zip(args, sig.args, strict=True)
+            as_vector(context, builder, a, t, vector) for a, t in zip(args, sig.args, strict=True)
         )
         return emit(builder, vector, left, right)
 
@@ -157,7 +157,7 @@ def splat(typingctx: Any, kind: Any, value: Any) -> Any:
     vector = kind.instance_type
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _splat(context, builder, args[1], sig.args[1], vector)
+        return as_vector(context, builder, args[1], sig.args[1], vector)
 
     return signature(vector, kind, value), codegen
 
@@ -232,7 +232,9 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
     vector = next(v for v in (a, b, c) if isinstance(v, VectorType))
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        args = [_splat(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True)]
+        args = [
+            as_vector(context, builder, v, t, vector) for v, t in zip(args, sig.args, strict=True)
+        ]
         return call_llvm(builder, f"llvm.fma.{_suffix(vector)}", llvm_type(vector), args)
 
     return signature(vector, a, b, c), codegen
@@ -254,7 +256,7 @@ def clamp(typingctx: Any, value: Any, low: Any, high: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         x, lo, hi = (
-            _splat(context, builder, v, t, value) for v, t in zip(args, sig.args, strict=True)
+            as_vector(context, builder, v, t, value) for v, t in zip(args, sig.args, strict=True)
         )
         # "nnan" lets LLVM take the one instruction for each select; equal zeros keep their signs.
         x = builder.select(builder.fcmp_ordered(">", x, lo, flags=("nnan",)), x, lo)
@@ -264,91 +266,11 @@ def clamp(typingctx: Any, value: Any, low: Any, high: Any) -> Any:
 
 
 @intrinsic
-def call1(typingctx: Any, address: Any, x: Any) -> Any:
-    """The C function of one number at `address`, called for each lane."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        scalar = llvm_type(x).element
-        function = builder.inttoptr(args[0], ir.FunctionType(scalar, [scalar]).as_pointer())
-        result = ir.Constant(llvm_type(x), ir.Undefined)
-        for lane in map(ir.IntType(32), range(x.lanes)):
-            value = builder.call(function, [builder.extract_element(args[1], lane)])
-            result = builder.insert_element(result, value, lane)
-        return result
-
-    return signature(x, types.int64, x), codegen
-
-
-@intrinsic
-def mask_bits(typingctx: Any, mask: Any) -> Any:
-    """A mask of up to 64 lanes as an integer, lane 0 lowest."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.zext(builder.bitcast(args[0], ir.IntType(mask.lanes)), ir.IntType(64))
-
-    return signature(types.int64, mask), codegen
-
-
-@intrinsic
-def mask16(typingctx: Any, number: Any) -> Any:
-    """A mask of sixteen lanes from the low bits of an integer."""
-    mask = VectorType(types.boolean, 16)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.bitcast(builder.trunc(args[0], ir.IntType(16)), llvm_type(mask))
-
-    return signature(mask, types.int64), codegen
-
-
-@intrinsic
-def popcount(typingctx: Any, number: Any) -> Any:
-    """How many bits of an integer are set."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return call_llvm(builder, "llvm.ctpop.i64", ir.IntType(64), args)
-
-    return signature(types.int64, types.int64), codegen
-
-
-@intrinsic
-def compress(typingctx: Any, value: Any, mask: Any, rest: Any) -> Any:
-    """The integers of `value` where `mask` is true, in order, then copies of the scalar `rest`.
-
-    Of integers only: LLVM 20 cannot do it to floats where the CPU has no instruction for it.
-    """
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        name = f"llvm.experimental.vector.compress.v{value.lanes}i{value.element.bitwidth}"
-        rest_lanes = _splat(context, builder, args[2], sig.args[2], value)
-        return call_llvm(builder, name, llvm_type(value), [args[0], args[1], rest_lanes])
-
-    return signature(value, value, mask, rest), codegen
-
-
-def shuffled(builder: Any, left: Any, right: Any, lanes: Sequence[int]) -> Any:
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
-    return builder.shuffle_vector(left, right, mask)
-
-
-def shuffle(result: VectorType, lanes: Sequence[int]) -> Any:
-    """A function of two vectors that picks `lanes` of their concatenation."""
-
-    @intrinsic
-    def picked(typingctx: Any, left: Any, right: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return shuffled(builder, args[0], args[1], lanes)
-
-        return signature(result, left, right), codegen
-
-    return picked
-
-
-@intrinsic
 def minimum(typingctx: Any, a: Any, b: Any) -> Any:
     """The smaller of two integers in each lane, by the signedness of the lanes."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        x, y = (_splat(context, builder, v, t, a) for v, t in zip(args, sig.args, strict=True))
+        x, y = (as_vector(context, builder, v, t, a) for v, t in zip(args, sig.args, strict=True))
         compare = builder.icmp_signed if a.element.signed else builder.icmp_unsigned
         return builder.select(compare("<", x, y), x, y)
 

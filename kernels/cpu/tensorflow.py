@@ -23,21 +23,9 @@ from philinit.kernels.cpu.access import (
     store_int64,
     store_interleaved,
 )
+from philinit.kernels.cpu.lanes import compress, mask16, mask_bits, popcount, shuffle
 from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
-from philinit.kernels.cpu.simd import (
-    VectorType,
-    bits,
-    compress,
-    constant,
-    convert,
-    mask16,
-    mask_bits,
-    popcount,
-    shuffle,
-    splat,
-    sqrt,
-    u32x16,
-)
+from philinit.kernels.cpu.simd import VectorType, bits, constant, convert, splat, sqrt, u32x16
 from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
 from philinit.kernels.libm_constants import GLIBC, ROUNDED
 

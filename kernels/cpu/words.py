@@ -9,6 +9,7 @@ from numba import njit
 
 from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
 from philinit.kernels.cpu.access import INTERLEAVE_ORDER, load, store_interleaved
+from philinit.kernels.cpu.lanes import shuffle
 from philinit.kernels.cpu.philox import (
     BLOCKS,
     counter_products,
@@ -16,7 +17,7 @@ from philinit.kernels.cpu.philox import (
     philox4x32_of_sequence,
     u64xN,
 )
-from philinit.kernels.cpu.simd import shuffle, splat
+from philinit.kernels.cpu.simd import splat
 
 in_store_order = shuffle(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 
