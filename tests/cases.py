@@ -24,6 +24,7 @@ from philinit.fill import fill
 from philinit.kernels.libm import libm
 from philinit.kernels.plan import plan
 from philinit.keys import Key
+from philinit.sharding import Rows, Shard
 from tests import reference as r
 from tests import reference_tensorflow as tensorflow
 
@@ -143,6 +144,21 @@ def hashes(case: Case) -> list[str]:
         r.digest(fill(out, case.distribution, key, offset, sampler=case.sampler))
         for offset in OFFSETS
     ]
+
+
+def parts_agree(case: Case) -> bool:
+    """Whether a box and rows by number, as `philinit.fill` makes them, are those of the tensor."""
+    key, shape, dtype = Key.from_seed(SEED), (300, 5, 33), r.DTYPES[case.dtype]
+    how: dict[str, Any] = {"sampler": case.sampler}
+    whole = fill(np.empty(shape, dtype), case.distribution, key, **how)
+    agree = True
+    for shard in (
+        Shard(shape, (slice(1, 299), slice(0, 4), slice(2, 31))),
+        Rows(shape, np.arange(299, -1, -7)),
+    ):
+        part = fill(np.empty(shard.shape, dtype), case.distribution, key, shard=shard, **how)
+        agree &= part.tobytes() == np.ascontiguousarray(whole[shard.index]).tobytes()
+    return agree
 
 
 def golden() -> dict[str, Any]:

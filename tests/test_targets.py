@@ -30,6 +30,15 @@ TARGETS = {
     ),
     "x86-64": ("x86-64", "+64bit,+cmov,+cx8,+fxsr,+mmx,+sse,+sse2,+x87"),
 }
+# Whose boxes and rows are drawn as well: every way to draw a tile, and each size of a weight.
+WITH_PARTS = (
+    "uniform_float32",
+    "normal_bfloat16",
+    "bounded_float64",
+    "tensorflow_normal_float32",
+    "tensorflow_truncated_float16",
+    "tensorflow_truncated_float64",
+)
 NEEDED = {"avx2": ("avx2", "fma", "bmi2", "f16c"), "x86-64": ("sse2",)}
 
 PROBE = """
@@ -42,10 +51,13 @@ found = {"": {case.name: cases.hashes(case) for case in cases.CASES if not case.
 for kind in ("glibc", "rounded", "system"):
     with cases.libm_of(kind):
         found[kind] = {case.name: cases.hashes(case) for case in cases.CASES if case.uses_libm}
+drawn = [case for case in cases.ONE_EACH if case.kernel in sys.argv[2:]]
+parts = {case.name: cases.parts_agree(case) for case in drawn}
 code = assembly("normal_float32")
 print(json.dumps({
     "cpu": cpu()[0],
     "hashes": found,
+    "parts": parts,
     "registers": [name for name in ("zmm", "ymm", "xmm") if "%" + name in code],
 }))
 """
@@ -74,7 +86,7 @@ def result_of() -> Iterator[Callable[[str], dict[str, Any]]]:
                 "NUMBA_CPU_FEATURES": features,
                 "PHILINIT_CACHE_DIR": str(Path(folder) / target),
             }
-            command = [sys.executable, "-c", PROBE, str(Path(__file__).parents[1])]
+            command = [sys.executable, "-c", PROBE, str(Path(__file__).parents[1]), *WITH_PARTS]
             processes[target] = subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
@@ -109,6 +121,15 @@ def test_g2_same_bits_on_another_instruction_set(
         wrong = [name for name in wanted if hashes[name] != wanted[name]]
         assert wrong == [], kind
     assert set(found["hashes"][""]) == set(known[""])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_g2_parts_of_a_tensor_on_another_instruction_set(
+    result_of: Callable[[str], dict[str, Any]], target: str
+) -> None:
+    found = result_of(target)["parts"]
+    assert len(found) == len(WITH_PARTS)
+    assert all(found.values()), found
 
 
 @pytest.mark.parametrize("target", TARGETS)
