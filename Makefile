@@ -9,13 +9,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help demo test lint format bench clean distclean
+.PHONY: help demo torch test lint format bench docs clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.bench ## one billion weights into a tf.Variable (ARGS="--params 2e8 --dtype bfloat16")
 	@$(BIN)/python -m philinit demo $(ARGS)
+
+torch: $(VENV)/.dev $(VENV)/.torch-test ## PyTorch into .venv, so that its tests run rather than skip
 
 test: $(VENV)/.dev ## tests/, and each benchmark once, untimed (ARGS="-k name")
 	@$(BIN)/python -m pytest $(ARGS)
@@ -41,6 +43,10 @@ bench: $(VENV)/.dev ## every contender timed, then the ratios that must be reach
 	@$(BIN)/python benchmarks/ratios.py $(ARGS)
 	@$(BIN)/python benchmarks/bench_keras.py $(filter --quick,$(ARGS))
 
+docs: $(VENV)/.docs ## the pages of docs/ and the reference, in build/docs; a warning is an error
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
+	@echo "written: build/docs/index.html"
+
 clean: ## remove build products and caches, keep .venv
 	@rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	@find src kernels tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -56,7 +62,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # A stamp for each extra: the demo need not wait for linters.
-$(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
+$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.torch-test: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
 	@echo "installing philinit[$*] into $(VENV) (once; TensorFlow for the CPU is some 300 MB)"
 	@PYTHONWARNINGS="ignore:Editable installation" \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
