@@ -163,8 +163,8 @@ import sys
 from philinit import _golden
 name = next(name for name in _golden.SHA256 if name.startswith("uniform_float32"))
 _golden.SHA256[name] = ("0" * 64,) * 2
-from philinit.cli import cli
-cli(["selftest", "--device", "cpu"])
+from philinit.cli.selftest import selftest
+selftest(["--device", "cpu"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -5,47 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from philinit import _demo
 from philinit._demo import Spec, distribution
+from philinit.cli._console import Row, show
 
 TITLES = {"glorot_uniform": "Glorot uniform", "he_normal": "He normal"}
 GIB = 1 << 30
-NARROW = 76  # columns: below it a table becomes a list
-
-Row = list[str]  # an empty list is a rule between sections
-
-
-def show(console: Console, title: str, columns: list[str], rows: list[Row]) -> None:
-    """A table, or on a narrow terminal each row as a short list of its filled cells."""
-    console.print()
-    console.print(title, style="bold", highlight=False)
-    if console.width < NARROW:
-        for name, *cells in filter(None, rows):
-            console.print(name, highlight=False)
-            for column, cell in zip(columns[1:], cells, strict=True):
-                if cell:
-                    console.print(f"  {column}: {cell}", highlight=False)
-        return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    for column in columns:
-        first = column == columns[0]
-        table.add_column(
-            column,
-            justify="left" if first else "right",
-            no_wrap=not first,
-            overflow="fold",
-            min_width=18 if first else None,
-        )
-    for row in rows:
-        if row:
-            table.add_row(*row)
-        else:
-            table.add_section()
-    console.print(table)
 
 
 def memory(extra: int | None) -> str:

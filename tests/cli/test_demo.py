@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo as a user types it: piped, on narrow terminals, with bad options, interrupted."""
 
+import io
 import json
 import os
 import re
@@ -8,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,19 +17,12 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 pytest.importorskip("psutil")
 
-from philinit import _demo, _measuring
-from philinit.distributions import TruncatedNormal, Uniform
+from rich.console import Console
 
-
-def philinit(*arguments, timeout=300, **environment):
-    """Run `python -m philinit ...` with its output in a pipe."""
-    return subprocess.run(
-        [sys.executable, "-m", "philinit", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, **environment},
-    )
+from philinit import _demo
+from philinit._tables import print_tables
+from philinit.cli import demo
+from tests.cli.command_line import assert_refused, philinit, typed
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +95,6 @@ def test_help_lists_options_and_examples():
     assert done.returncode == 0
     for word in ("--params", "--dtype", "--threads", "--seed", "--no-peers", "--json", "Examples"):
         assert word in done.stdout
-    assert philinit("--version").stdout.startswith("philinit, version ")
 
 
 @pytest.mark.parametrize(
@@ -124,11 +116,7 @@ def test_help_lists_options_and_examples():
     ],
 )
 def test_bad_options_are_refused_in_a_sentence(arguments, message):
-    done = philinit("demo", *arguments)
-    assert done.returncode == 2
-    assert message in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert_refused(typed("demo", *arguments), message)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as a terminal sends them")
@@ -164,23 +152,10 @@ def test_ctrl_c_kills_the_child_and_prints_what_there_is(group, tmp_path):
         os.killpg(parent.pid, 0)
 
 
-def test_a_missing_package_names_the_extra():
-    code = "import sys; sys.modules['rich'] = None; import philinit.cli"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert re.search(r'the command line needs .*: pip install "philinit\[bench\]"', done.stderr)
-
-
 # ---------------------------------------------------------------------------- tables
 
 
 def rendered(width, results):
-    import io
-
-    from rich.console import Console
-
-    from philinit._tables import print_tables
-
     out = io.StringIO()
     print_tables(Console(file=out, width=width, color_system=None), results)
     return out.getvalue()
@@ -206,88 +181,7 @@ def test_a_number_that_is_off_is_named(small):
     assert "12,345 differ" in text
 
 
-# ---------------------------------------------------------------------------- measuring
-
-
-def sample(kind, size, dtype="float32"):
-    """A sample by NumPy's generator: an answer from outside."""
-    generator = np.random.Generator(np.random.PCG64(1))
-    if kind == "uniform":
-        return Uniform(-0.25, 0.25), generator.uniform(-0.25, 0.25, size).astype(dtype)
-    x = generator.standard_normal(2 * size)
-    return TruncatedNormal(0.0, 0.1), (0.1 * x[np.abs(x) < 2][:size]).astype(dtype)
-
-
-@pytest.mark.parametrize("kind", ["uniform", "truncated"])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_statistics_agree_with_numpy_over_several_blocks(kind, threads, monkeypatch):
-    monkeypatch.setattr(_measuring, "BLOCK", 10_007)
-    _, x = sample(kind, 100_000)
-    found = _measuring.statistics(x, threads)
-    wide = x.astype(np.float64)
-    assert found["mean"] == pytest.approx(wide.mean(), abs=1e-15)
-    assert found["stddev"] == pytest.approx(wide.std(), rel=1e-12)
-    assert (found["min"], found["max"]) == (wide.min(), wide.max())
-
-
-def test_statistics_read_bfloat16():
-    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
-    x = sample("uniform", 10_000)[1].astype(bfloat16)
-    found = _measuring.statistics(x, 1)
-    assert found["max"] == float(x.astype(np.float64).max())
-    assert found["mean"] == pytest.approx(x.astype(np.float64).mean(), abs=1e-15)
-
-
-def judged(x, wanted):
-    found = _measuring.statistics(x, 1)
-    verdict = _measuring.verdict(found, wanted, x.size, x.dtype.name)
-    return {key for key in ("mean", "stddev", "min", "max") if not verdict[key + "_ok"]}
-
-
-@pytest.mark.parametrize("kind", ["uniform", "truncated"])
-def test_the_verdict_passes_a_true_sample(kind):
-    wanted, x = sample(kind, 200_000)
-    assert judged(x, wanted) == set()
-
-
-@pytest.mark.parametrize("kind", ["uniform", "truncated"])
-def test_the_verdict_fails_spoiled_samples(kind):
-    wanted, x = sample(kind, 200_000)
-    assert judged(x * np.float32(1.02), wanted) == {"stddev", "min", "max"}
-    assert judged(x * np.float32(0.98), wanted) == {"stddev", "min", "max"}
-    assert "mean" in judged(x + np.float32(0.003), wanted)
-    inner = x[np.abs(x) < 0.95 * x.max()]
-    assert {"min", "max"} <= judged(inner, wanted)
-
-
-def test_the_verdict_uses_the_kurtosis_of_the_distribution():
-    stats = pytest.importorskip("scipy.stats")
-    kurtosis = stats.truncnorm(-2, 2).stats("k") + 3
-    wanted = TruncatedNormal(0.0, 0.1)
-    mean, stddev = wanted.moments()
-    found = {"mean": mean, "stddev": stddev * 1.01, "min": -0.2, "max": 0.2}
-    z = _measuring.verdict(found, wanted, 10_000, "float32")["z_stddev"]
-    assert z == pytest.approx(0.01 * 2 * np.sqrt(10_000 / (kurtosis - 1)), rel=1e-9)
-
-
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
-def test_the_peak_sees_memory_that_was_given_back():
-    size = 64 << 20
-    with _measuring.Peak() as peak:
-        np.ones(size, np.uint8)
-    if peak.extra is None:
-        pytest.skip("this system does not let a process reset its peak")
-    slack = 8 << 20  # the kernel counts resident pages in batches
-    assert size - slack < peak.extra < size + slack
-    with _measuring.Peak() as idle:
-        pass
-    assert idle.extra < slack
-
-
-def test_memset_rates_are_rates():
-    rates = _measuring.memset_rates(1 << 22, 2)
-    assert set(rates) == {"fresh", "resident"}
-    assert all(1e6 < rate < 1e13 for rate in rates.values())
+# ---------------------------------------------------------------------------- size
 
 
 def test_size_follows_free_memory():
@@ -302,16 +196,10 @@ def test_size_follows_free_memory():
 
 
 def test_the_plan_says_when_memory_makes_it_smaller(monkeypatch):
-    import io
-
-    from rich.console import Console
-
-    from philinit import cli
-
     out = io.StringIO()
     console = Console(file=out, width=200, color_system=None)
-    monkeypatch.setattr(cli, "free_memory", lambda: 9 << 30)
-    specs = cli._plan(console, 10**6, "float32", ("glorot_uniform",), None, 42, True)
+    monkeypatch.setattr(demo, "free_memory", lambda: 9 << 30)
+    specs = demo._plan(console, 10**6, "float32", ("glorot_uniform",), None, 42, True)
     sizes = {spec.contender: spec.size for spec in specs if spec.contender != "memset"}
     assert sizes["philinit"] == 10**9
     assert sizes["keras_uniform"] == (8 << 30) // 12_000 * 1000

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `philinit`, or `python -m philinit`. One file for each subcommand."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of the `philinit` script; a missing package is a sentence, not a traceback."""
+    try:
+        from philinit.cli._group import cli
+    except ImportError as error:
+        sys.exit(f"Error: {error}")
+    cli(prog_name="philinit")

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`philinit completion`: the script that teaches a shell to complete commands and options."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script with which SHELL completes commands, options and initialisers.
+
+    \b
+    Examples:
+      eval "$(philinit completion bash)"                   # in ~/.bashrc
+      eval "$(philinit completion zsh)"                    # in ~/.zshrc, behind compinit
+      philinit completion fish > ~/.config/fish/completions/philinit.fish
+    """  # noqa: D301 - click wants the backspace itself
+    made = get_completion_class(shell)
+    assert made is not None  # each shell of the choice has one
+    group = ctx.find_root().command
+    click.echo(made(group, {}, "philinit", "_PHILINIT_COMPLETE").source())

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`philinit demo`: a billion weights into a tf.Variable, beside TensorFlow and Keras."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from philinit.errors import missing_extra
+
+try:
+    import click
+    import psutil as _psutil  # noqa: F401 - asked for here, used by the measurements
+    from rich.console import Console
+    from rich.progress import TaskID
+except ImportError as error:
+    raise missing_extra("the command line", str(error.name), "cli") from error
+
+from philinit import _demo
+from philinit._measuring import free_memory, machine_facts
+from philinit._tables import GIB, TITLES, print_tables
+from philinit.cli._console import bars, open_console
+from philinit.cli._options import DTYPE, Count, json_option, write_json
+
+MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
+
+
+@click.command()
+@click.option(
+    "--params",
+    metavar="COUNT",
+    type=Count(_demo.COLUMNS),
+    default="1e9",
+    show_default=True,
+    help="Weights.",
+)
+@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
+@click.option(
+    "--init",
+    "inits",
+    type=click.Choice(sorted(TITLES)),
+    multiple=True,
+    default=sorted(TITLES),
+    help="Only this one; may be repeated.",
+)
+@click.option("--threads", type=click.IntRange(1, 1024), help="All CPUs unless given.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 3), default=42, show_default=True)
+@click.option("--no-peers", is_flag=True, help="philinit alone.")
+@json_option
+@click.pass_context
+def demo(
+    ctx: click.Context,
+    params: int,
+    dtype: str,
+    inits: tuple[str, ...],
+    threads: int | None,
+    seed: int,
+    no_peers: bool,
+    json_path: Path | None,
+) -> None:
+    """Initialise a billion-parameter embedding as a tf.Variable, beside TensorFlow and Keras.
+
+    Each contender runs in a fresh process; the tables show time, memory and the numbers against
+    theory. Ctrl-C ends the run and prints what there is. Exit code 1 where a contender failed.
+
+    \b
+    Examples:
+      philinit demo
+      philinit demo --params 2e8 --dtype bfloat16
+      philinit demo --no-peers --threads 1 --json demo.json
+    """  # noqa: D301 - click wants the backspace itself
+    console = open_console(json_path)
+    wanted = params // _demo.COLUMNS
+    specs = _plan(console, wanted, dtype, inits, threads, seed, not no_peers)
+    results, code = _measure_all(console, specs)
+    print_tables(console, results)
+    if json_path is not None:
+        write_json(json_path, {"machine": machine_facts(threads), "results": results}, console)
+    ctx.exit(code)
+
+
+def _plan(
+    console: Console,
+    rows: int,
+    dtype: str,
+    inits: tuple[str, ...],
+    threads: int | None,
+    seed: int,
+    peers: bool,
+) -> list[_demo.Spec]:
+    """Who runs, at which size; says so when memory makes somebody smaller."""
+    free = free_memory()
+    own = _demo.rows_that_fit(rows, dtype, 1, free)
+    others = min(own, _demo.rows_that_fit(rows, dtype, 3, free))
+    if own == 0:
+        need = _demo.HEADROOM / GIB
+        raise click.ClickException(
+            f"the demo needs more than {need:.0f} GiB of free memory; {free / GIB:.1f} GiB are free"
+        )
+    machine = machine_facts(threads)
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    console.print(f"{machine['processor']}, {machine['threads']} threads; {versions}", style="dim")
+    reason = f"because {free / GIB:.1f} GiB are free"
+    if own < rows:
+        console.print(f"{own * _demo.COLUMNS:,} parameters, not {rows * _demo.COLUMNS:,}, {reason}")
+    peers = peers and others > 0
+    if peers and others < own:
+        console.print(
+            f"peers run with {others * _demo.COLUMNS:,} parameters: they take three times the "
+            f"tensor, and {reason[8:]}"
+        )
+    base = _demo.Spec("memset", "", (MEMSET_ROWS, _demo.COLUMNS), "float32", threads, seed)
+    specs = [base]
+    base = replace(base, dtype=dtype)
+    for init in inits:
+        for name, contender in _demo.CONTENDERS.items():
+            if init not in contender.inits or dtype not in contender.dtypes:
+                continue
+            if contender.peak > 1 and not peers:
+                continue
+            size = own if contender.peak == 1 else others
+            specs.append(replace(base, contender=name, init=init, shape=(size, _demo.COLUMNS)))
+    return specs
+
+
+def _measure_all(console: Console, specs: list[_demo.Spec]) -> tuple[list[dict[str, Any]], int]:
+    """The results of all contenders, and the exit code: 130 after Ctrl-C, 1 if somebody failed."""
+    results: list[dict[str, Any]] = []
+    code = 0
+    names = {name: contender.title for name, contender in _demo.CONTENDERS.items()}
+    names["memset"] = "memset"
+    with bars(console, "{task.fields[note]}") as progress:
+        for number, spec in enumerate(specs, 1):
+            title = f"{number}/{len(specs)} {names[spec.contender]}"
+            if spec.init:
+                title += f", {TITLES[spec.init]}"
+            task = progress.add_task(title, total=None, note="starting")
+
+            def event(message: dict[str, Any], task: TaskID = task) -> None:
+                if "progress" in message:
+                    done, total = message["progress"]
+                    progress.update(task, completed=done, total=total, note=f"{done / 1e6:,.0f} M")
+                elif "phase" in message:
+                    progress.update(task, total=None, note=message["phase"])
+
+            try:
+                result = _demo.run(spec, event)
+            except RuntimeError as error:
+                console.print(f"{title}: failed: {error}", style="red", highlight=False)
+                code = 1
+            except KeyboardInterrupt:
+                console.print(f"interrupted during {title}", style="yellow", highlight=False)
+                return results, 130
+            else:
+                results.append(
+                    {"spec": asdict(spec), "title": names[spec.contender], "result": result}
+                )
+                seconds = result.get("seconds")
+                done_text = f"{title}: " + (f"{seconds:.2f} s" if seconds else "done")
+                console.print(done_text, style="dim", highlight=False)
+            finally:
+                progress.remove_task(task)
+    return results, code

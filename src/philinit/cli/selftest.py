@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`philinit selftest`: the bits of every kernel on every device against the specification."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from philinit import _selftest
+from philinit._measuring import machine_facts
+from philinit.cli._console import bars, open_console, say, show
+from philinit.cli._options import json_option, write_json
+
+
+@click.command()
+@click.option(
+    "--device",
+    "chosen",
+    metavar="DEVICE",
+    multiple=True,
+    help="cpu, cuda or cuda:N; may be repeated. All that are found unless given.",
+)
+@json_option
+@click.pass_context
+def selftest(ctx: click.Context, chosen: tuple[str, ...], json_path: Path | None) -> None:
+    """Compare the bits of every kernel on every device with what the specification gives.
+
+    Known answers of Random123 and golden hashes of whole tensors, on the CPU and each CUDA device;
+    some seconds, and more the first time, when kernels are compiled. Exit code 1 where any bit
+    differs or a device cannot be used.
+
+    \b
+    Examples:
+      philinit selftest
+      philinit selftest --device cpu --json -
+    """  # noqa: D301 - click wants the backspace itself
+    console = open_console(json_path)
+    found, why = _selftest.devices()
+    reports = [_check_device(console, device) for device in chosen or found]
+    rows = [
+        [
+            report.device,
+            report.title,
+            str(report.count(_selftest.EQUAL)),
+            str(report.count(_selftest.DIFFERENT)),
+            str(report.count(_selftest.SKIPPED)),
+            f"{report.seconds:.1f}",
+            "passed" if report.passed else "[red]failed[/red]",
+        ]
+        for report in reports
+    ]
+    columns = ["device", "name", "equal", "different", "skipped", "seconds", "verdict"]
+    show(console, "Bits against the specification", columns, rows)
+    for report in reports:
+        if report.failure:
+            say(console, f"{report.device}: {report.failure}", "red")
+        wrong = [o.case for o in report.outcomes if o.verdict == _selftest.DIFFERENT]
+        if wrong:
+            say(console, f"{report.device}: {len(wrong)} different: {'; '.join(wrong)}", "red")
+        for note in sorted({o.note for o in report.outcomes if o.verdict == _selftest.SKIPPED}):
+            say(console, f"{report.device}: skipped, since {note}", "dim")
+    if why and not chosen:
+        say(console, f"no CUDA device was tested: {why}", "dim")
+    if json_path is not None:
+        devices = [{**asdict(report), "passed": report.passed} for report in reports]
+        document = {"machine": machine_facts(None), "devices": devices, "no cuda": why}
+        write_json(json_path, document, console)
+    ctx.exit(0 if all(report.passed for report in reports) else 1)
+
+
+def _check_device(console: Console, device: str) -> _selftest.Report:
+    """`_selftest.check` with a bar on a terminal."""
+    with bars(console, "{task.completed}/{task.total}") as progress:
+        task = progress.add_task(device, total=None)
+        return _selftest.check(
+            device,
+            lambda done, total, name: progress.update(
+                task, completed=done, total=total, description=f"{device} {name.partition('-')[0]}"
+            ),
+        )

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`philinit show`: fans, bounds, moments and a histogram of what an initialiser draws."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from philinit import _show
+from philinit._show import Look
+from philinit._theory import Moments
+from philinit.base import Initializer
+from philinit.cli._console import facts, open_console, say
+from philinit.cli._console import show as show_table
+from philinit.cli._options import (
+    DTYPE,
+    Count,
+    InitializerName,
+    Shape,
+    initializer_options,
+    json_option,
+    make_initializer,
+    write_json,
+)
+from philinit.distributions import Distribution, TruncatedNormal, Uniform
+from philinit.initializers import VarianceScaling
+
+MOMENTS = Moments._fields
+ROWS = 6  # height of the histogram in lines
+
+
+def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        if path.suffix.lower() not in (".png", ".svg"):
+            raise click.BadParameter(f"must end in .png or .svg; got {path}")
+        if not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"folder {path.parent} does not exist")
+    return path
+
+
+@click.command()
+@click.argument("initializer", type=InitializerName())
+@click.option(
+    "--shape",
+    type=Shape(),
+    required=True,
+    help="Of the whole tensor: dimensions with commas between them, such as 3,3,256,512.",
+)
+@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
+@click.option("--activation", help="Whose gain to use, such as relu: --param activation=relu.")
+@initializer_options(default_seed=42)
+@click.option(
+    "--weights",
+    "limit",
+    metavar="COUNT",
+    type=Count(),
+    default="1e7",
+    show_default=True,
+    help="Draw no more than this: the first ones of a larger tensor.",
+)
+@click.option(
+    "--plot",
+    metavar="PATH",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_picture,
+    help="Draw the histogram over the exact density, as .png or .svg.",
+)
+@json_option
+@click.pass_context
+def show(
+    ctx: click.Context,
+    initializer: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    activation: str | None,
+    seed: int,
+    sampler: str,
+    names: tuple[str, ...],
+    parameters: dict[str, Any],
+    limit: int,
+    plot: Path | None,
+    json_path: Path | None,
+) -> None:
+    """Show what INITIALIZER draws for a tensor: fans, gain, bounds, and moments beside theory.
+
+    INITIALIZER is a name such as he_normal or HeNormal. The numbers expected are exact; z is the
+    distance of what was observed from them, in standard errors. Exit code 1 where mean or stddev
+    are more than 4.5 of those away, or a weight lies outside the interval.
+
+    \b
+    Examples:
+      philinit show he_normal --shape 3,3,256,512 --activation relu --plot he.png
+      philinit show glorot_uniform --shape 1e6,64 --dtype bfloat16
+      philinit show truncated_normal --shape 1000 --param stddev=0.1 --param upper=3
+    """  # noqa: D301 - click wants the backspace itself
+    if activation is not None:
+        parameters = {**parameters, "activation": activation}
+    init = make_initializer(initializer, seed, sampler, names, parameters)
+    if plot is not None:
+        try:
+            from philinit import _show_plot
+        except ImportError as error:
+            raise click.ClickException(str(error)) from error
+    try:
+        look = _show.look(init, shape, dtype, limit)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise click.UsageError(str(error)) from error
+    console = open_console(json_path)
+    facts(console, type(init).__name__, _facts(look))
+    if look.distinct > 1:
+        _print_moments(console, look)
+        _print_histogram(console, look)
+    if look.off:
+        say(console, f"off, and not by chance: {', '.join(look.off)}", "red")
+    if plot is not None:
+        _show_plot.draw(look, plot)
+        say(console, f"written: {plot}")
+    if json_path is not None:
+        write_json(json_path, _document(look), console)
+    ctx.exit(1 if look.off else 0)
+
+
+def _facts(look: Look) -> list[tuple[str, str]]:
+    init, size = look.init, math.prod(look.shape)
+    shape = " x ".join(f"{n:,}" for n in look.shape)
+    tensor = f"{shape} = {size:,} weights" if len(look.shape) > 1 else f"{shape} weights"
+    found = [
+        ("rule", _rule(init)),
+        ("made by", repr(init)),
+        ("tensor", f"{tensor}, {_bytes(size * look.dtype.itemsize)}"),
+    ]
+    if look.weights.size < size:
+        found.append(("drawn", f"the first {look.weights.size:,} of them"))
+    if isinstance(init, VarianceScaling) and look.fans is not None:
+        found.append(("fans", "fan_in {:,}, fan_out {:,}".format(*look.fans)))
+        found.append(("gain", f"{math.sqrt(init.scale):.6g}, by {_gain_source(init)}"))
+    if look.distribution is not None:
+        found.append(("draws", _law(look.distribution)))
+        found += _interval(look)
+    if look.levels is not None:
+        text = f"tensorflow: {look.levels:,} levels, whose mean is half a level low"
+        found.append(("sampler", text))
+    if look.distinct == 1:
+        found.append(("value", f"{look.smallest:.6g}, for each of them"))
+    else:
+        share = f"{look.repeated:.3g}" if look.repeated < 0.01 else f"{look.repeated:.1%}"
+        text = f"{look.distinct:,} different ones; {share} of the weights have a twin"
+        found.append(("values", text))
+    return found
+
+
+def _rule(init: Initializer) -> str:
+    return (type(init).__doc__ or "").partition("\n")[0].replace("`", "").rstrip(".")
+
+
+def _gain_source(init: VarianceScaling) -> str:
+    activation = getattr(init, "activation", None)
+    if activation is not None:
+        return f"activation {activation}"
+    if type(init) is VarianceScaling:
+        return f"scale {init.scale:.6g}, mode {init.mode}"
+    return "gain" if getattr(init, "gain", None) is not None else "default"
+
+
+def _law(distribution: Distribution) -> str:
+    if isinstance(distribution, Uniform):
+        if distribution.low == -distribution.high:
+            return f"uniform, limit {distribution.high:.6g}"
+        return f"uniform from {distribution.low:.6g} to {distribution.high:.6g}"
+    mean = f" around {distribution.mean:.6g}" if distribution.mean else ""
+    law = f"normal{mean}, stddev {distribution.stddev:.6g}"
+    if isinstance(distribution, TruncatedNormal):
+        law += f", cut at {distribution.lower:+g} and {distribution.upper:+g} stddev"
+    return law
+
+
+def _interval(look: Look) -> list[tuple[str, str]]:
+    assert look.distribution is not None
+    assert look.interval is not None
+    low, high = look.distribution.support()
+    if math.isinf(low) and math.isinf(high):
+        return [("interval", "all numbers")]
+    left = "(" if math.isinf(low) else "["
+    right = ")" if math.isinf(high) or isinstance(look.distribution, Uniform) else "]"
+    exact = f"{left}{low!r}, {high!r}{right}"
+    least, most = look.interval
+    return [("interval", exact), (f"in {look.dtype.name}", f"{least!r} to {most!r}")]
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _print_moments(console: Console, look: Look) -> None:
+    columns = ["moments", "expected", "observed", "std. error", "z", "verdict"]
+    rows = []
+    for name in MOMENTS:
+        row = [name, "", f"{getattr(look.observed, name):.6g}", "", "", _verdict(look, name)]
+        if look.expected is not None and look.errors is not None and look.z is not None:
+            row[1] = f"{getattr(look.expected, name):.6g}"
+            row[3] = f"{getattr(look.errors, name):.2g}"
+            row[4] = f"{getattr(look.z, name):+.2f}"
+        rows.append(row)
+    low, high = look.interval or (-math.inf, math.inf)
+    for name, bound, found in (("min", low, look.smallest), ("max", high, look.largest)):
+        wanted = "" if math.isinf(bound) else f"{bound:.6g}"
+        rows.append([name, wanted, f"{found:.6g}", "", "", _verdict(look, name)])
+    kept = [i for i, _ in enumerate(columns) if any(row[i] for row in rows)]
+    title = "Against theory" if look.expected is not None else "Observed"
+    show_table(console, title, [columns[i] for i in kept], [[r[i] for i in kept] for r in rows])
+
+
+def _verdict(look: Look, name: str) -> str:
+    return "[red]off[/red]" if name in look.off else ""
+
+
+def _print_histogram(console: Console, look: Look) -> None:
+    """Columns of block characters, in eighths of a line; on a terminal without them, of #."""
+    edges, counts = look.histogram(min(console.width - 4, 72))
+    blocks = " #" if console.options.ascii_only else " ▁▂▃▄▅▆▇█"
+    steps = len(blocks) - 1
+    heights = counts / (edges[1:] - edges[:-1])
+    levels = [round(float(height) * ROWS * steps) for height in heights / heights.max()]
+    for row in reversed(range(ROWS)):
+        line = "".join(blocks[min(max(level - row * steps, 0), steps)] for level in levels)
+        say(console, f"  {line.rstrip()}")
+    left, right = f"{edges[0]:.4g}", f"{edges[-1]:.4g}"
+    say(console, f"  {left}{right.rjust(max(len(levels) - len(left), len(right) + 1))}", "dim")
+
+
+def _document(look: Look) -> dict[str, Any]:
+    """Everything printed, as numbers."""
+    edges, counts = look.histogram(72)
+    fans = look.fans
+    moments = {"expected": look.expected, "standard errors": look.errors, "z": look.z}
+    return {
+        "initializer": type(look.init).__name__,
+        "config": look.init.get_config(),
+        "shape": look.shape,
+        "dtype": look.dtype.name,
+        "drawn": look.weights.size,
+        "fans": None if fans is None else {"fan_in": fans[0], "fan_out": fans[1]},
+        "distribution": None if look.distribution is None else _described(look.distribution),
+        "interval": look.interval,
+        "observed": {**look.observed._asdict(), "min": look.smallest, "max": look.largest},
+        **{name: None if m is None else m._asdict() for name, m in moments.items()},
+        "off": look.off,
+        "distinct values": look.distinct,
+        "share of repeated weights": look.repeated,
+        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
+    }
+
+
+def _described(distribution: Distribution) -> dict[str, Any]:
+    return {"kind": type(distribution).__name__, **vars(distribution)}

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a whole: help, completion, missing packages, and what all commands share."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("click")
+pytest.importorskip("rich")
+pytest.importorskip("psutil")
+
+import click
+import psutil
+
+from philinit.cli._group import COMMANDS, cli
+from tests.cli.command_line import (
+    COLOUR,
+    assert_refused,
+    environment,
+    on_a_terminal,
+    philinit,
+)
+
+HEAVY = ("rich", "psutil", "numba", "llvmlite", "ml_dtypes", "tensorflow", "keras", "matplotlib")
+NAMES = cli.list_commands(click.Context(cli))
+
+
+def python(code, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(**variables),
+    )
+
+
+def imported(*arguments):
+    """What `philinit ...` imports beyond Python itself."""
+    code = (
+        "import json, sys\n"
+        "from philinit.cli._group import cli\n"
+        f"cli({list(arguments)!r}, standalone_mode=False)\n"
+        "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr))
+
+
+# ---------------------------------------------------------------------------- help
+
+
+def test_help_lists_every_command_and_what_exit_codes_mean():
+    done = philinit("--help")
+    assert done.returncode == 0
+    assert {"demo", "show", "doctor", "selftest", "completion"} <= set(NAMES)
+    for name in NAMES:
+        assert re.search(rf"^  {name} +{re.escape(COMMANDS[name][1][:20])}", done.stdout, re.M)
+    assert "130 interrupted" in " ".join(done.stdout.split())
+    assert philinit("-h").stdout == done.stdout
+
+
+def test_help_imports_no_command_and_nothing_heavy():
+    found = imported("--help")
+    assert {name.partition(".")[0] for name in found} & set(HEAVY) == set()
+    own = {name for name in found if name.startswith("philinit.cli")}
+    assert own == {"philinit.cli", "philinit.cli._group"}
+
+
+def test_a_command_imports_itself_only():
+    found = imported("show", "zeros", "--shape", "3")
+    assert "philinit.cli.show" in found
+    assert not {"philinit.cli.demo", "philinit.cli.doctor", "tensorflow", "matplotlib"} & found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_explains_itself_with_examples(name):
+    done = philinit(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Examples:\n    {'' if name != 'completion' else 'eval '}" in done.stdout
+    assert f"philinit {name}" in done.stdout
+    if name != "completion":
+        assert re.search(r"Exit codes?\b.*\b1\b", " ".join(done.stdout.split()))
+        assert "--json" in done.stdout
+
+
+def test_the_version_is_that_of_the_package():
+    import philinit as package
+
+    assert philinit("--version").stdout == f"philinit, version {package.__version__}\n"
+
+
+def test_the_installed_script_is_the_same_command():
+    script = shutil.which("philinit", path=os.path.dirname(sys.executable))
+    if script is None:
+        pytest.skip("philinit is not installed as a script beside this Python")
+    done = subprocess.run([script, "-h"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == philinit("-h").stdout
+
+
+# ---------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fly"], "No such command 'fly'"),
+        (["--fly"], "No such option"),
+        (["selftest", "--json", "no/such/folder/x.json"], "folder no/such/folder does not exist"),
+        (["selftest", "--json"], "requires an argument"),
+        (["completion"], "Missing argument"),
+        (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+    ],
+)
+def test_wrong_commands_and_options_are_refused_in_a_sentence(arguments, message):
+    assert_refused(philinit(*arguments), message)
+
+
+@pytest.mark.parametrize("package", ["click", "rich", "psutil"])
+def test_a_missing_package_is_a_sentence_that_names_the_extra(package):
+    code = (
+        f"import sys; sys.modules['{package}'] = None; sys.argv = ['philinit', 'demo', '-h']\n"
+        "from philinit.cli import main; main()"
+    )
+    done = python(code)
+    assert_refused(done, 'pip install "philinit[cli]"', code=1)
+    assert package in done.stderr
+
+
+def test_python_m_philinit_says_the_same_of_a_missing_package(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['click'] = None\n")
+    done = philinit("--help", PYTHONPATH=str(tmp_path))
+    assert_refused(done, 'pip install "philinit[cli]"', code=1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as a terminal sends them")
+def test_ctrl_c_is_exit_code_130_and_no_traceback():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "philinit", "doctor"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not psutil.Process(child.pid).children():  # live tests
+            assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 130
+    assert (out, err) == ("", "interrupted\n")
+    with pytest.raises(ProcessLookupError):  # the live tests are gone, too
+        os.killpg(child.pid, 0)
+
+
+# ---------------------------------------------------------------------------- --json
+
+
+def test_json_goes_to_a_file_that_is_named(tmp_path):
+    path = tmp_path / "found.json"
+    done = philinit("show", "he_normal", "--shape", "30,20", "--json", path)
+    assert done.returncode == 0, done.stderr
+    assert f"written: {path}" in done.stdout.replace("\n", "")
+    assert json.loads(path.read_text(encoding="utf-8"))["shape"] == [30, 20]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "normal", "--shape", "1000", "--param", "stddev=0"],
+        ["doctor", "--quick"],
+        ["selftest", "--device", "cpu"],
+    ],
+)
+def test_json_on_stdout_leaves_everything_else_to_stderr(arguments):
+    done = philinit(*arguments, "--json", "-")
+    assert done.returncode == 0, done.stderr
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    assert isinstance(json.loads(done.stdout, parse_constant=refuse), dict)
+    assert len(done.stderr.splitlines()) > 3
+
+
+# ---------------------------------------------------------------------------- terminals
+
+
+@pytest.mark.parametrize(
+    ("columns", "arguments"),
+    [
+        (40, ["show", "he_normal", "--shape", "3,3,256,512", "--activation", "relu"]),
+        (200, ["show", "he_normal", "--shape", "3,3,256,512", "--activation", "relu"]),
+        (40, ["doctor", "--quick"]),
+        (40, ["selftest", "--device", "cpu"]),
+    ],
+)
+def test_piped_output_is_plain_and_keeps_to_the_columns(columns, arguments):
+    done = philinit(*arguments, COLUMNS=str(columns))
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "\r" not in done.stdout
+    lines = [line for line in done.stdout.splitlines() if "to mend" not in line]
+    assert max(map(len, lines)) <= columns
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_a_terminal_gets_colours_and_bars_unless_it_asks_for_none():
+    command = ("selftest", "--device", "cpu")
+    code, seen = on_a_terminal(*command, columns=40)
+    assert code == 0, seen
+    assert COLOUR.search(seen)
+    assert "\x1b[?25l" in seen  # the cursor hides behind a bar
+    code, seen = on_a_terminal(*command, columns=200, NO_COLOR="1")
+    assert code == 0, seen
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", seen)
+    code, seen = on_a_terminal(*command, columns=100, TERM="dumb")
+    assert code == 0, seen
+    assert "\x1b" not in seen
+
+
+def test_a_terminal_without_unicode_gets_ascii():
+    done = philinit("show", "he_normal", "--shape", "30,20", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert "####" in done.stdout
+
+
+# ---------------------------------------------------------------------------- completion
+
+
+def completed(shell, words):
+    """What click offers for the last of `words`, as the script of the shell asks for it."""
+    count = str(len(words) - 1)
+    done = philinit(
+        _PHILINIT_COMPLETE=f"{shell}_complete", COMP_WORDS=" ".join(words), COMP_CWORD=count
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+def test_commands_options_and_initialisers_complete():
+    assert completed("bash", ["philinit", "s"]) == ["show", "selftest"]
+    assert "--json" in completed("bash", ["philinit", "doctor", "--"])
+    assert completed("bash", ["philinit", "show", "he_"]) == ["he_normal", "he_uniform"]
+    assert completed("bash", ["philinit", "show", "--dtype", "b"]) == ["bfloat16"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_script_of_each_shell(shell):
+    done = philinit("completion", shell)
+    assert done.returncode == 0, done.stderr
+    assert f"_PHILINIT_COMPLETE={shell}_complete" in done.stdout
+    assert "philinit" in done.stdout
+
+
+def test_bash_completes_with_that_script():
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    program = f'philinit() {{ "{sys.executable}" -m philinit "$@"; }}; export -f philinit\n'
+    wrapper = (
+        program
+        + philinit("completion", "bash").stdout.replace("$1)", "bash -c philinit)")
+        + 'COMP_WORDS=(philinit do); COMP_CWORD=1; _philinit_completion; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", wrapper], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == ["doctor"], done.stderr
