@@ -23,6 +23,7 @@ from philinit import memory
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
+from philinit import _tensorflow_memory  # noqa: E402
 
 DTYPES = ["float32", "float64", "float16", "bfloat16"]
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -220,7 +221,7 @@ def test_an_exception_while_filling_frees_the_memory():
 @pytest.mark.parametrize("size", [16, 17, 31, 37, 64, 1000, 1009])
 @by_dtype
 def test_long_dimensions_are_put_together_from_shorter_ones(monkeypatch, size, dtype):
-    monkeypatch.setattr(pit, "_LARGEST_DIMENSION", 15)
+    monkeypatch.setattr(_tensorflow_memory, "_LARGEST_DIMENSION", 15)
     for shape in ((size,), (size, 1), (2, size), (0, size), (size, 1, 3)):
         init = Pattern()
         v = pit.variable(init, shape, dtype)
@@ -534,7 +535,8 @@ def test_an_explicit_cpu_wins_over_the_scope(scope):
         ("nonsense", ValueError, "must be a CPU such as 'CPU:0'; got device='nonsense'"),
         ("CPU:99", ValueError, "one of the 1 CPU devices; got device='CPU:99'"),
         ("TPU:0", NotImplementedError, "a CPU's for now; got device='TPU:0'"),
-        ("/job:ps/task:0/device:CPU:0", NotImplementedError, "must belong to this process; got"),
+        ("/job:ps/task:0/device:CPU:0", ValueError, "to one that TensorFlow is connected to; got"),
+        ("/job:ps/task:0/device:GPU:0", NotImplementedError, "in another process .* a CPU's; got"),
         (0, TypeError, "`device` must be a str such as 'CPU:0'; got device=0"),
     ],
 )

@@ -65,7 +65,8 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     The block acts in its own thread and context only; it may be nested, the innermost counts. What
     philinit cannot draw Keras does, as it would without: integer weights, parameters that are
     tensors, standard deviations below 0. So it does where a tf.function calls an initializer for
-    anything but a variable's initial value, since that graph may go to XLA or into a file.
+    anything but a variable's initial value, since that graph may go to XLA or into a file, and on
+    a parameter server that has not called `philinit.tensorflow.serve`.
 
     Examples
     --------

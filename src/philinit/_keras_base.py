@@ -10,18 +10,30 @@ from typing import Any, ClassVar
 import keras
 
 from philinit import _keras_draws as draws
-from philinit._keras_handover import backend, deliver, laid_out, traced
+from philinit._keras_handover import backend, box_of, check_place, deliver, laid_out, traced
 from philinit.fill import check_sampler
+from philinit.sharding import Shard
 
 
 def prepared(
-    initializer: Any, rule: draws.Rule, shape: Any, dtype: Any, sampler: str, layout: Any
+    initializer: Any,
+    rule: draws.Rule,
+    shape: Any,
+    dtype: Any,
+    sampler: str,
+    layout: Any,
+    box: Shard | None = None,
 ) -> Callable[[], Any]:
     """What gives the weights of ``initializer(shape, dtype)``; errors as `draws.prepare`."""
+    check_place()
     job = draws.prepare(initializer, rule, shape, dtype, sampler)
     if rule is draws.orthogonal and sampler == "tensorflow":
-        return lambda: laid_out(lambda: _orthogonal(initializer.gain, job), layout)
-    return lambda: deliver(job, layout)
+        return lambda: laid_out(lambda: _cut(_orthogonal(initializer.gain, job), box), layout)
+    return lambda: deliver(job._replace(box=box), layout)
+
+
+def _cut(whole: Any, box: Shard | None) -> Any:
+    return whole if box is None else keras.ops.slice(whole, box.starts, box.lengths)
 
 
 def _orthogonal(gain: Any, job: draws.Job) -> Any:
@@ -44,7 +56,14 @@ class Faster:
     sampler = "tensorflow"
     _rule: ClassVar[Any]  # a draws.Rule
 
-    def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
+    def __call__(
+        self,
+        shape: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        partition_shape: Any = None,
+        partition_offset: Any = None,
+    ) -> Any:
         """The weights, as a tensor of Keras's backend.
 
         Parameters
@@ -55,11 +74,15 @@ class Faster:
             float32, float64, float16 or bfloat16; ``keras.config.floatx()`` by default.
         layout : keras.distribution.TensorLayout or jax.sharding.Sharding, optional
             On the JAX backend: each device computes its own part.
+        partition_shape, partition_offset : sequence of int, optional
+            On the TensorFlow backend: the part that is wanted, as a ParameterServerStrategy with
+            a `variable_partitioner` asks for it.
         """
-        keras_can = self._is_in_keras()
+        box = box_of(self, shape, partition_shape, partition_offset)
+        keras_can = self._is_in_keras() and box is None
         if not (keras_can and traced(for_xla=True)):
             try:
-                return prepared(self, type(self)._rule, shape, dtype, self.sampler, layout)()
+                return prepared(self, type(self)._rule, shape, dtype, self.sampler, layout, box)()
             except draws.KerasOnlyError:
                 if not keras_can:
                     raise
@@ -124,10 +147,17 @@ class Scaling(Drawing):
 
 
 class KerasFills(Faster):
-    """Constants that Keras itself fills once and in place; only a `layout` needs more."""
+    """Constants that Keras itself fills once and in place; only a layout or a part needs more."""
 
-    def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
-        if layout is not None:
-            return super().__call__(shape, dtype, layout)
+    def __call__(
+        self,
+        shape: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        partition_shape: Any = None,
+        partition_offset: Any = None,
+    ) -> Any:
+        if not (layout is partition_shape is partition_offset is None):
+            return super().__call__(shape, dtype, layout, partition_shape, partition_offset)
         keras_call: Any = super(Faster, self).__call__  # type: ignore[misc]
         return keras_call(shape, dtype)

@@ -21,6 +21,7 @@ from philinit.fans import as_shape
 from philinit.initializers import TRUNCATED_STDDEV
 from philinit.kernels.plan import plan
 from philinit.keys import Key
+from philinit.sharding import Shard
 
 Shape = tuple[int, ...]
 Make = Callable[[int], Initializer]  # from a seed of 128 bits
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     seed: Any  # int, keras.random.SeedGenerator, or None where nothing is drawn
     shape: Shape
     dtype: np.dtype[Any]
+    box: Shard | None = None  # the part that is wanted; None: all
 
 
 def prepare(initializer: Any, rule: Rule, shape: Any, dtype: Any, sampler: str) -> Job:

@@ -13,6 +13,7 @@ import numpy as np
 
 from philinit import dlpack
 from philinit._keras_draws import Job, joined
+from philinit.sharding import Shard
 
 
 def backend() -> str:
@@ -48,6 +49,50 @@ def laid_out(draw: Callable[[], Any], layout: Any) -> Any:
     with _own_axes(layout):
         value = draw()
     return _jax_module().device_put(value, _sharding(layout))
+
+
+def box_of(initializer: Any, shape: Any, part: Any, offset: Any) -> Shard | None:
+    """The box of a variable of this shape that TensorFlow's partition arguments describe.
+
+    Raises
+    ------
+    NotImplementedError
+        For what TensorFlow must not take for an initializer without parts: that it would ask for
+        the whole once for each part.
+    """
+    if part is None and offset is None:
+        return None
+    if backend() != "tensorflow":
+        raise NotImplementedError(
+            f"`partition_shape` must be None on Keras's {backend()} backend, which has no parts; "
+            f"got partition_shape={part!r} and partition_offset={offset!r}"
+        )
+    if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
+        raise NotImplementedError(
+            "`seed` must be an int for a variable in parts, since a SeedGenerator has another seed "
+            f"for each of them; got seed={initializer.seed!r}"
+        )
+    from philinit._tensorflow_partitions import place
+
+    return place(shape, None, part, offset)[1]
+
+
+def check_place() -> None:
+    """Refuse a call where TensorFlow wants the weights on a server that does not serve."""
+    if backend() == "tensorflow" and (device := _server()) is not None:
+        from philinit._tensorflow_servers import check_served
+
+        check_served(device)
+
+
+def _server() -> str | None:
+    """The device of another process that TensorFlow makes a variable on."""
+    import tensorflow as tf
+
+    from philinit._tensorflow_devices import device_name, scope_elsewhere
+
+    name = scope_elsewhere() if tf.executing_eagerly() else None
+    return None if name is None else device_name(name)
 
 
 def traced(*, for_xla: bool = False) -> bool:
@@ -114,8 +159,11 @@ def _tensorflow(job: Job) -> Any:
 
     from philinit.tensorflow import to_tensor
 
+    device = _server() or "CPU:0"
+
     def filled(words: Any) -> Any:
-        return to_tensor(job.make(_as_seed(words)), job.shape, job.dtype, device="CPU:0")
+        init = job.make(_as_seed(words))
+        return to_tensor(init, job.shape, job.dtype, device=device, shard=job.box)
 
     words = _seed_words(job)
     if isinstance(words, tuple) or tf.executing_eagerly():

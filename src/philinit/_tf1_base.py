@@ -11,11 +11,9 @@ from typing import Any, Self
 import tensorflow as tf
 
 from philinit import dtypes
-from philinit.fans import as_shape
+from philinit._tensorflow_partitions import place
 from philinit.gains import finite
 from philinit.sharding import Shard
-
-Place = tuple[tuple[int, ...], Shard | None]
 
 
 def positive(name: str, value: Any) -> float:
@@ -33,39 +31,6 @@ def float_dtype(dtype: Any, kind: type[Exception] = ValueError) -> Any:
         raise kind(f"`dtype` must be a floating point type; got dtype={found.name}")
     dtypes.as_dtype(found)
     return found
-
-
-def static_shape(shape: Any) -> tuple[int, ...]:
-    """`shape` as ints; it may be a TensorShape, or a tensor whose value the graph knows."""
-    if isinstance(shape, tf.Tensor):
-        value = tf.get_static_value(shape)
-        if value is None:
-            raise ValueError(
-                f"`shape` must be known when the graph is built; got shape={shape}: "
-                "pass the numbers themselves"
-            )
-        shape = value.tolist()
-    elif isinstance(shape, tf.TensorShape):
-        if not shape.is_fully_defined():
-            raise ValueError(f"`shape` must be fully defined; got shape={shape}")
-        shape = shape.as_list()
-    return as_shape(shape)
-
-
-def place(shape: Any, partition_info: Any) -> Place:
-    """Shape of the whole variable, and which box of it is wanted (None: all of it)."""
-    shape = static_shape(shape)
-    if partition_info is None:
-        return shape, None
-    whole = static_shape(partition_info.full_shape)
-    offsets = tuple(partition_info.var_offset)
-    if not len(whole) == len(offsets) == len(shape):
-        raise ValueError(
-            "`partition_info` must have as many axes as `shape`; "
-            f"got full_shape={whole}, var_offset={offsets} and shape={shape}"
-        )
-    index = tuple(slice(o, o + n) for o, n in zip(offsets, shape, strict=True))
-    return whole, Shard(whole, index)
 
 
 class Rule:

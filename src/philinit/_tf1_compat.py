@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from philinit import constants, distributions
-from philinit._tf1_base import Rule, float_dtype, place
+from philinit._tensorflow_partitions import place
+from philinit._tf1_base import Rule, float_dtype
 from philinit._tf1_random import Random
 from philinit.base import Drawn
 from philinit.distributions import Distribution

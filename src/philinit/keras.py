@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
 from philinit import _keras_draws as draws
 from philinit._keras_accelerate import accelerate, install, uninstall
 from philinit._keras_base import Drawing, Faster, KerasFills, Scaling, WithStddev
+from philinit._keras_partitions import partitioned
 
 __all__ = [
     "RandomUniform", "RandomNormal", "TruncatedNormal", "VarianceScaling",
@@ -36,7 +37,7 @@ __all__ = [
     "random_uniform", "random_normal", "truncated_normal", "variance_scaling",
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
     "orthogonal", "identity", "constant", "zeros", "ones",
-    "accelerate", "install", "uninstall",
+    "accelerate", "install", "uninstall", "partitioned",
 ]  # fmt: skip
 
 _registered = keras.saving.register_keras_serializable(package="philinit")

@@ -5,20 +5,20 @@ TensorFlow allocates (``tf.raw_ops.Empty``), philinit writes through a view of t
 ``tf.Variable`` takes the tensor over as it is. Memory that TensorFlow has not allocated itself
 it never updates in place: the first optimizer step copies it. Hence `variable` and `to_tensor`
 are the normal way, and `from_dlpack` is for tensors that are mostly read.
+
+Tensors in parts have the bits of the whole: `dtensor_variable` on the devices of a mesh, `variable`
+and `initializer` on parameter servers, which fill their own memory once they have called `serve`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from philinit import backends, dlpack, dtypes, memory
 from philinit.errors import missing_extra
-from philinit.fans import as_shape
 from philinit.sharding import Shard
 
 try:
@@ -28,13 +28,25 @@ except ModuleNotFoundError as error:
         raise  # TensorFlow is here, but lacks something: its own message is the right one
     raise missing_extra("philinit.tensorflow", "TensorFlow", "tensorflow") from error
 
-from philinit._tensorflow_devices import check_eager, check_strategy, device_name, is_gpu
+from philinit import _tensorflow_memory, _tensorflow_servers
+from philinit._tensorflow_devices import (
+    check_eager,
+    check_strategy,
+    device_name,
+    is_gpu,
+    is_remote,
+    on_servers,
+)
+from philinit._tensorflow_dtensor import dtensor_variable
+from philinit._tensorflow_memory import check_init, empty, np_dtype, static_shape
+from philinit._tensorflow_partitions import place
+from philinit._tensorflow_refill import Part, refill
+from philinit._tensorflow_serve import serve
+from philinit._tensorflow_servers import is_sharded, parts_of
 
-# tf.raw_ops.Empty takes its shape in int32.
-_LARGEST_DIMENSION = 2**31 - 1
-
-# No process has more. TensorFlow would try for ten seconds before it gives up.
-_ADDRESS_SPACE = 2**47
+__all__ = [
+    "variable", "to_tensor", "initializer", "fill", "dtensor_variable", "from_dlpack", "serve",
+]  # fmt: skip
 
 
 def variable(
@@ -64,7 +76,8 @@ def variable(
     device : str, optional
         Such as "CPU:0" or "GPU:0". Default: the device scope around the call, or TensorFlow's own
         choice, the first GPU where there is one. The GPU's memory is filled through CuPy
-        (``philinit[cuda12]`` or ``philinit[cuda13]``), with the same bits.
+        (``philinit[cuda12]`` or ``philinit[cuda13]``), with the same bits. A device of another
+        process, such as "/job:ps/task:0", is filled by that process; see `serve`.
     name, trainable, **variable_kwargs
         Passed to tf.Variable.
     threads : int, optional
@@ -75,6 +88,9 @@ def variable(
     Returns
     -------
     tf.Variable
+        In the scope of a ParameterServerStrategy whatever that strategy makes, in parts if it has
+        a `variable_partitioner`. All servers fill their parts at the same time, each in its own
+        memory; no weights go over the network. Each must have called `serve`.
 
     Raises
     ------
@@ -84,11 +100,12 @@ def variable(
         TensorFlow cannot allocate so much.
     ImportError, RuntimeError
         The variable would be on a GPU, and there is no CuPy, or CUDA finds no device: say
-        ``device="CPU:0"`` to have it in CPU memory.
+        ``device="CPU:0"`` to have it in CPU memory. Or on a server that has not called `serve`.
     NotImplementedError
         The call is inside a tf.function, a tf.Graph, or a tf.distribute strategy other than
-        OneDeviceStrategy and MirroredStrategy over CPUs. (A mirrored variable's further
-        replicas share the first one's memory until the first update, which copies it.)
+        ParameterServerStrategy, and OneDeviceStrategy and MirroredStrategy over CPUs. (A mirrored
+        variable's further replicas share the first one's memory until the first update, which
+        copies it.)
 
     Examples
     --------
@@ -98,12 +115,17 @@ def variable(
     TensorShape([10000, 64])
     """
     check_eager("variable")
+    variable_kwargs.update(trainable=trainable, name=name)
+    if on_servers():
+        check_init(init)
+        made = _untouched_on_servers(static_shape(shape), np_dtype(dtype), device, variable_kwargs)
+        return fill(made, init, threads=threads, progress=progress)
     check_strategy()
     device = device_name(device)
-    _check_init(init)
-    tensor = _filled(init, _static_shape(shape), _np_dtype(dtype), device, None, threads, progress)
+    check_init(init)
+    tensor = _filled(init, static_shape(shape), np_dtype(dtype), device, None, threads, progress)
     with tf.device(None), tf.device(device):
-        return tf.Variable(tensor, trainable=trainable, name=name, **variable_kwargs)
+        return tf.Variable(tensor, **variable_kwargs)
 
 
 def to_tensor(
@@ -133,14 +155,15 @@ def to_tensor(
     shard : Shard, or index of slices, ints and Ellipsis, optional
         The box of the tensor of shape `shape` that is wanted; fans come from `shape`.
     """
-    _check_init(init)
-    shape, dtype = _static_shape(shape), _np_dtype(dtype)
+    check_init(init)
+    shape, dtype = static_shape(shape), np_dtype(dtype)
     box = shard if shard is None or isinstance(shard, Shard) else Shard(shape, shard)
     eager = tf.executing_eagerly()
     device = device_name("CPU:0" if device is None and not eager else device)
-    if not eager and is_gpu(device):
+    if not eager and (is_gpu(device) or is_remote(device)):
+        where = "CPU memory" if is_gpu(device) else "this process's memory"
         raise NotImplementedError(
-            "a tensor inside a tf.function or a tf.Graph must be in CPU memory; "
+            f"a tensor inside a tf.function or a tf.Graph must be in {where}; "
             f"got device={device!r}: say device='CPU:0', or call it outside"
         )
     if eager:
@@ -152,12 +175,69 @@ def to_tensor(
     return symbolic
 
 
+def initializer(init: Any, *, device: Any = None, threads: int | None = None) -> Any:
+    """`init` as TensorFlow and Keras call initializers, for whole variables and for parts of them.
+
+    ``initializer(init)(shape, dtype)`` is ``to_tensor(init, shape, dtype)``. A part of a variable
+    is that box of the whole: ``init(shape)[box]`` bit for bit, with the fans of the whole.
+
+    Parameters
+    ----------
+    init : philinit initializer
+        An object such as ``philinit.GlorotUniform(seed=42)``.
+    device, threads
+        As for `to_tensor`. Where TensorFlow makes the variable on a parameter server, that server
+        fills its part, if it has called `serve`. With ``device="CPU:0"`` the part is filled here,
+        and TensorFlow sends it: no server needs philinit, but this process needs about three
+        times the memory of a part, which must stay below 2 GiB.
+
+    Returns
+    -------
+    callable(shape, dtype=None, partition_info=None, partition_shape=None, partition_offset=None)
+        Frozen and picklable. What tf.Variable takes for an initial value, with functools.partial
+        (without `shape` and `dtype` of its own tf.Variable asks for the whole, and cuts it);
+        a Keras layer for an initializer (a saved model remembers those of `philinit.keras` only);
+        tf.compat.v1.get_variable, with a partitioner too. It raises ValueError where a part is
+        described twice, by halves, or does not lie in the whole.
+
+    Examples
+    --------
+    >>> import philinit as pi, philinit.tensorflow as pit
+    >>> draw = pit.initializer(pi.GlorotUniform(seed=42))
+    >>> draw((10, 4), partition_shape=(3, 4), partition_offset=(7, 0)).shape
+    TensorShape([3, 4])
+    """
+    check_init(init)
+    return _Initializer(init, device, threads)
+
+
+@dataclass(frozen=True)
+class _Initializer:
+    init: Any
+    device: Any = None
+    threads: int | None = None
+
+    def __call__(
+        self,
+        shape: Any,
+        dtype: Any = None,
+        partition_info: Any = None,
+        partition_shape: Any = None,
+        partition_offset: Any = None,
+    ) -> Any:
+        whole, box = place(shape, partition_info, partition_shape, partition_offset)
+        return to_tensor(
+            self.init, whole, dtype, device=self.device, shard=box, threads=self.threads
+        )
+
+
 def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any = None) -> Any:
     """Refill a variable in place, and return it; fans come from its shape.
 
     No memory is needed where TensorFlow has allocated the variable's own memory. Where that is
     shared with another variable or tensor, or imported through DLPack, the variable moves to
-    memory of its own first, which costs its size once; the others keep their values. An
+    memory of its own first, which costs its size once; the others keep their values. So does a
+    variable on a parameter server, and each part of a partitioned one; see `serve`. An
     exception on the way, such as KeyboardInterrupt, leaves the variable part old, part new.
     Nothing else may write to the variable meanwhile.
 
@@ -165,7 +245,8 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
     ----------
     variable : tf.Variable or keras.Variable
         In the memory of a CPU or, through CuPy, of a GPU; of dtype float32, float64, float16 or
-        bfloat16. Of a variable mirrored over several CPU replicas each replica is filled.
+        bfloat16. Of a variable mirrored over several CPU replicas each replica is filled. The
+        parts of a partitioned variable get their parts of the values.
     init, threads, progress
         As for `philinit.tensorflow.variable`.
 
@@ -174,22 +255,27 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
     TypeError, ValueError
         `variable` is no variable (a tf.Tensor is immutable: see `to_tensor`), or of another dtype.
     NotImplementedError
-        `variable` is on another machine, or the call is inside a tf.function or a strategy's
-        run().
+        The call is inside a tf.function or a strategy's run().
     RuntimeError
-        Somebody assigned to the variable meanwhile; or it is on a GPU that CUDA cannot use.
+        Somebody assigned to the variable meanwhile; or it is on a GPU that CUDA cannot use, or on
+        a server that has not called `serve`.
     ImportError
         `variable` is on a GPU, and there is no CuPy.
     """
     check_eager("fill")
-    _check_init(init)
+    check_init(init)
     if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
         raise NotImplementedError(
             "philinit.tensorflow.fill must be called outside of a strategy's run(), where each "
             "replica sees its own part only; got a call inside: call it before"
         )
-    for component in _components(variable):
-        _refill(component, init, threads, progress)
+    parts = _parts(variable)
+    for part in parts:
+        if not is_remote(part.device):
+            refill(part, init, threads, progress)
+    far = [part for part in parts if is_remote(part.device)]
+    if far:
+        _tensorflow_servers.refill(far, init, threads, progress)
     return variable
 
 
@@ -219,7 +305,7 @@ def from_dlpack(array: Any) -> Any:
     with backends.opened(array, name="array") as view:
         on_cpu = isinstance(view, np.ndarray)
         if view.size == 0:  # nothing to share, and such an address may be anything
-            return _empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")
+            return empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")
         _check_alignment(memory.address(view) if on_cpu else view.data.ptr)
         if on_cpu:
             return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
@@ -239,27 +325,7 @@ def _check_alignment(address: int) -> None:
         )
 
 
-# --- memory --------------------------------------------------------------------------------------
-
-
-def _check_init(init: Any) -> None:
-    if isinstance(init, type) or not (callable(init) and callable(getattr(init, "fill", None))):
-        raise TypeError(
-            "`init` must be a philinit initializer such as philinit.GlorotUniform(seed=42); "
-            f"got init={init!r}"
-        )
-
-
-def _static_shape(shape: Any) -> tuple[int, ...]:
-    if isinstance(shape, tf.TensorShape):
-        if not shape.is_fully_defined():
-            raise ValueError(f"`shape` must be fully defined; got shape={shape}")
-        shape = shape.as_list()
-    return as_shape(shape)
-
-
-def _np_dtype(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(np.float32) if dtype is None else dtypes.as_dtype(dtype)
+# --- which memory --------------------------------------------------------------------------------
 
 
 def _filled(
@@ -271,85 +337,36 @@ def _filled(
     threads: int | None,
     progress: Any,
 ) -> Any:
-    tensor = _empty(shape if box is None else box.shape, dtype, device)
-    where = {} if box is None else {"shard": box}
-    with _written(tensor, device) as view:
-        init.fill(view, **where, threads=threads, progress=progress)
-    return tensor
+    """tf.Tensor of `shape`, or of the `box` of it, written by the process of the device."""
+    write = _tensorflow_servers.filled if is_remote(device) else _tensorflow_memory.filled
+    return write(init, shape, dtype, device, box, threads, progress)
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
-    """tf.Tensor in memory that TensorFlow has allocated, and in all but odd cases not touched."""
-    nbytes = math.prod(shape) * dtype.itemsize
-    needs = f"a tensor of shape {shape} and dtype {dtype.name} needs {nbytes} bytes"
-    if nbytes >= _ADDRESS_SPACE:
-        raise MemoryError(f"{needs}; that much memory is not to be had")
-    with tf.device(None), tf.device(device):
-        try:
-            if max(shape, default=0) <= _LARGEST_DIMENSION:
-                return tf.raw_ops.Empty(shape=shape, dtype=tf.as_dtype(dtype), init=False)
-            return _empty_long(shape, tf.as_dtype(dtype))
-        except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(f"{needs}; TensorFlow cannot allocate that much") from error
-        except tf.errors.InvalidArgumentError as error:
-            raise ValueError(
-                f"`shape` must be one that TensorFlow can hold; got shape={shape}"
-            ) from error
+def _untouched_on_servers(
+    shape: tuple[int, ...], dtype: np.dtype[Any], device: Any, keywords: dict[str, Any]
+) -> Any:
+    """What the parameter server strategy makes of a shape, in memory that nobody has touched."""
+    if device is not None:
+        raise ValueError(
+            "`device` must be left out in the scope of a ParameterServerStrategy, which chooses "
+            f"the servers itself; got device={device!r}"
+        )
+
+    def initial(partition_shape: Any = None, partition_offset: Any = None) -> Any:
+        part = shape if partition_shape is None else static_shape(partition_shape)
+        return empty(part, dtype, device_name(None))
+
+    return tf.Variable(initial, shape=shape, dtype=tf.as_dtype(dtype), **keywords)
 
 
-def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:
-    """`_empty` for dimensions that Empty's int32 cannot say: as several shorter ones, reshaped."""
-    whole = tf.constant(shape, tf.int64)
-    parts: list[int] = []
-    for length in shape:
-        if length <= _LARGEST_DIMENSION:
-            parts.append(length)
-            continue
-        fewest = -(-length // _LARGEST_DIMENSION)
-        rows = next((r for r in range(fewest, fewest + 4096) if length % r == 0), 0)
-        if not rows or 0 in shape:
-            # No such divisor, as for a prime. Fill takes int64, at the cost of writing zeros.
-            return tf.raw_ops.Fill(dims=whole, value=tf.zeros([], dtype))
-        parts += [rows, length // rows]
-    return tf.reshape(tf.raw_ops.Empty(shape=parts, dtype=dtype, init=False), whole)
-
-
-def _view(tensor: Any, device: str = "CPU:0") -> Any:
-    """Writable array over an eager tensor's memory: an ndarray, or a CuPy array on a GPU.
-
-    TensorFlow has finished all that it had queued on the GPU when it hands out a capsule.
-    """
-    capsule = tf.experimental.dlpack.to_dlpack(tensor)
-    if not is_gpu(device):
-        return dlpack.from_capsule(capsule)
-    from philinit.backends import cuda_memory
-
-    return cuda_memory.from_capsule(capsule)
-
-
-@contextlib.contextmanager
-def _written(tensor: Any, device: str) -> Iterator[Any]:
-    """A context that yields `_view(tensor)` to write; TensorFlow may read the tensor after it.
-
-    The view is dropped at the end: while it lives, the first update would copy the tensor.
-    """
-    if not is_gpu(device):
-        yield _view(tensor)
-        return
-    if math.prod(tensor.shape) == 0:  # no memory, but arguments to check
-        yield np.empty(tuple(tensor.shape), tensor.dtype.as_numpy_dtype)
-        return
-    from philinit.backends import cuda_memory
-
-    with cuda_memory.opened(_view(tensor, device), False) as view:
-        yield view
-
-
-def _components(variable: Any) -> tuple[Any, ...]:
-    """The tf.Variables that hold the values: one, or one a replica."""
+def _parts(variable: Any) -> list[Part]:
+    """The tf.Variables that hold the values: one, or one a replica, or one a shard."""
     found = variable
-    if not isinstance(found, tf.Variable):
+    if not isinstance(found, tf.Variable) and not is_sharded(found):
         found = getattr(variable, "value", None)  # keras.Variable
+    if is_sharded(found):
+        dtypes.as_dtype(found.dtype)
+        return [Part(v, device_name(v.device), box) for v, box in parts_of(found)]
     if not isinstance(found, tf.Variable):
         hint = ""
         if isinstance(variable, tf.Tensor):
@@ -365,51 +382,5 @@ def _components(variable: Any) -> tuple[Any, ...]:
                 "aggregated when it is read: fill its replicas one by one"
             )
         parts = tuple(found.distribute_strategy.experimental_local_results(found))
-    for part in parts:
-        dtypes.as_dtype(part.dtype)
-        device_name(part.device)
-    return parts
-
-
-def _refill(variable: Any, init: Any, threads: int | None, progress: Any) -> None:
-    handle = variable.handle
-    if variable.shape.is_fully_defined():
-        shape = tuple(variable.shape.as_list())
-    else:
-        shape = tuple(tf.raw_ops.VariableShape(input=handle, out_type=tf.int64).numpy().tolist())
-    device = device_name(variable.device)
-    if math.prod(shape) == 0 or not shape:  # the op below needs an axis; nothing to save here
-        dtype = dtypes.as_dtype(variable.dtype)
-        variable.assign(_filled(init, shape, dtype, device, None, threads, progress))
-        return
-    with tf.device(None), tf.device(variable.device):
-        # A scatter of no rows makes TensorFlow do what it does before any sparse update: give the
-        # variable memory that it owns alone, by a copy unless it does already. It leaves the
-        # variable in copy-on-read mode, in which a read is a copy: what we wrote there were lost.
-        tf.raw_ops.ResourceScatterUpdate(
-            resource=handle,
-            indices=tf.zeros([0], tf.int64),
-            updates=tf.zeros([0, *shape[1:]], variable.dtype),
-        )
-        tf.raw_ops.DisableCopyOnRead(resource=handle)
-        tensor = tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype)
-        where = _address(tensor, device)
-        if _address_now(variable, device) == where:
-            with _written(tensor, device) as view:
-                init.fill(view, threads=threads, progress=progress)
-            if _address_now(variable, device) == where:
-                return
-    raise RuntimeError(
-        f"nothing else may use the variable while it is filled; {variable.name!r} was moved "
-        "in memory by another thread: fill it again"
-    )
-
-
-def _address_now(variable: Any, device: str) -> int:
-    value = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
-    return _address(value, device)
-
-
-def _address(tensor: Any, device: str) -> int:
-    view = _view(tensor, device)
-    return int(view.data.ptr) if is_gpu(device) else memory.address(view)
+    dtypes.as_dtype(found.dtype)
+    return [Part(part, device_name(part.device)) for part in parts]
