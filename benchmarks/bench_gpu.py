@@ -13,6 +13,7 @@ synchronisations, and marked so. Writes JSON with every single time, and prints 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import os
@@ -75,8 +76,20 @@ class Result:
 
 
 def ours(what: str, out: Any) -> Iterator[tuple[str, str, str, Call]]:
-    """philinit."""
+    """philinit: consecutive weights, boxes of a wide tensor, and rows by number."""
     yield "philinit", "device events", "in place", lambda: pi.fill(out, DRAWN[what], KEY)
+    for name, part in parts_of(out.size):
+        call = functools.partial(pi.fill, out.reshape(part.shape), DRAWN[what], KEY, shard=part)
+        yield f"philinit, {name}", "device events", "in place", call
+
+
+def parts_of(count: int) -> Iterator[tuple[str, Any]]:
+    """Parts of `count` weights: columns of a table of 2^20, and rows of a table of 2^32 weights."""
+    for width in (16, 128, 1024):
+        box = pi.Shard((count // width, 1 << 20), (slice(None), slice(width, 2 * width)))
+        yield f"boxes {width} wide", box
+    ids = np.random.default_rng(1).integers(0, 1 << 25, count // 128)
+    yield "rows of 128", pi.Rows((1 << 25, 128), ids)
 
 
 def cupy_calls(cupy: Any, what: str, out: Any) -> Iterator[tuple[str, str, str, Call]]:
@@ -157,13 +170,23 @@ def time_of(cupy: Any, call: Call, clock: str, rounds: int) -> list[float]:
 
 
 def check(cupy: Any, out: Any, what: str) -> None:
-    """The bits that were written, at three places, are the CPU's."""
+    """The bits that were written, at three places of each part, are the CPU's."""
     dtype, count = out.dtype, out.size
     pi.fill(out, DRAWN[what], KEY)
     for start in (0, count // 2 + 1, count - 1000):
         want = pi.fill(np.empty(1000, dtype), DRAWN[what], KEY, start)
         if cupy.asnumpy(out[start : start + 1000]).tobytes() != want.tobytes():
             raise RuntimeError(f"{what} {dtype.name}: other bits than the CPU's from {start} on")
+    for name, part in parts_of(count):
+        here = out.reshape(part.shape)
+        pi.fill(here, DRAWN[what], KEY, shard=part)
+        for row in (0, len(here) // 2 + 1, len(here) - 1):
+            runs = part.layout
+            place = row if runs.ids is None else int(runs.ids[row])
+            start = runs.origin + place * runs.axes[0][1]
+            want = pi.fill(np.empty(runs.length, dtype), DRAWN[what], KEY, start)
+            if cupy.asnumpy(here[row]).tobytes() != want.tobytes():
+                raise RuntimeError(f"{what} {dtype.name} {name}: other bits than the CPU's")
 
 
 class Run:

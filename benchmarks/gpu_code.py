@@ -90,10 +90,11 @@ def resources(code: bytes) -> dict[str, dict[str, int]]:
 
 
 class Instruction(NamedTuple):
-    """Its address in the kernel, and its text without the guard."""
+    """Its address in the kernel, its text without the guard, and whether it has one."""
 
     address: int
     text: str
+    guarded: bool = False
 
     @property
     def name(self) -> str:
@@ -105,9 +106,9 @@ def machine_code(code: bytes) -> dict[str, list[Instruction]]:
     """The instructions of each kernel."""
     kernels: dict[str, list[Instruction]] = {}
     for part in _cuobjdump(code, "-sass").split("Function : philinit_")[1:]:
-        lines = re.findall(r"/\*([0-9a-f]{4,})\*/ +(?:@!?U?P\w+ +)?([A-Z][^;]*?) *;", part)
+        lines = re.findall(r"/\*([0-9a-f]{4,})\*/ +(@!?U?P\w+ +)?([A-Z][^;]*?) *;", part)
         kernels[part.split(maxsplit=1)[0]] = [
-            Instruction(int(address, 16), text) for address, text in lines
+            Instruction(int(address, 16), text, bool(guard)) for address, guard, text in lines
         ]
     return kernels
 
@@ -129,3 +130,51 @@ def main_loop(kernel: list[Instruction]) -> list[Instruction]:
         raise ValueError("the kernel must have a loop with a 16-byte store")
     _, first, last = min(loops)
     return [i for i in kernel if first <= i.address <= last]
+
+
+def shortest_turn(kernel: list[Instruction], new_run: bool = False) -> list[Instruction]:
+    """The fewest instructions that lead from a 16-byte store back to it.
+
+    What most threads do where nothing is ragged: rare paths are left out. With `new_run` the way
+    leads through the head of the outermost loop around the store, where a thread finds its run.
+    """
+    places = {i.address: place for place, i in enumerate(kernel)}
+    following: list[list[int]] = []
+    for place, i in enumerate(kernel):
+        # A call comes back, but some compilers leave a loop by one.
+        jump = re.match(r"(?:BRA|CALL)\S*\s+(.*?)(0x[0-9a-f]+)$", i.text)
+        plain = i.name in ("EXIT", "RET") or (i.name == "BRA" and jump is not None and not jump[1])
+        ends = (plain and not i.guarded) or place + 1 == len(kernel)
+        following.append([] if ends else [place + 1])
+        if jump:
+            following[-1].append(places[int(jump[2], 16)])
+    stores = [place for place, i in enumerate(kernel) if i.text.startswith("STG.E.128")]
+    turns = []
+    for store in stores:
+        heads = [to for place, ways in enumerate(following) for to in ways if to <= store < place]
+        if heads:
+            stops = (min(heads), store) if new_run else (store,)
+            turns.append(_way(following, store, stops))
+    if not turns:
+        raise ValueError("the kernel must have a loop with a 16-byte store")
+    return [kernel[place] for place in min(turns, key=len)]
+
+
+def _way(following: list[list[int]], start: int, stops: tuple[int, ...]) -> list[int]:
+    """The shortest way from `start` to the stops in turn, without `start`."""
+    way: list[int] = []
+    for stop in stops:
+        before: dict[int, int] = {}
+        waiting = [start]
+        while stop not in before:
+            reached = waiting.pop(0)
+            for to in following[reached]:
+                if to not in before:
+                    before[to] = reached
+                    waiting.append(to)
+        part = [stop]
+        while before[part[-1]] != start:
+            part.append(before[part[-1]])
+        way += part[::-1]
+        start = stop
+    return way

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from philinit.kernels import cuda
 
 FOLDER = Path(__file__).parent
@@ -50,7 +52,7 @@ class Library:
         self.library = ctypes.CDLL(str(path))
         self._launch = self.library.launch
         self._launch.argtypes = [
-            *(ctypes.c_void_p, ctypes.c_void_p, U64, U32, U64, U64, U32, U32),
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, U32, U64, U64, U32, U32),
             *(ctypes.POINTER(ctypes.c_double), U32, U32, U32, U32, ctypes.POINTER(U64)),
         ]
         self._launch.restype = None
@@ -59,7 +61,7 @@ class Library:
         self,
         name: str,
         out_address: int,
-        count: int,
+        what: Any,
         skip: int,
         counter: int,
         key: Sequence[int],
@@ -74,8 +76,10 @@ class Library:
         ----------
         out_address : int
             Where the first weight goes.
-        count, skip : int
-            Weights to write, and weights of the first counter block that come before them.
+        what : int, or ndarray of one element
+            Weights to write; in a library of runs what `philinit.kernels.cuda.runs.argument` gives.
+        skip : int
+            Weights of the first counter block that come before the first one.
         counter : int
             The 128-bit counter of the first counter block.
         key : two int
@@ -101,8 +105,9 @@ class Library:
         p = (ctypes.c_double * 8)(*parameters)
         some = range(grid) if thread_blocks is None else thread_blocks
         stores = (U64 * 2)()
+        what = np.array([what], np.uint64) if isinstance(what, int) else what
         self._launch(
-            *(ctypes.cast(function, ctypes.c_void_p), out_address, count, skip),
+            *(ctypes.cast(function, ctypes.c_void_p), out_address, what.ctypes.data, skip),
             *(counter & (1 << 64) - 1, counter >> 64, *key, p, grid, block, some.start, some.stop),
             stores,
         )
@@ -112,8 +117,8 @@ class Library:
 
 
 @functools.cache
-def build(source: str | None = None) -> Library:
-    """The library of a translation unit as `philinit.kernels.cuda.source` gives it.
+def build(source: str | None = None, loop: str = "fill") -> Library:
+    """The library of a translation unit as `philinit.kernels.cuda.source` gives it for a loop.
 
     As it is shipped it must compile without a warning. The library is kept in a folder of this user
     below the system's temporary one, by the digest of all that goes into it.
@@ -130,7 +135,7 @@ def build(source: str | None = None) -> Library:
         (FOLDER / name).read_text(encoding="utf-8") for name in ("cuda_shim.h", "cuda_launch.h")
     )
     flags = (*FLAGS, *WARNINGS) if source is None else (*FLAGS, "-w")
-    source = cuda.source() if source is None else source
+    source = cuda.source(None, loop) if source is None else source
     text = "\n".join((shim, source, '\n#line 1 "tests/cuda_launch.h"', launcher))
     version = subprocess.run([gxx, "--version"], capture_output=True, text=True).stdout
     digest = hashlib.sha256("\0".join((text, version, *flags, _cpu())).encode()).hexdigest()
@@ -162,5 +167,5 @@ def _cpu() -> str:
 
 
 def launch(*args: Any, **kwargs: Any) -> int:
-    """`Library.launch` of all kernels as they are shipped."""
+    """`Library.launch` of all kernels over consecutive weights, as they are shipped."""
     return build().launch(*args, **kwargs)

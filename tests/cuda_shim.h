@@ -14,6 +14,7 @@
 #define __global__ __attribute__((visibility("default")))
 #define __device__
 #define __constant__
+#define __grid_constant__
 #define __forceinline__ inline
 #define __shared__ static thread_local
 #define __launch_bounds__(threads)

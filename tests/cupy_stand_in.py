@@ -5,7 +5,8 @@ Kernels are the host build of tests/cuda_host.py. Work that a GPU would do later
 here as well: a launch waits in the queue of its stream until somebody synchronises it, so that
 whoever reads too early reads `POISON`. Misuse that a GPU would answer with a crash, or with
 nothing at all, is an AssertionError: a device that is not current, memory that nobody holds any
-more, a pointer that is too little aligned. `calls` is the record of what was done.
+more, a pointer that is too little aligned. Memory of the pool goes to later work of the stream that
+it was allocated on, and is then full of `POISON` again. `calls` is the record of what was done.
 
 `with installed(devices=2) as cupy:` puts it into sys.modules.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.machinery
 import sys
 import types
@@ -159,6 +161,11 @@ class UnownedMemory(_Memory):
         super().__init__(ptr, size, owner, device_id)
 
 
+def _start(memory: _Memory) -> int:
+    """The address of what owns the memory."""
+    return int(memory.owner.ctypes.data)
+
+
 class MemoryPointer:
     def __init__(self, mem: Any, offset: int) -> None:
         self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
@@ -167,7 +174,13 @@ class MemoryPointer:
 def _allocate(nbytes: int) -> MemoryPointer:
     raw = np.full(nbytes + 512, POISON, np.uint8)
     start = raw.ctypes.data + -raw.ctypes.data % 512
-    return MemoryPointer(_Memory(start, max(nbytes, 1), raw, _device_stack[-1]), 0)
+    memory = _Memory(start, max(nbytes, 1), raw, _device_stack[-1])
+    weakref.finalize(memory, _give_back, raw, get_current_stream().queue())
+    return MemoryPointer(memory, 0)
+
+
+def _give_back(raw: Any, queue: list[Callable[[], None]]) -> None:
+    queue.append(functools.partial(raw.fill, POISON))
 
 
 class ndarray:  # noqa: N801 - CuPy's name
@@ -258,8 +271,12 @@ def asnumpy(array: Any) -> Any:
 
 
 def asarray(host: Any) -> ndarray:
+    """Copied when the current stream comes to it; CuPy keeps what it copies from until then."""
+    calls.append(("asarray", _device_stack[-1], get_current_stream().ptr, host.shape))
     new = ndarray(host.shape, host.dtype)
-    new._host[...] = host
+    target = np.frombuffer(new.data.mem.owner, np.uint8)[new.data.ptr - _start(new.data.mem) :]
+    staged = np.frombuffer(host.tobytes(), np.uint8)
+    get_current_stream().queue().append(lambda: np.copyto(target[: staged.size], staged))
     return new
 
 
@@ -288,10 +305,15 @@ def _compile_program(program: Any, options: Any) -> None:
     assert program["source"].count("extern") > 0
 
 
+def _cubin(program: Any) -> bytes:
+    return b"cubin of runs" if "typedef Runs What" in program["source"] else b"cubin"
+
+
 class Module:
     def load(self, code: bytes) -> None:
         assert code.startswith(b"cubin")
         self.device = _device_stack[-1]
+        self.loop = "runs" if b"runs" in code else "fill"
         calls.append(("load", self.device))
 
     def get_function(self, name: str) -> Function:
@@ -309,19 +331,36 @@ class Function:
         from philinit.kernels.cuda import KERNELS
         from tests import cuda_host
 
-        types_wanted = [np.uint64, np.uint64, np.uint32, *[np.uint64] * 2, *[np.uint32] * 2]
-        assert [type(a) for a in arguments[:-1]] == types_wanted, "sizes of the C signature"
-        parameters = arguments[-1]
+        out, what, *rest, parameters = arguments
+        types_wanted = [np.uint64, np.uint32, *[np.uint64] * 2, *[np.uint32] * 2]
+        assert [type(a) for a in (out, *rest)] == types_wanted, "sizes of the C signature"
         assert (parameters.size, parameters.itemsize) == (1, 64), "what CuPy passes by value"
         assert self.module.device == _device_stack[-1], "a kernel of another device"
-        out, count, skip, low, high, k0, k1 = map(int, arguments[:-1])
+        out, skip, low, high, k0, k1 = map(int, (out, *rest))
+        loop, read = self.module.loop, None
+        if loop == "fill":
+            assert type(what) is np.uint64, "how many weights"
+            what = count = int(what)
+        else:
+            count, read = self._runs(what)
         size = KERNELS[self.name].itemsize
         holders = _holders(out, count * size)
         assert _device_stack[-1] in {m.device_id for m in holders}, "memory of another device"
         assert out % min(size, 4) == 0, "a GPU would stop with a misaligned address"
         stream = get_current_stream()
         calls.append(
-            ("launch", self.name, _device_stack[-1], stream.ptr, grid, block, out, count, skip)
+            (
+                "launch",
+                self.name,
+                _device_stack[-1],
+                stream.ptr,
+                grid,
+                block,
+                out,
+                count,
+                skip,
+                loop,
+            )
         )
         held = weakref.WeakSet(holders)
         del holders
@@ -329,13 +368,31 @@ class Function:
 
         def run() -> None:
             assert held, "the memory was given back before the kernel ran"
+            assert read is None or (read != POISON).any(), "ids were not there, or no longer"
             calls.append(("run", self.name, count))
             counter = high << 64 | low
-            cuda_host.launch(
-                self.name, out, count, skip, counter, (k0, k1), values, grid[0], block[0]
+            cuda_host.build(None, loop).launch(
+                self.name, out, what, skip, counter, (k0, k1), values, grid[0], block[0]
             )
 
         stream.queue().append(run)
+
+    @staticmethod
+    def _runs(what: Any) -> tuple[int, Any]:
+        """How many weights there are in runs, and the bytes of their ids."""
+        from philinit.kernels.cuda.runs import RUNS
+
+        assert (what.size, what.dtype) == (1, RUNS), "what CuPy passes by value"
+        runs = int(what["threads"][0]) // int(what["threads_of_run"]["value"][0])
+        ids = int(what["ids"][0])
+        if not ids:
+            return runs * int(what["length"][0]), None
+        assert not what["inner"][0], "rows have one axis"
+        assert ids % 8 == 0, "a GPU would stop with a misaligned address"
+        (holder,) = _holders(ids, 8 * runs)
+        assert holder.device_id == _device_stack[-1], "ids on another device"
+        start = ids - _start(holder)
+        return runs * int(what["length"][0]), holder.owner[start : start + 8 * runs]
 
 
 # --- the module ----------------------------------------------------------------------------------
@@ -363,7 +420,7 @@ def _module() -> types.ModuleType:
         getSupportedArchs=lambda: (75, 80, 90),
         createProgram=lambda source, name, headers, includes: {"source": source},
         compileProgram=_compile_program,
-        getCUBIN=lambda program: b"cubin",
+        getCUBIN=_cubin,
         getPTX=lambda program: "ptx",
         getProgramLog=lambda program: "log",
         destroyProgram=lambda program: None,

@@ -36,6 +36,7 @@ KEY = pi.Key.from_seed(42)
 UNIFORM = Uniform(-0.1, 0.1)
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
+PARTS = [f"philinit, boxes {n} wide" for n in (16, 128, 1024)] + ["philinit, rows of 128"]
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +205,9 @@ except Exception as error:
     print("skip:", error)
     raise SystemExit
 from philinit.backends import cuda_compiler
-print(cuda_compiler.machine_code(cupy, 90)[:4] == bytes([127]) + b"ELF")
+for loop in ("fill", "runs"):
+    code = cuda_compiler.machine_code(cupy, 90, "uniform_float32", loop)
+    print(code[:4] == bytes([127]) + b"ELF")
 """
     where = {**os.environ, "PHILINIT_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
@@ -212,9 +215,9 @@ print(cuda_compiler.machine_code(cupy, 90)[:4] == bytes([127]) + b"ELF")
     )
     if done.stdout.startswith("skip"):
         pytest.skip(done.stdout.strip().partition("\n")[0])
-    assert done.stdout.strip() == "True", done.stderr
-    (file,) = tmp_path.iterdir()
-    assert file.suffix == ".cubin"
+    assert done.stdout.split() == ["True", "True"], done.stderr
+    kept = sorted(file.name.partition("-")[2] for file in tmp_path.iterdir())
+    assert kept == ["fill-uniform_float32.cubin", "runs-uniform_float32.cubin"]
 
 
 # --- launches ------------------------------------------------------------------------------------
@@ -222,25 +225,24 @@ print(cuda_compiler.machine_code(cupy, 90)[:4] == bytes([127]) + b"ELF")
 
 def test_launch_geometry() -> None:
     geometry = cuda_compiler.launch_geometry
-    assert geometry(1, 4, 132) == (1, 256)
-    assert geometry(1024, 4, 132) == (1, 256)
-    assert geometry(1025, 4, 132) == (2, 256)
-    assert geometry(1 << 20, 4, 132, 100) == (1024, 256)
-    assert geometry(1 << 33, 4, 132) == (132 * 8, 256)
-    assert geometry(1 << 62, 2, 148, 6) == (148 * 6, 256)
-    assert geometry(1 << 33, 4, 132, 0) == (132, 256)  # CUDA knows no answer
+    assert geometry(1, 132) == (1, 256)
+    assert geometry(256, 132) == (1, 256)
+    assert geometry(257, 132) == (2, 256)
+    assert geometry(1 << 18, 132, 100) == (1024, 256)
+    assert geometry(1 << 31, 132) == (132 * 8, 256)
+    assert geometry(1 << 61, 148, 6) == (148 * 6, 256)
+    assert geometry(1 << 31, 132, 0) == (132, 256)  # CUDA knows no answer
     for count in (1, 1000, 2**31 + 1, 2**40):
-        for group in (2, 4, 8):
-            grid, threads = geometry(count, group, 3, 2)
-            assert 1 <= grid <= 6
-            assert grid * threads * group >= min(count, 6 * 256 * group)
+        grid, threads = geometry(count, 3, 2)
+        assert 1 <= grid <= 6
+        assert grid * threads >= min(count, 6 * 256)
 
 
 def test_one_launch_with_the_arguments_of_the_specification(cupy: Any) -> None:
     w = pi.fill(cupy.empty(10_000, np.float64), UNIFORM, KEY, 7)
     (launch,) = launches()
-    _, name, device, stream, grid, block, out, count, skip = launch
-    assert (name, device, stream) == ("uniform_float64", 0, 0)
+    _, name, device, stream, grid, block, out, count, skip, loop = launch
+    assert (name, loop, device, stream) == ("uniform_float64", "fill", 0, 0)
     assert (out, count, skip) == (w.data.ptr, 10_000, 1)
     assert block == (256,)
     assert grid == (stand_in.MULTIPROCESSORS * stand_in.RESIDENT,)
@@ -263,7 +265,7 @@ def test_more_weights_than_32_bits_can_count(cupy: Any, dtype: str) -> None:
 
 def test_the_counter_is_a_128_bit_sum(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(cuda_host, "launch", lambda *a: seen.append(a[3:6]))
+    monkeypatch.setattr(cuda_host.Library, "launch", lambda _, *a: seen.append(a[3:6]))
     for key, offset, dtype, sampler, what, want in (
         (pi.Key((1, 2), 2**128 - 2), 8 * 2**64 + 13, "float32", "native", UNIFORM, (1, 2**65 + 1)),
         (pi.Key((1, 2), 7), 2**125 + 1, "float64", "native", UNIFORM, (1, 2**124 + 7)),
@@ -627,7 +629,7 @@ def test_the_gpu_benchmark_runs_to_its_end(
     measured = json.loads(path.read_text())["measured"]
     assert {(m["contender"], m["weights"]) for m in measured} == {
         (name, 1 << bits)
-        for name in ("memset", "philinit", "cupy.random", "cuRAND Philox")
+        for name in ("memset", "cupy.random", "cuRAND Philox", "philinit", *PARTS)
         for bits in (12, 13)
     }
     assert all(len(m["ms"]) == 2 for m in measured)
@@ -719,11 +721,11 @@ def test_the_stand_in_would_catch_the_wrong_device_and_freed_memory(cupy: Any) -
     out = cupy.empty(99, np.float32)
     found = plan(UNIFORM, np.dtype(np.float32), "native")
     with cupy.cuda.Device(1):
-        kernels = cuda_compiler.loaded(cupy, 1)
+        kernel = cuda_compiler.loaded(cupy, 1, found.kernel)
         with pytest.raises(AssertionError, match=r"memory of another device"):
-            cuda._launch(kernels, out.data.ptr, 99, found, KEY, 0)
+            cuda._launch(kernel, out.data.ptr, 99, found, KEY, 0)
     with pytest.raises(AssertionError, match=r"a kernel of another device"):
-        cuda._launch(kernels, out.data.ptr, 99, found, KEY, 0)
+        cuda._launch(kernel, out.data.ptr, 99, found, KEY, 0)
     pi.fill(out, UNIFORM, KEY)
     del out
     with pytest.raises(AssertionError, match=r"given back before the kernel ran"):

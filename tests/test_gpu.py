@@ -23,6 +23,7 @@ from philinit._golden import SHA256
 from philinit.backends import cuda_compiler
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
+from philinit.kernels.cuda import KERNELS, LOOPS
 from tests import reference as r
 
 DEVICES, WHY = _selftest.devices()
@@ -91,6 +92,78 @@ def test_tensors_beyond_2_to_the_32_weights(cupy: Any, dtype: str) -> None:
         assert got.tobytes() == on_cpu(got.size, 5 + start, dtype).tobytes()
 
 
+@pytest.mark.parametrize("name", [name for name in SHA256 if name != "words"])
+def test_g1_boxes_and_rows_of_any_width_offset_and_alignment(cupy: Any, name: str) -> None:
+    what, dtype, sampler = _selftest.described(name)
+    rng = np.random.default_rng(3)
+    for width, rows in ((1, 70_000), (3, 5000), (16, 9001), (37, 4000), (128, 3000), (1024, 700)):
+        ids = rng.integers(0, 1 << 30, rows)
+        for part in (
+            pi.Shard((rows, 4096), (slice(None), slice(8, 8 + width))),
+            pi.Shard((3, rows // 3, 1001 + width), (slice(0, 2), slice(1, None), slice(5, -996))),
+            pi.Rows((1 << 30, width), ids),
+        ):
+            count = part.size
+            for start, offset in ((0, 0), (3, 2**34 - 1001), (1, 2**62 + 3)):
+                base = cupy.full((count + 8) * dtype.itemsize, 0xEE, np.uint8).view(dtype)
+                out = base[start : start + count].reshape(part.shape)
+                pi.fill(out, what, KEY, offset, shard=part, sampler=sampler)
+                want = np.full((count + 8) * dtype.itemsize, 0xEE, np.uint8).view(dtype)
+                place = want[start : start + count].reshape(part.shape)
+                pi.fill(place, what, KEY, offset, shard=part, sampler=sampler)
+                r.assert_same_bits(cupy.asnumpy(base), want, (name, width, part.shape, start))
+
+
+@by_dtype
+def test_counters_carry_in_the_middle_of_a_row(cupy: Any, dtype: str) -> None:
+    """Of 32, 64 and 128 bits: g++ does not see how a GPU carries."""
+    for key in (KEY, pi.Key((5, 6), 2**128 - 256 * 7), pi.Key((5, 6), 2**64 - 777)):
+        for what, sampler in ((UNIFORM, "native"), (TruncatedNormal(), "tensorflow")):
+            if (sampler, dtype) == ("tensorflow", "float64"):
+                continue
+            key = pi.Key(key.words, key.base // 256 * 256)
+            for offset in (0, 2**34 - 1001, 2**26 - 1001, 2**58 - 1001, 2**66 - 1001):
+                part = pi.Shard((1 << 20, 1 << 20), (slice(0, 40), slice(3, 1000)))
+                out = cupy.empty(part.shape, as_dtype(dtype))
+                pi.fill(out, what, key, offset, shard=part, sampler=sampler)
+                want = np.empty(part.shape, as_dtype(dtype))
+                pi.fill(want, what, key, offset, shard=part, sampler=sampler)
+                r.assert_same_bits(cupy.asnumpy(out), want, (sampler, offset))
+
+
+@by_dtype
+def test_a_box_beyond_2_to_the_32_weights(cupy: Any, dtype: str) -> None:
+    shape, width = (1 << 23, 1 << 20), 513
+    nbytes = (width << 23) * as_dtype(dtype).itemsize
+    if free_bytes(cupy) < nbytes + (1 << 30):
+        pytest.skip(f"needs {nbytes >> 30} GiB of the device's memory")
+    out = cupy.empty((1 << 23, width), as_dtype(dtype))
+    pi.fill(out, UNIFORM, KEY, 5, shard=pi.Shard(shape, (slice(None), slice(7, 7 + width))))
+    for row in (0, 1, 1 << 22, (1 << 23) - 1, (1 << 32) // width, (1 << 31) // width):
+        want = on_cpu(width, 12 + (row << 20), dtype)
+        assert cupy.asnumpy(out[row]).tobytes() == want.tobytes()
+
+
+def test_ids_live_as_long_as_they_are_read(cupy: Any) -> None:
+    """Their memory goes back to CuPy's pool at once, and to other work on the stream."""
+    rng, stream = np.random.default_rng(4), cupy.cuda.Stream(non_blocking=True)
+    filled = []
+    with stream:
+        for _ in range(50):
+            ids = rng.integers(0, 1 << 20, 20_000)
+            out = cupy.empty((ids.size, 64), np.float32)
+            pi.fill(out, UNIFORM, KEY, shard=pi.Rows((1 << 20, 64), ids))
+            cupy.zeros(ids.size, np.int64)  # the pool gives out the memory of the ids again
+            filled.append((out, ids.copy()))
+            ids[:] = 0
+    stream.synchronize()
+    for out, ids in filled:
+        want = pi.fill(
+            np.empty((ids.size, 64), np.float32), UNIFORM, KEY, shard=pi.Rows((1 << 20, 64), ids)
+        )
+        assert cupy.asnumpy(out).tobytes() == want.tobytes()
+
+
 @by_gpu
 @by_dtype
 def test_initializers(cupy: Any, device: str, dtype: str) -> None:
@@ -103,6 +176,8 @@ def test_initializers(cupy: Any, device: str, dtype: str) -> None:
         box = (slice(3, 9), slice(5, 8))
         part = cupy.asnumpy(init.shard((31, 17), box, dtype, device=device))
         assert part.tobytes() == np.ascontiguousarray(init((31, 17), dtype)[box]).tobytes()
+        part = cupy.asnumpy(init.rows((31, 17), [[5, 30], [5, 0]], dtype, device=device))
+        assert part.tobytes() == init((31, 17), dtype)[[[5, 30], [5, 0]]].tobytes()
     for constant in (pi.Constant(-0.3), pi.Zeros(), pi.Identity(2.0)):
         w = constant((6, 9), dtype, device=device)
         assert cupy.asnumpy(w).tobytes() == constant((6, 9), dtype).tobytes()
@@ -111,13 +186,15 @@ def test_initializers(cupy: Any, device: str, dtype: str) -> None:
 # --- code ----------------------------------------------------------------------------------------
 
 
-def test_no_kernel_spills_registers(cupy: Any) -> None:
-    kernels = cuda_compiler.loaded(cupy, cupy.cuda.Device().id)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_no_kernel_spills_registers(cupy: Any, loop: str) -> None:
     driver = cupy.cuda.driver
-    for name, function in kernels.functions.items():
-        local = driver.funcGetAttribute(driver.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, function.ptr)
+    for name in KERNELS:
+        kernel = cuda_compiler.loaded(cupy, cupy.cuda.Device().id, name, loop)
+        pointer = kernel.function.ptr
+        local = driver.funcGetAttribute(driver.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, pointer)
         assert local == 0, name
-        assert kernels.resident[name] >= 1, name
+        assert kernel.resident >= 1, name
 
 
 def test_a_second_process_finds_the_compiled_code(tmp_path: Any) -> None:
@@ -153,6 +230,12 @@ def test_a_fill_does_not_wait(cupy: Any) -> None:
         pi.fill(out, Normal(), KEY)
     event.record()
     assert not event.done  # 50 launches of a quarter of a GB are not over yet
+    event.synchronize()
+    part = pi.Shard((1 << 16, 1 << 20), (slice(None), slice(1 << 10)))
+    for _ in range(50):
+        pi.fill(out.reshape(part.shape), Normal(), KEY, shard=part)
+    event.record()
+    assert not event.done
     event.synchronize()
 
 

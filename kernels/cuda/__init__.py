@@ -24,9 +24,11 @@ FILES = (
     "box_muller.cuh",
     "tensorflow.cuh",
     "tensorflow_maps.cuh",
-    "fill.cuh",
+    "block.cuh",
+    "{loop}.cuh",
     "fill.cu",
 )
+LOOPS = ("fill", "runs")  # over consecutive weights, and over runs of them
 
 
 class Kernel(NamedTuple):
@@ -67,14 +69,16 @@ def entry(name: str) -> str:
 
 
 @functools.cache
-def source(only: str | None = None) -> str:
-    """The whole translation unit; with the name of a kernel, all others are there but empty."""
+def source(only: str | None = None, loop: str = "fill") -> str:
+    """The translation unit of a loop; with the name of a kernel, all others are there but empty."""
     if only is not None and only not in KERNELS:
         raise ValueError(f"`only` must be None or a name in KERNELS; got only={only!r}")
+    if loop not in LOOPS:
+        raise ValueError(f"`loop` must be one of {LOOPS}; got loop={loop!r}")
     folder = importlib.resources.files(__name__)
     parts = [] if only is None else [f'#define PHILINIT_ONLY "{only}"\n']
     parts += ['#line 1 "philinit/kernels/constants.py, as C++"\n', *_constants()]
-    for name in FILES:
+    for name in (file.format(loop=loop) for file in FILES):
         text = (folder / name).read_text(encoding="utf-8")
         parts.append(f'#line 1 "philinit/kernels/cuda/{name}"\n{text}\n')
     return "".join(parts)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The list of kernels: every distribution and dtype is one line, as in kernels/cpu/fill.py.
 //
-// out: address of the first weight, a multiple of its size, or of 4; count: weights to write; skip:
-// weights of the first counter block that come before it; high, low: the counter of that block;
-// k0, k1: the key. Any grid, of thread blocks of 256.
+// out: address of the first weight, a multiple of its size, or of 4; what: how many weights to write,
+// or which runs of them; skip: weights of the first counter block that come before the first one;
+// high, low: the counter of that block; k0, k1: the key. Any grid, of thread blocks of 256.
 
 // Where PHILINIT_ONLY is the name of a kernel, the others are left empty, which compiles ten times
 // as fast.
@@ -31,9 +31,10 @@ struct Launch<false> {
 };
 
 #define KERNEL(name, ...)                                                                          \
-  extern "C" __global__ void __launch_bounds__(256) philinit_##name(                               \
-      void *out, u64 count, u32 skip, u64 low, u64 high, u32 k0, u32 k1, Parameters p) {           \
-    Launch<wanted(#name)>::run<Kernel<__VA_ARGS__>>(out, count, skip, low, high, k0, k1, p);       \
+  extern "C" __global__ void __launch_bounds__(256)                                                \
+      philinit_##name(void *out, const __grid_constant__ What what, u32 skip, u64 low, u64 high,   \
+                      u32 k0, u32 k1, Parameters p) {                                              \
+    Launch<wanted(#name)>::run<Kernel<__VA_ARGS__>>(out, what, skip, low, high, k0, k1, p);        \
   }
 
 // In 16 bits a number can round past its bounds: "clamped" kernels prevent that for any bounds,

@@ -41,6 +41,30 @@ __device__ __forceinline__ Words philox4x32(u32 c0, u32 c1, u32 c2, u32 c3,
   return philox4x32_of_sequence((u64)c0 * PHILOX_M0, (u64)c2 * PHILOX_M1, c1, c3, keys);
 }
 
+// A counter of 128 bits.
+struct Counter {
+  u32 c0, c1, c2, c3;
+
+  __device__ __forceinline__ Counter(u64 low, u64 high)
+      : c0((u32)low), c1((u32)(low >> 32)), c2((u32)high), c3((u32)(high >> 32)) {}
+
+  // The counter `n` further on, across any carry.
+  __device__ __forceinline__ Counter after(u64 n, u32 n2 = 0) const {
+    Counter c(n, n2);
+#ifdef __CUDA_ARCH__
+    asm("{\n .reg .u32 s0, s1, s2;\n"
+        " add.cc.u32 s0, %4, %0;\n addc.cc.u32 s1, %5, %1;\n addc.cc.u32 s2, %6, %2;\n"
+        " addc.u32 %3, %7, %3;\n mov.u32 %0, s0;\n mov.u32 %1, s1;\n mov.u32 %2, s2;\n}"
+        : "+r"(c.c0), "+r"(c.c1), "+r"(c.c2), "+r"(c.c3)
+        : "r"(c0), "r"(c1), "r"(c2), "r"(c3));
+#else
+    const u64 start = (u64)c1 << 32 | c0, low = start + n;
+    c = Counter(low, ((u64)c3 << 32 | c2) + n2 + (low < start));
+#endif
+    return c;
+  }
+};
+
 // Counters from (c0, c1, c2, c3) on. Within `words` c0 must not wrap: the other three are then the
 // same for all threads, and what follows from them alone, nearly two rounds, is computed once. The
 // first product of counters in a row is an arithmetic sequence: no addition is left for c0.
@@ -52,6 +76,9 @@ struct Stream {
   __device__ __forceinline__ Stream(u64 low, u64 high, const RoundKeys &keys)
       : c0((u32)low), c1((u32)(low >> 32)), c2((u32)high), c3((u32)(high >> 32)),
         p0(opaque((u64)c0 * PHILOX_M0)), keys(keys) {}
+
+  __device__ __forceinline__ Stream(const Counter &c, const RoundKeys &keys)
+      : c0(c.c0), c1(c.c1), c2(c.c2), c3(c.c3), p0((u64)c0 * PHILOX_M0), keys(keys) {}
 
   // The stream from `n` counters further on.
   __device__ __forceinline__ Stream after(u32 n) const {

@@ -8,16 +8,19 @@ weights. Everything that can be wrong with the arguments is found before anythin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from philinit.backends.base import Progress
-from philinit.backends.cuda_compiler import Loaded, launch_geometry, loaded
+from philinit.backends.cuda_compiler import THREADS, Loaded, launch_geometry, loaded
 from philinit.backends.cuda_memory import import_cupy
 from philinit.kernels.libm import CALLED
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
+from philinit.runs import Runs
 
 #: Weights of one launch where somebody wants to hear of progress: a millisecond or so.
 PIECE = 1 << 28
@@ -47,11 +50,32 @@ def fill(
     if count:
         cupy = import_cupy()
         with view.device:
-            kernels = loaded(cupy, view.device.id)
-            if progress is None:
-                _launch(kernels, view.data.ptr, count, plan, key, offset)
-            else:
-                _launch_pieces(cupy, kernels, view, plan, key, offset, progress)
+            kernel = loaded(cupy, view.device.id, plan.kernel)
+            size = count if progress is None else PIECE
+            launches = _fill(kernel, view.data.ptr, count, plan, key, offset, size)
+            _queue(cupy, launches, count, progress)
+    if progress is not None:
+        progress(count, count)
+
+
+def fill_runs(
+    view: Any,
+    plan: Plan,
+    key: Key,
+    runs: Runs,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Queue the weights of `runs`, one at least, into `view`, in the order of the runs.
+
+    That is one launch, unless there are more than 8 axes, or 2**31 steps of up to 16 bytes: 32 GiB
+    of long runs, 4 GiB of single float32 weights. With `progress` as in `fill`.
+    """
+    _check(plan, key)
+    cupy, count = import_cupy(), int(view.size)
+    with view.device:
+        launches = _fill_runs(cupy, view, plan, key, runs, None if progress is None else PIECE)
+        _queue(cupy, launches, count, progress)
     if progress is not None:
         progress(count, count)
 
@@ -76,18 +100,75 @@ def _check(plan: Plan, key: Key) -> None:
         )
 
 
-def _launch(kernels: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int) -> None:
+# --- launches: generators that queue one a step, and give how many weights are queued by then ----
+
+
+def _fill(
+    kernel: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int, size: int
+) -> Iterator[int]:
+    """Consecutive weights, `size` a launch."""
     from philinit.kernels.cuda import KERNELS
 
-    block, skip = divmod(offset, 4 // plan.words)
+    for start in range(0, count, size):
+        here = min(size, count - start)
+        _launch(
+            kernel, out + start * KERNELS[plan.kernel].itemsize, here, plan, key, offset + start
+        )
+        yield start + here
+
+
+def _fill_runs(
+    cupy: Any, view: Any, plan: Plan, key: Key, runs: Runs, most: int | None
+) -> Iterator[int]:
+    """Runs of weights, at most `most` weights a launch."""
+    from philinit.kernels.cuda import KERNELS
+    from philinit.kernels.cuda.runs import parts
+
+    form, done = KERNELS[plan.kernel], 0
+    loop = "runs" if next(parts(runs, form, most)).axes else "fill"
+    kernel = loaded(cupy, view.device.id, plan.kernel, loop)
+    if loop == "runs" and runs.ids is not None:
+        # Copied on the current stream, through pinned memory that CuPy keeps as long as that takes.
+        # The copy may go when all is queued: CuPy gives its memory to later work of this stream.
+        runs = replace(runs, ids=cupy.asarray(runs.ids))
+    for part in parts(runs, form, most):
+        out = view.data.ptr + done * form.itemsize
+        if part.axes:
+            _launch_runs(kernel, out, part, plan, key)
+            yield done + part.size
+        else:
+            for queued in _fill(kernel, out, part.size, plan, key, part.origin, most or part.size):
+                yield done + queued
+        done += part.size
+
+
+def _launch(kernel: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int) -> None:
+    from philinit.kernels.cuda import KERNELS
+
+    threads = -(-count // KERNELS[plan.kernel].group)
+    _call(kernel, threads, out, np.uint64(count), plan, key, offset)
+
+
+def _launch_runs(kernel: Loaded, out: int, runs: Runs, plan: Plan, key: Key) -> None:
+    from philinit.kernels.cuda import KERNELS
+    from philinit.kernels.cuda.runs import argument
+
+    resident = kernel.multiprocessors * max(kernel.resident, 1) * THREADS
+    ids = 0 if runs.ids is None else runs.ids.data.ptr
+    what = argument(runs, KERNELS[plan.kernel], out, ids, resident)
+    _call(kernel, int(what["threads"][0]), out, what, plan, key, runs.origin)
+
+
+def _call(
+    kernel: Loaded, threads: int, out: int, what: Any, plan: Plan, key: Key, origin: int
+) -> None:
+    """One launch; `origin` is the weight whose counter block is the first one."""
+    block, skip = divmod(origin, 4 // plan.words)
     counter = (key.base + block * plan.reserved) % _WRAP
-    name = plan.kernel
-    grid, threads = launch_geometry(
-        count, KERNELS[name].group, kernels.multiprocessors, kernels.resident[name]
-    )
+    grid, block_size = launch_geometry(threads, kernel.multiprocessors, kernel.resident)
     arguments = (
         np.uint64(out),
-        np.uint64(count),
+        what,
         np.uint32(skip),
         np.uint64(counter & _MASK64),
         np.uint64(counter >> 64),
@@ -95,28 +176,20 @@ def _launch(kernels: Loaded, out: int, count: int, plan: Plan, key: Key, offset:
         np.uint32(key.words[1]),
         np.frombuffer(plan.parameters, _PARAMETERS),
     )
-    kernels.functions[name]((grid,), (threads,), arguments)
+    kernel.function((grid,), (block_size,), arguments)
 
 
-def _launch_pieces(
-    cupy: Any, kernels: Loaded, view: Any, plan: Plan, key: Key, offset: int, progress: Progress
-) -> None:
-    count, before = int(view.size), None
-    for start in range(0, count, PIECE):
-        length = min(PIECE, count - start)
-        _launch(
-            kernels,
-            view.data.ptr + start * view.dtype.itemsize,
-            length,
-            plan,
-            key,
-            offset + start,
-        )
+def _queue(cupy: Any, launches: Iterator[int], count: int, progress: Progress | None) -> None:
+    """Take all launches; with `progress`, report each as it is done, while the next one runs."""
+    before, done = None, 0
+    for queued in launches:
+        if progress is None:
+            continue
         event = cupy.cuda.Event(disable_timing=True)
         event.record()
         if before is not None:
             before.synchronize()
-            progress(start, count)
-        before = event
+            progress(done, count)
+        before, done = event, queued
     if before is not None:
         before.synchronize()
