@@ -189,14 +189,10 @@ def _jax(job: Job, layout: Any) -> Any:
         result = jax.ShapeDtypeStruct(job.shape, job.dtype)
         value = jax.pure_callback(lambda found: _array(job, _as_seed(found)), result, words)
         return value if layout is None else jax.lax.with_sharding_constraint(value, layout)
-    seed = _as_seed(words)
-    if layout is None:
-        # Not jax.dlpack: that would tie the weights to the CPU, whatever the default device is.
-        # On the CPU this shares the memory just as well, which is why it must lie at 64 bytes.
-        return jax.device_put(_array(job, seed))
-    return jax.make_array_from_callback(
-        job.shape, _sharding(layout), lambda index: _array(job, seed, shard=index)
-    )
+    from philinit.jax import initializer  # here: only Keras's JAX backend has JAX
+
+    sharding = None if layout is None else _sharding(layout)
+    return initializer(job.make(_as_seed(words)), sharding)(None, job.shape, job.dtype)
 
 
 def _sharding(layout: Any) -> Any:
