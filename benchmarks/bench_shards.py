@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What short rows cost: boxes of a wide tensor, and rows by number, beside a contiguous fill.
+
+    python benchmarks/bench_shards.py [--quick] [--size 2**24] [--rounds 9] [--json PATH]
+
+A box with rows of 16, 128 or 1024 elements of a tensor that is 2^20 wide, from a column that is a
+multiple of 4 (a counter block makes 4 weights) and from one that is not; and as many rows by
+number of a table that is so wide. Each is timed just after a contiguous fill of as many weights,
+into the same resident memory, all of them in turns, for all dtypes, three distributions, 1 and 2
+threads; some rows of each are compared with contiguous fills first. A ratio is the median of those
+of the rounds. Writes JSON with every single time, prints the ratios beside what they must be. Exit
+code 0 whatever was reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import philinit as pi
+from philinit._measuring import cpus, machine_facts
+from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from philinit.dtypes import NAMES, as_dtype
+from philinit.memory import empty
+from turns import in_turns
+
+WIDE = 1 << 20
+BOUNDS = {16: 2.0, 128: 1.3, 1024: 1.1}  # length of a row: times a contiguous fill
+COLUMN = 4096  # a multiple of 4
+DISTRIBUTIONS: dict[str, Distribution] = {
+    "uniform": Uniform(-0.05, 0.05),
+    "truncated": TruncatedNormal(0.0, 0.05),
+    "normal": Normal(0.0, 0.05),
+}
+KEY = pi.Key.from_seed(42)
+Part = Callable[[], pi.Shard | pi.Rows]  # making it is timed, as a caller pays for it
+
+
+@dataclass(frozen=True)
+class Result:
+    """One part beside a contiguous fill of as many weights."""
+
+    distribution: str
+    dtype: str
+    threads: int
+    part: str
+    row: int
+    seconds: list[float]
+    contiguous: list[float]
+
+    @property
+    def ratio(self) -> float:
+        """Median of the rounds' ratios."""
+        return median(s / c for s, c in zip(self.seconds, self.contiguous, strict=True))
+
+    @property
+    def best(self) -> float:
+        """Best round over best round."""
+        return min(self.seconds) / min(self.contiguous)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the ratio is within its bound."""
+        return self.ratio <= BOUNDS[self.row]
+
+
+def parts(size: int) -> Iterator[tuple[str, int, Part]]:
+    """Name, length of a row, and the part, of about `size` weights."""
+    for row in BOUNDS:
+        count = max(1, size // row)
+        shape = count + 8, WIDE
+        for name, column in (("aligned", COLUMN), ("not aligned", COLUMN + 1)):
+            index = slice(7, 7 + count), slice(column, column + row)
+            yield name, row, lambda shape=shape, index=index: pi.Shard(shape, index)  # type: ignore[misc]
+        table = 1 << 40, row
+        ids = np.random.default_rng(row).integers(0, table[0], count)
+        yield "by number", row, lambda table=table, ids=ids: pi.Rows(table, ids)  # type: ignore[misc]
+
+
+def check(out: Any, part: pi.Shard | pi.Rows, distribution: Any) -> None:
+    """First, middle and last row against contiguous fills at their global index."""
+    for place in (0, len(out) // 2, len(out) - 1):
+        if isinstance(part, pi.Rows):
+            start = int(part.ids[place]) * out.shape[1]
+        else:
+            start = (part.starts[0] + place) * WIDE + part.starts[1]
+        wanted = pi.fill(empty(out.shape[1:], out.dtype), distribution, KEY, start)
+        if out[place].tobytes() != wanted.tobytes():
+            raise AssertionError(f"row {place} of {part} is not what a contiguous fill gives")
+
+
+def race(kind: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Result]:
+    """All parts of one distribution, dtype and number of threads, in turns."""
+    distribution = DISTRIBUTIONS[kind]
+    calls: dict[str, Callable[[], Any]] = {}
+    titles = {}
+    for name, row, part in parts(out.size):
+        made = part()
+        view = out[: made.size].reshape(made.shape)
+
+        def contiguous(view: Any = view) -> Any:
+            return pi.fill(view, distribution, KEY, threads=threads)
+
+        def call(view: Any = view, part: Part = part) -> Any:
+            return pi.fill(view, distribution, KEY, shard=part(), threads=threads)
+
+        check(call(), made, distribution)
+        title = f"{name}, {row}"
+        calls[f"before {title}"], calls[title] = contiguous, call
+        titles[title] = name, row
+    times = in_turns(calls, rounds)
+    return [
+        Result(kind, dtype, threads, *names, times[title], times[f"before {title}"])
+        for title, names in titles.items()
+    ]
+
+
+def show(console: Console, results: list[Result]) -> None:
+    """The ratios, a table for each number of threads; then what was reached."""
+    titles = list(dict.fromkeys((r.part, r.row) for r in results))
+    for threads in sorted({r.threads for r in results}):
+        table = Table(
+            title=f"{threads} thread(s): times a contiguous fill, median (best)",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+        )
+        table.add_column("", no_wrap=True)
+        for part, row in titles:
+            table.add_column(f"{part} {row}", justify="right")
+        lines: dict[tuple[str, str], list[str]] = {}
+        for r in results:
+            if r.threads == threads:
+                figure = f"{r.ratio:.2f} ({r.best:.2f})"
+                text = figure if r.reached else f"[red]{figure}[/red]"
+                lines.setdefault((r.distribution, r.dtype), []).append(text)
+        for names, figures in lines.items():
+            table.add_row(" ".join(names), *figures)
+        console.print(table)
+    console.print(summary(results, titles))
+
+
+def summary(results: list[Result], titles: list[tuple[str, int]]) -> Table:
+    """Of each kind of part: the middle and the worst ratio, beside what must be."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("part", "row", "must be", "reached", "median", "worst", "which is"):
+        table.add_column(name, justify="left" if name in ("part", "which is") else "right")
+    for part, row in titles:
+        same = [r for r in results if (r.part, r.row) == (part, row)]
+        worst = max(same, key=lambda r: r.ratio)
+        table.add_row(
+            part,
+            str(row),
+            f"<= {BOUNDS[row]:g}",
+            f"{sum(r.reached for r in same)} of {len(same)}",
+            f"{median(r.ratio for r in same):.2f}",
+            f"{worst.ratio:.2f}",
+            f"{worst.distribution} {worst.dtype}, {worst.threads} thread(s)",
+        )
+    return table
+
+
+def _count(text: str) -> int:
+    base, _, power = text.partition("**")
+    return int(base) ** int(power) if power else int(float(base))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, write JSON, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="2**22 weights, five rounds")
+    parser.add_argument("--size", type=_count, help="weights")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    size = options.size or (1 << 22 if options.quick else 1 << 24)
+    rounds = options.rounds or (5 if options.quick else 9)
+    stamp = time.strftime("%Y-%m-%d-%H%M%S")
+    path = options.json or Path(__file__).parent / "results" / f"shards-{stamp}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    console = Console() if sys.stdout.isatty() else Console(width=150, color_system=None)
+    started = time.perf_counter()
+    results: list[Result] = []
+    for dtype in NAMES:
+        out = empty((size,), as_dtype(dtype))
+        for kind in DISTRIBUTIONS:
+            passed = time.perf_counter() - started
+            console.print(f"{passed:6.1f} s  {kind} {dtype}", highlight=False)
+            for threads in sorted({1, min(2, cpus(None))}):
+                results += race(kind, dtype, threads, out, rounds)
+    show(console, results)
+    document = {
+        "date": stamp,
+        "machine": machine_facts(None),
+        "size": size,
+        "results": [
+            {**asdict(r), "ratio": r.ratio, "best": r.best, "bound": BOUNDS[r.row]} for r in results
+        ],
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    console.print(f"written: {path}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

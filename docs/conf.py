@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of Sphinx for these pages: ``make docs`` writes them to build/docs.
+
+The reference is made from docstrings. philinit itself is imported for it, and needs NumPy and Numba
+only; TensorFlow, Keras, torch, JAX and CuPy are stood in for, and need not be installed.
+"""
+
+import sys
+from pathlib import Path
+
+import philinit
+
+sys.path.insert(0, str(Path(__file__).parent))  # for directives.py
+
+project = "philinit"
+release = philinit.__version__
+copyright = "the authors of philinit; Apache-2.0"  # noqa: A001 - Sphinx names it so
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "directives"]
+myst_heading_anchors = 3  # links such as migrating.md#saving
+
+# Types such as "Uniform or Normal" in docstrings name several classes: that is not worth a link.
+suppress_warnings = ["ref.python"]
+
+html_theme = "furo"
+html_title = "philinit"
+html_show_sphinx = False
+
+autodoc_mock_imports = ["tensorflow", "keras", "torch", "jax", "cupy"]
+autodoc_typehints = "none"  # the docstrings say more than `Any`
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+smartquotes = False  # "uniform" is a str
+default_role = "py:obj"  # `Key` in a docstring leads to Key, where there is one
+python_maximum_signature_line_length = 88

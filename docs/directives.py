@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What these pages add to Sphinx: the help of a command, the cells of a notebook, and a filter."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+
+def help_of(command: str) -> str:
+    """What ``philinit COMMAND --help`` prints, 88 columns wide; of the group for ``philinit``."""
+    cli: Any = importlib.import_module("philinit.cli._group").cli
+    parent = click.Context(cli, info_name="philinit", terminal_width=88, **cli.context_settings)
+    if command == "philinit":
+        return parent.get_help()
+    found = cli.get_command(parent, command)
+    if found is None:
+        raise ValueError(f"philinit has no command {command!r}")
+    help_text: str = click.Context(
+        found, info_name=command, parent=parent, terminal_width=88
+    ).get_help()
+    return help_text
+
+
+class CommandHelp(SphinxDirective):
+    """The help of the command that is its argument."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """One block of text."""
+        text = help_of(self.arguments[0])
+        return [nodes.literal_block(text, text, language="text")]
+
+
+class Notebook(SphinxDirective):
+    """The cells of the notebook that is its argument: text as Markdown, code, and its output."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Nodes in the order of the cells."""
+        path = Path(self.env.srcdir) / self.arguments[0]
+        self.env.note_dependency(str(path))
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        parent = nodes.section()
+        for cell in cells:
+            text = "".join(cell["source"])
+            if cell["cell_type"] == "markdown":
+                self.state.nested_parse(StringList(text.splitlines(), str(path)), 0, parent)
+            else:
+                parent += nodes.literal_block(text, text, language="python")
+        return parent.children
+
+
+def escape_underscores(*event: Any) -> None:
+    """Keep torch's ``normal_`` and the like from being read as links, which end so in docstrings.
+
+    Words in backquotes stay as they are.
+    """
+    lines: list[str] = event[-1]
+    for number, line in enumerate(lines):
+        parts = line.split("`")
+        parts[::2] = [re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", part) for part in parts[::2]]
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[number] = "`".join(parts)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_directive("command-help", CommandHelp)
+    app.add_directive("notebook", Notebook)
+    app.connect("autodoc-process-docstring", escape_underscores)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
