@@ -27,6 +27,7 @@ from philinit.dtypes import NAMES, as_dtype
 from philinit.kernels.libm import KINDS
 from philinit.kernels.plan import Plan, plan
 from philinit.keys import Key
+from philinit.runs import Runs
 
 EQUAL, DIFFERENT, SKIPPED = "equal", "different", "skipped"
 
@@ -39,6 +40,11 @@ KNOWN_ANSWERS = (
 
 _WORDS = Plan("words", 1, (ctypes.c_double * 8)())
 _WORD = as_dtype("float32")  # a word is four bytes, whatever they are called
+
+# Golden tensors drawn once more as runs by number: the shortest loop, and each size of a weight.
+# COUNT - 1 is a multiple of RUN, which is none of four: runs begin anywhere in a block.
+RUN_KERNELS = ("uniform_float32", "normal_bfloat16", "uniform_float64")
+RUN = 42
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,27 @@ def _golden_case(name: str) -> Case:
     )
 
 
+def _in_runs(name: str) -> Case:
+    """A golden tensor as runs by number: all but the last weight, in the order of the tensor."""
+    what, dtype, sampler = described(name)
+
+    def run(device: str) -> bool:
+        key, found = Key.from_seed(SEED), plan(what, dtype, sampler)
+        digests = []
+        for offset in OFFSETS:
+            view = backends.empty((COUNT,), dtype, device)
+            backend = backends.backend_of(view)
+            ids = np.arange((COUNT - 1) // RUN)
+            runs = Runs(offset, RUN, ((ids.size, RUN),), ids)
+            backend.fill_runs(view[: runs.size], found, key, runs, None, None)
+            backend.fill(view[runs.size :], found, key, offset + runs.size, None, None)
+            whole = view if isinstance(view, np.ndarray) else sys.modules["cupy"].asnumpy(view)
+            digests.append(_digest(whole))
+        return tuple(digests) == SHA256[name]
+
+    return Case(f"{name}, in runs", run)
+
+
 def _libm_case(kind: str, name: str) -> Case:
     """TensorFlow's normals by the functions of one libm, whichever this machine has."""
     what, dtype, sampler = described(name)
@@ -163,6 +190,8 @@ def cases(device: str) -> list[Case]:
     """What is compared on a device."""
     found = [Case("Random123's known answers", _known_answers), *map(_golden_case, SHA256)]
     found += [_libm_case(kind, name) for kind, names in SHA256_BY_LIBM.items() for name in names]
+    in_runs = {name.partition("-")[0]: name for name in SHA256}  # one of each kernel
+    found += [_in_runs(in_runs[kernel]) for kernel in RUN_KERNELS]
     if device == "cpu":
         return found
     golden = {case.name.partition("-")[0] for case in found}
