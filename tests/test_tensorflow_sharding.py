@@ -23,7 +23,7 @@ import pytest
 
 import philinit as pi
 from philinit import distributions
-from philinit.base import Drawn
+from philinit.sampled import Drawn
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)

@@ -15,12 +15,13 @@ import keras
 import numpy as np
 
 from philinit import constants, dtypes, fans
-from philinit.base import Drawn, Initializer
+from philinit.base import Initializer
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.fans import as_shape
 from philinit.initializers import TRUNCATED_STDDEV
 from philinit.kernels.plan import plan
 from philinit.keys import Key
+from philinit.sampled import Drawn
 from philinit.sharding import Shard
 
 Shape = tuple[int, ...]

@@ -17,9 +17,10 @@ import tensorflow as tf
 import philinit
 from philinit import dtypes
 from philinit._tensorflow_memory import filled
-from philinit.base import Drawn, Initializer
+from philinit.base import Initializer
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.keys import Key
+from philinit.sampled import Drawn
 from philinit.sharding import Shard
 
 NAME = "philinit.tensorflow.serve"

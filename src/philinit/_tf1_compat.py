@@ -13,9 +13,9 @@ from philinit import constants, distributions
 from philinit._tensorflow_partitions import place
 from philinit._tf1_base import Rule, float_dtype
 from philinit._tf1_random import Random
-from philinit.base import Drawn
 from philinit.distributions import Distribution
 from philinit.gains import finite
+from philinit.sampled import Drawn
 from philinit.sharding import Shard
 from philinit.tensorflow import to_tensor
 

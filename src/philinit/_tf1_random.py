@@ -13,10 +13,10 @@ from typing import Any
 import tensorflow as tf
 
 from philinit._tf1_base import Rule
-from philinit.base import Drawn
 from philinit.distributions import Distribution
 from philinit.fill import check_sampler
 from philinit.keys import Key, as_seed, fresh_seed
+from philinit.sampled import Drawn
 from philinit.sharding import Shard
 from philinit.tensorflow import to_tensor
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from philinit import distributions
-from philinit.base import Array, Initializer, Progress, Seeded
+from philinit.base import Array, Initializer, Progress
 from philinit.dtypes import at_least, at_most, largest
 from philinit.fill import check_threads, fill
 from philinit.gains import finite
 from philinit.memory import empty
+from philinit.sampled import Seeded
 from philinit.sharding import Rows, Shard
 
 _CHUNK = 1 << 24  # elements of a constant between two calls of `progress`

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from philinit import distributions
 from philinit.base import Initializer as Initializer
-from philinit.base import Sampled as Sampled
 from philinit.constants import Constant as Constant
 from philinit.constants import Identity as Identity
 from philinit.constants import Ones as Ones
@@ -19,6 +18,7 @@ from philinit.constants import Zeros as Zeros
 from philinit.distributions import Distribution
 from philinit.fans import Axes, as_roles, as_shape, compute_fans
 from philinit.gains import finite, gain_squared
+from philinit.sampled import Sampled as Sampled
 
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 DISTRIBUTIONS = ("uniform", "normal", "truncated_normal")

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 import philinit.keras as pk
-from philinit.base import Drawn
+from philinit.sampled import Drawn
 
 KD = keras.distribution
 ROWS, WIDTH = 64, 16
