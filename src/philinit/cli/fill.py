@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`philinit fill`: initial weights of any size, straight to a .npy or .safetensors file."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import DownloadColumn, TransferSpeedColumn
+
+from philinit._files import check_suffix
+from philinit._resume import Record
+from philinit._tensors import Tensor
+from philinit._unfinished import amount
+from philinit._writing import Written, write_file
+from philinit.cli._console import bars, open_console, say
+from philinit.cli._options import (
+    DTYPE,
+    InitializerName,
+    Shape,
+    initializer_options,
+    json_option,
+    write_json,
+)
+from philinit.cli._spec import (
+    DESCRIBING,
+    SPEC_HELP,
+    FileSeed,
+    SeedFor,
+    make_tensor,
+    read_spec,
+    refuse_typed,
+    spec_option,
+)
+from philinit.keys import fresh_seed
+
+HELP = f"""Write initial weights to a file, which may be larger than memory.
+
+PATH ends in .npy, for the one tensor of --init and --shape, or in .safetensors, for the tensors of
+--spec. It appears when it is complete: until then there is PATH.partial, with a record of how far
+it is. After Ctrl-C, a crash or a full disk, `philinit fill PATH --resume` goes on from there. A
+disk that is too small is found before the first byte, where the file system can tell.
+
+The bytes are those of numpy.save and safetensors.numpy.save_file, for any number of threads and
+interruptions. NumPy's format has no name for bfloat16: read such a file by
+np.load(PATH).view(ml_dtypes.bfloat16). Orthogonal matrices are made whole, in memory.
+{SPEC_HELP}
+Exit code 1: the file exists already, or the disk is full or fails.
+
+\b
+Examples:
+  philinit fill w.npy --init glorot_uniform --shape 1e6,1000 --seed 7
+  philinit fill w.npy --init he_normal --param activation=gelu \\
+      --shape 3,3,256,512 --dtype bfloat16 --seed 7
+  philinit fill model.safetensors --spec spec.json --seed 7
+  philinit fill w.npy --resume
+"""
+
+
+@click.command(help=HELP)
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--init", type=InitializerName(), help="The initialiser of a .npy file.")
+@click.option("--shape", type=Shape(), help="Of a .npy file, such as 3,3,256,512 or 1e6,1000.")
+@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
+@initializer_options()
+@spec_option
+@click.option("--threads", type=click.IntRange(1, 1024), help="All CPUs unless given.")
+@click.option("--force", is_flag=True, help="Replace PATH, once the new file is complete.")
+@click.option("--resume", is_flag=True, help="Go on with PATH.partial.")
+@json_option
+@click.pass_context
+def fill(
+    ctx: click.Context,
+    /,
+    path: Path,
+    threads: int | None,
+    force: bool,
+    resume: bool,
+    json_path: Path | None,
+    **described: Any,
+) -> None:
+    """As `HELP` says."""
+    console = open_console(json_path)
+    path = Path(os.path.realpath(path))
+    start = time.perf_counter()
+    try:
+        check_suffix(path)
+        tensors = _tensors(ctx, path, resume, **described)
+        written = _write(console, path, tensors, threads=threads, force=force, resume=resume)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+    except (OSError, MemoryError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        _say_how_to_go_on(console, path, force)
+        ctx.exit(130)
+    seconds = time.perf_counter() - start
+    _say_what_was_written(console, path, tensors, written, seconds)
+    if json_path is not None:
+        document = {
+            "path": str(path),
+            "size": written.size,
+            "resumed_at": written.resumed_at,
+            "seconds": seconds,
+            "direct": written.direct,
+            "tensors": [tensor.describe() for tensor in tensors],
+        }
+        write_json(json_path, document, console)
+
+
+def _tensors(
+    ctx: click.Context, path: Path, resume: bool, spec: Path | None, seed: int | None, **one: Any
+) -> list[Tensor]:
+    """What the file will hold, from the options or from the record of an unfinished file."""
+    begun: dict[str, Tensor] = {}
+    if resume:
+        begun = {tensor.name: tensor for tensor in Record.load(path).tensors}
+        if spec is None and one["init"] is None:
+            why = "must be left out with --resume, or come with --init or --spec"
+            refuse_typed(ctx, {"seed": "--seed", **DESCRIBING}, why)
+            return list(begun.values())
+    seed_for = _seeds(seed, begun)
+    if path.suffix == ".npy":
+        if spec is not None or one["init"] is None or one["shape"] is None:
+            raise click.UsageError("a .npy file needs --init and --shape, and takes no --spec")
+        return [make_tensor("", seed_for(""), **one)]
+    if spec is None:
+        raise click.UsageError("a .safetensors file needs --spec")
+    refuse_typed(ctx, DESCRIBING, "must stand in the spec, for each tensor")
+    return read_spec(spec, seed_for)
+
+
+def _seeds(seed: int | None, begun: dict[str, Tensor]) -> SeedFor:
+    """The seed that was typed, or the one of the unfinished file, or one drawn for all tensors."""
+    if seed is not None:
+        return lambda name: FileSeed(seed)
+    if begun:
+        inits = {name: tensor.init for name, tensor in begun.items()}
+        return lambda name: FileSeed(getattr(inits.get(name), "seed", None))
+    drawn = FileSeed(fresh_seed(), drawn=True)
+    return lambda name: drawn
+
+
+def _write(console: Console, path: Path, tensors: list[Tensor], **options: Any) -> Written:
+    """`write_file` with a bar on a terminal."""
+    with bars(console, DownloadColumn(), TransferSpeedColumn()) as progress:
+        task = progress.add_task(path.name, total=None)
+        return write_file(
+            path,
+            tensors,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            **options,
+        )
+
+
+def _say_how_to_go_on(console: Console, path: Path, force: bool) -> None:
+    try:
+        record = Record.load(path)
+    except (OSError, ValueError):
+        say(console, "interrupted before the first byte", "yellow")
+        return
+    command = f"philinit fill {shlex.quote(os.path.relpath(path))} --resume"
+    text = f"interrupted at {record.done / record.size:.0%}; go on with: {command}"
+    text += " --force" if force else ""
+    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_what_was_written(
+    console: Console, path: Path, tensors: list[Tensor], written: Written, seconds: float
+) -> None:
+    fresh = written.size - written.resumed_at
+    text = f"written: {path.name}, {amount(fresh)} in {seconds:.2f} s"
+    if written.resumed_at:
+        text += f", after the {amount(written.resumed_at)} that were there"
+    say(console, text)
+    for tensor in tensors[:1] if path.suffix == ".npy" else []:
+        say(console, f"{tensor.init!r}, {tensor.dtype.name} of shape {tensor.shape}", "dim")
+    drawn = {t.init.seed for t in tensors if getattr(t.init, "drawn", False)}  # type: ignore[attr-defined]
+    for seed in drawn:
+        say(console, f"the seed was drawn; to verify the file: --seed {seed}")
