@@ -12,10 +12,12 @@ import pytest
 pytest.importorskip("fcntl", reason="files are written on POSIX systems")
 
 import philinit as pi
+from philinit._comparing import StreamComparison
 from philinit._files import places
 from philinit._verifying import ranges, ulps, verify_file
 from philinit._writing import write_file
 from philinit.dtypes import NAMES, as_dtype
+from philinit.kernels.plan import plan
 from tests.weight_files import INITS, MANY, Stop, make_small, stop_at, tensor
 
 
@@ -237,6 +239,33 @@ def test_ulps_count_the_numbers_between_two(dtype):
     assert ulps(bits(tiny), bits(-tiny), kind) == 2
     steps = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}[dtype]
     assert ulps(bits(1.0), bits(2.0), kind) == ulps(bits(-2.0), bits(-1.0), kind) == 1 << steps
+
+
+STREAMS = [(pi.Uniform(seed=5), dtype) for dtype in NAMES]
+STREAMS += [(pi.Normal(seed=5), "float32"), (pi.TruncatedNormal(seed=5), "bfloat16")]
+STREAMS += [(pi.TruncatedNormal(seed=5, sampler="tensorflow"), "float32")]
+
+
+@pytest.mark.parametrize(("init", "dtype"), STREAMS)
+def test_kernels_tell_every_bit_wherever_memory_begins(init, dtype):
+    kind, size = as_dtype(dtype), 5000
+    weights = init((size + 9,), kind)
+    drawn = plan(init.distribution_for(()), kind, init.sampler)
+    for offset, shift in [(0, 0), (1, 64), (2, 4), (3, 1), (9, 0)]:  # elements, bytes
+        memory = np.zeros(shift + size * kind.itemsize + 1, np.uint8)
+        found = memory[shift : shift + size * kind.itemsize].view(kind)
+        found[:] = weights[offset : offset + size]
+        compared = StreamComparison(found, drawn, init.key, offset)
+        assert compared.equal()
+        bits = found.view(np.uint8)
+        for byte in [0, 1, 63, 64, 2047, 2048, bits.size // 2, bits.size - 65, bits.size - 1]:
+            for bit in (1, 128):
+                bits[byte] ^= bit
+                assert not compared.equal()
+                bits[byte] ^= bit
+        assert compared.equal()
+        for count in (0, 1, 3, 7):
+            assert StreamComparison(found[:count], drawn, init.key, offset).equal()
 
 
 def test_ctrl_c_ends_a_verification(tmp_path, small):

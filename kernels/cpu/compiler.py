@@ -24,7 +24,7 @@ from philinit.kernels.cache import cache_folder as cache_folder
 from philinit.kernels.cache import cached, keep
 
 #: The modules of kernels/cpu whose `entry` makes a kernel's loop, and the number of its arguments.
-LOOPS = {"fill": 11, "runs": 15}
+LOOPS = {"fill": 11, "runs": 15, "verify": 11}
 
 _lock = threading.RLock()
 _loaded: dict[tuple[str, str], Callable[..., int]] = {}

@@ -15,9 +15,11 @@ import numpy as np
 import philinit
 from philinit.base import Array, Initializer
 from philinit.constants import Orthogonal
+from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
 from philinit.fans import as_shape
 from philinit.fill import fill
+from philinit.keys import Key
 from philinit.sharding import Shard
 
 
@@ -88,11 +90,18 @@ class Tensor:
         """Whether a piece can be made without the whole, with the same bits on every machine."""
         return not isinstance(self.init, Orthogonal)
 
+    def stream(self) -> tuple[Distribution, Key, str] | None:
+        """(distribution, key, sampler) of which the elements are the weights; None for others."""
+        distribution, key = self.init.distribution_for(self.shape), self.init.key
+        if distribution is None or key is None:
+            return None
+        return distribution, key, getattr(self.init, "sampler", "native")
+
     def write(self, out: Array, offset: int, threads: int | None = None) -> None:
         """Elements `offset`, `offset + 1`, ... in C order into `out`, which has one axis."""
-        distribution, key = self.init.distribution_for(self.shape), self.init.key
-        if distribution is not None and key is not None:  # one stream, whatever the shape
-            sampler = getattr(self.init, "sampler", "native")
+        stream = self.stream()
+        if stream is not None:
+            distribution, key, sampler = stream
             fill(out, distribution, key, offset, sampler=sampler, threads=threads)
         elif self.in_pieces:
             done = 0

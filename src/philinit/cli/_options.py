@@ -109,7 +109,7 @@ class Count(ParamType):
 
 
 class Shape(ParamType):
-    """Dimensions with commas between them: 3,3,256,512, or 1e6,1000, or 10 for a vector."""
+    """Dimensions with commas between them: 3,3,256,512, or 1e6,1000; 10: a vector; (): a scalar."""
 
     name = "shape"
 
@@ -119,6 +119,8 @@ class Shape(ParamType):
         """The shape as a tuple of ints >= 0."""
         if isinstance(value, tuple):
             return value
+        if value.strip() == "()":
+            return ()
         if not value.strip():
             self.fail("must be dimensions such as 3,3,256,512; got nothing", param, ctx)
         return tuple(Count(0).convert(part.strip(), param, ctx) for part in value.split(","))

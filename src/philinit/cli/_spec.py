@@ -14,9 +14,9 @@ from click.core import ParameterSource
 
 from philinit._tensors import Tensor
 from philinit.base import Initializer
-from philinit.sampled import Seeded
 from philinit.cli._options import InitializerName, make_initializer
 from philinit.dtypes import as_dtype
+from philinit.sampled import Seeded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
