@@ -36,15 +36,12 @@ lint: $(VENV)/.dev ## ruff format --check, ruff check, mypy --strict on what is 
 format: $(VENV)/.dev ## ruff rewrites what it can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## every contender timed, then the ratios that must be reached (ARGS="--quick")
-	@mkdir -p benchmarks/results
-	@$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-columns=min,median,rounds \
-		--benchmark-json=benchmarks/results/pytest-$$(date +%Y-%m-%d-%H%M%S).json -q
-	@$(BIN)/python benchmarks/ratios.py $(ARGS)
-	@$(BIN)/python benchmarks/bench_keras.py $(filter --quick,$(ARGS))
+bench: $(VENV)/.dev ## all contenders on all workloads, tables and pictures; < 15 min (ARGS="--quick": < 1)
+	@$(BIN)/python benchmarks/suite.py $(ARGS)
 
 docs: $(VENV)/.docs ## the pages of docs/ and the reference, in build/docs; a warning is an error
-	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html -d build/doctrees docs build/docs
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -b html -d build/doctrees \
+		docs build/docs
 	@echo "written: build/docs/index.html"
 
 clean: ## remove build products and caches, keep .venv

@@ -18,7 +18,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -33,11 +32,9 @@ from rich.console import Console
 from rich.table import Table
 
 import philinit.keras as pk
-from contenders import weights_of
+from philinit._bench_contenders import weights_of
 from philinit._measuring import free_memory, machine_facts
-from ratios import Times, in_turns
-
-Call = Callable[[], Any]
+from turns import Call, Times, in_turns
 
 LARGEST = 1 << 28
 SHAPES = [(64, 64), (512, 512), (4096, 4096), (16384, 16384)]

@@ -1,24 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each contender on one large workload; its answer is checked before it is timed."""
+"""Each contender on each workload, in this process; its answer is checked before it is timed.
+
+Small and untimed among the tests. To look closely at one, alone and not in turns:
+`pytest benchmarks/test_fill.py --benchmark-enable -k "MLP and torch"`; PHILINIT_BENCH_SIZE caps
+the tensors.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from contenders import CONTENDERS, check
+from philinit._bench_contenders import CONTENDERS, Refused
+from philinit._bench_worker import check
+from philinit._bench_workloads import WORKLOADS
 from philinit.dtypes import as_dtype
+from philinit.memory import empty
+
+BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 
-@pytest.mark.parametrize("name", CONTENDERS)
-def test_fill(benchmark: Any, name: str, size: int) -> None:
-    contender = CONTENDERS[name]
-    call = contender.prepare(size, None)
-    check(contender, call(), size)
-    benchmark.group = f"{contender.memory} memory, {size:,} weights"
-    benchmark.pedantic(call, rounds=3 if contender.slow else 7, warmup_rounds=1)
-    nbytes = size * as_dtype(contender.dtype).itemsize
-    benchmark.extra_info.update(contender=name, dtype=contender.dtype, bytes=nbytes, checked=True)
+def pairings() -> Iterator[tuple[str, str, str]]:
+    """Every workload with every contender that has its law, and the kinds of memory it writes."""
+    for workload in WORKLOADS:
+        for name, contender in CONTENDERS.items():
+            try:
+                contender.op(workload.work)
+            except Refused:
+                continue
+            yield workload.name, name, "new"
+            if contender.resident is not None:
+                yield workload.name, name, "resident"
+
+
+@pytest.fixture(autouse=True)
+def _no_seed_left() -> Iterator[None]:
+    yield
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(None)
+
+
+@pytest.mark.parametrize(("workload", "name", "memory"), list(pairings()))
+def test_fill(benchmark: Any, workload: str, name: str, memory: str, size: int) -> None:
+    contender, work = CONTENDERS[name], BY_NAME[workload].work.at_most(size)
+    if (missing := contender.missing()) is not None:
+        pytest.skip(missing)
+    op = contender.op(work)
+    try:
+        if memory == "resident":
+            assert contender.resident is not None
+            call = contender.resident(work, op, empty(work.shape, as_dtype(work.dtype)))
+        else:
+            call = contender.new(work, op)
+    except Refused as reason:  # no CUDA device
+        pytest.skip(str(reason))
+    check(contender, work, call())
+    benchmark.group = f"{workload}: {work.size:,} weights, {memory} memory"
+    benchmark.pedantic(call, rounds=7, warmup_rounds=1)
+    benchmark.extra_info.update(contender=name, memory=memory, bytes=work.nbytes, checked=True)
     if benchmark.stats is not None:
-        benchmark.extra_info["GB/s"] = nbytes / benchmark.stats.stats.min / 1e9
+        benchmark.extra_info["GB/s"] = work.nbytes / benchmark.stats.stats.median / 1e9

@@ -116,7 +116,10 @@ def test_each_extra_named_in_an_error_exists():
         "cuda13",
         "torch",
         "jax",
+        "cli",
+        "plot",
         "bench",
+        "docs",
         "test",
         "dev",
     }

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 import philinit
-from philinit.distributions import Distribution, TruncatedNormal, Uniform
+from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
 
 ALPHA = 1e-6  # chance that one min or max of a correct sample is called off
 Z_BOUND = 4.5  # the same for one mean or stddev: 7e-6
+VERSIONED = ("numpy", "numba", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "jaxlib")
 BLOCK = 1 << 20  # elements: statistics read this much at a time
 
 
@@ -63,6 +64,19 @@ def cpus(threads: int | None) -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def split_memset(
+    buffer: np.ndarray[Any, Any], pool: ThreadPoolExecutor, count: int
+) -> np.ndarray[Any, Any]:
+    """memset of an array, each of `count` threads on one piece of it; returns the array."""
+    bounds = [buffer.nbytes * i // count for i in range(count + 1)]
+
+    def clear(i: int) -> None:
+        ctypes.memset(buffer.ctypes.data + bounds[i], 0x5A, bounds[i + 1] - bounds[i])
+
+    list(pool.map(clear, range(count)))
+    return buffer
+
+
 def memset_rates(nbytes: int, threads: int | None) -> dict[str, float]:
     """Bytes a second of memset by all threads: first touch of fresh pages, then resident.
 
@@ -71,17 +85,12 @@ def memset_rates(nbytes: int, threads: int | None) -> dict[str, float]:
     """
     buffer = np.empty(nbytes, np.uint8)
     count = cpus(threads)
-    bounds = [nbytes * i // count for i in range(count + 1)]
-
-    def clear(i: int) -> None:
-        ctypes.memset(buffer.ctypes.data + bounds[i], 0x5A, bounds[i + 1] - bounds[i])
-
     seconds = []
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(int, range(count)))  # the threads exist before the clock starts
         for _ in range(8):
             start = time.perf_counter()
-            list(pool.map(clear, range(count)))
+            split_memset(buffer, pool, count)
             seconds.append(time.perf_counter() - start)
     return {"fresh": nbytes / seconds[0], "resident": nbytes / min(seconds[1:])}
 
@@ -93,27 +102,47 @@ def _widen(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return block.astype(np.float64)
 
 
-def statistics(weights: np.ndarray[Any, Any], threads: int | None) -> dict[str, float]:
-    """Mean, stddev, min and max of 1-D weights, block by block without another copy."""
+def statistics(
+    weights: np.ndarray[Any, Any], threads: int | None, step: int = 1
+) -> dict[str, float]:
+    """Mean, stddev, min and max of 1-D weights, block by block without another copy.
+
+    With a `step` of more than 1 only each `step`-th block of `BLOCK` elements is read.
+    """
+    starts = range(0, weights.size, step * BLOCK)
+    size = read_by(weights.size, step)
 
     def part(start: int) -> tuple[float, float, float, float]:
         x = _widen(weights[start : start + BLOCK])
         return float(x.sum()), float(np.einsum("i,i->", x, x)), float(x.min()), float(x.max())
 
     with ThreadPoolExecutor(cpus(threads)) as pool:
-        parts = list(pool.map(part, range(0, weights.size, BLOCK)))
+        parts = list(pool.map(part, starts))
     sums, squares, lows, highs = zip(*parts, strict=True)
-    mean = math.fsum(sums) / weights.size
-    variance = math.fsum(squares) / weights.size - mean * mean
-    return {"mean": mean, "stddev": math.sqrt(variance), "min": min(lows), "max": max(highs)}
+    mean = math.fsum(sums) / size
+    variance = math.fsum(squares) / size - mean * mean
+    return {
+        "mean": mean,
+        "stddev": math.sqrt(max(variance, 0.0)),
+        "min": min(lows),
+        "max": max(highs),
+    }
 
 
-def verdict(found: dict[str, float], wanted: Distribution, size: int, dtype: str) -> dict[str, Any]:
+def read_by(size: int, step: int) -> int:
+    """How many of `size` weights `statistics` reads."""
+    return sum(min(BLOCK, size - start) for start in range(0, size, step * BLOCK))
+
+
+def verdict(
+    found: dict[str, float], wanted: Distribution, size: int, dtype: str, slack: float = 0.0
+) -> dict[str, Any]:
     """z of mean and stddev, and whether min and max are inside the support and near its ends.
 
     mean: z = (m - mu) sqrt(n) / sigma. stddev: z = (s - sigma) 2 sqrt(n / (k - 1)) / sigma, k the
     kurtosis. An end of density p is missed by more than ln(1 / alpha) / (n p) with chance alpha.
-    Ends count as the dtype rounds them.
+    Ends count as the dtype rounds them; a normal has none. `slack` is what each of the four may be
+    off beyond that, in units of the weights: some generators draw few levels.
     """
     mu, sigma = wanted.moments()
     low, high = wanted.support()
@@ -121,6 +150,8 @@ def verdict(found: dict[str, float], wanted: Distribution, size: int, dtype: str
     low, high = min(low, float(rounded(low))), max(high, float(rounded(high)))
     if isinstance(wanted, Uniform):
         kurtosis, density = 1.8, 1.0 / (high - low)
+    elif type(wanted) is Normal:
+        kurtosis, density = 3.0, math.inf
     else:  # cut at +-2: E x^2 = 1 - 2 r, E x^4 = 3 E x^2 - 8 r, r = 2 phi(2) / mass
         assert isinstance(wanted, TruncatedNormal)
         ratio = 2.0 * math.exp(-2.0) / math.sqrt(2.0 * math.pi) / wanted.mass()
@@ -129,15 +160,16 @@ def verdict(found: dict[str, float], wanted: Distribution, size: int, dtype: str
         density = ratio / 2.0 / wanted.stddev
     bits = {"float16": 10, "bfloat16": 7, "float32": 23, "float64": 52}[dtype]
     gap = math.log(1.0 / ALPHA) / (size * density) + max(-low, high) * 2.0 ** (1 - bits)
-    z_mean = (found["mean"] - mu) * math.sqrt(size) / sigma
-    z_stddev = (found["stddev"] - sigma) * 2.0 * math.sqrt(size / (kurtosis - 1.0)) / sigma
+    of_mean, of_stddev = (sigma / math.sqrt(size * k) for k in (1.0, 4.0 / (kurtosis - 1.0)))
+    off_mean, off_stddev = found["mean"] - mu, found["stddev"] - sigma
+    endless = math.isinf(high)
     return {
-        "z_mean": z_mean,
-        "z_stddev": z_stddev,
-        "mean_ok": abs(z_mean) < Z_BOUND,
-        "stddev_ok": abs(z_stddev) < Z_BOUND,
-        "min_ok": low <= found["min"] <= low + gap,
-        "max_ok": high - gap <= found["max"] <= high,
+        "z_mean": off_mean / of_mean,
+        "z_stddev": off_stddev / of_stddev,
+        "mean_ok": abs(off_mean) < Z_BOUND * of_mean + slack,
+        "stddev_ok": abs(off_stddev) < Z_BOUND * of_stddev + slack,
+        "min_ok": endless or low - slack <= found["min"] <= low + gap + slack,
+        "max_ok": endless or high - gap - slack <= found["max"] <= high + slack,
     }
 
 
@@ -164,7 +196,7 @@ def free_memory() -> int:
 def machine_facts(threads: int | None) -> dict[str, Any]:
     """Where a figure was measured: system, processor, threads, versions."""
     versions = {"philinit": philinit.__version__, "python": platform.python_version()}
-    for name in ("numpy", "numba", "tensorflow", "tensorflow-cpu", "keras"):
+    for name in VERSIONED:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
