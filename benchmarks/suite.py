@@ -127,23 +127,20 @@ class Suite:
         curves.draw(self.crew, top, found, refuse, self.tell)
 
     def keras(self) -> None:
-        """bench_keras.py, in a process of its own."""
-        if CONTENDERS["Keras"].missing() is not None:
+        """bench_keras.py, in a process of its own; not in a quick run."""
+        if self.options.quick or CONTENDERS["Keras"].missing() is not None:
             return
+        self.crew.end()
         self.tell("Keras's initializers and models beside philinit's in Keras")
-        small = ["--max-params", str(1 << 18), "--rounds", "3"]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "keras.json"
-            command = [sys.executable, str(Path(__file__).with_name("bench_keras.py"))]
-            command += [*(small if self.options.quick else ["--rounds", "4"]), "--json", str(path)]
+            script = Path(__file__).with_name("bench_keras.py")
+            command = [sys.executable, str(script), "--rounds", "3", "--json", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                words = done.stderr.strip().splitlines()[-1:]
-                self.report.leave_out(
-                    Workload("Keras", WORKLOADS[0].work, ""),
-                    CONTENDERS["Keras"],
-                    Failed(f"bench_keras.py: {' '.join(words)}"),
-                )
+                words = " ".join(done.stderr.strip().splitlines()[-1:])
+                workload = Workload("bench_keras.py", WORKLOADS[0].work, "")
+                self.report.leave_out(workload, CONTENDERS["Keras"], Failed(words))
                 return
             self.rest["keras"] = json.loads(path.read_text(encoding="utf-8"))
 

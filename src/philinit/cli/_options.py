@@ -139,6 +139,16 @@ class Seed(ParamType):
             self.fail(f"must be an int in [-2**127, 2**128); got {value}", param, ctx)
 
 
+def picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Check --plot: an ending that can be drawn, in a folder that exists."""
+    if path is not None:
+        if path.suffix.lower() not in (".png", ".svg"):
+            raise click.BadParameter(f"must end in .png or .svg; got {path}")
+        if not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"folder {path.parent} does not exist")
+    return path
+
+
 # ---------------------------------------------------------------------------- initialisers
 
 

@@ -18,20 +18,11 @@ from philinit._bench_crew import Crew
 from philinit._bench_workloads import Work, Workload
 from philinit._measuring import machine_facts
 from philinit.cli._console import Row, bars, open_console, say, show
-from philinit.cli._options import DTYPE, Count, json_option, write_json
+from philinit.cli._options import DTYPE, Count, json_option, picture, write_json
 
 PEERS = ("tensorflow", "keras", "torch", "jax", "numpy")
 SECONDS = 45.0  # nobody begins after that
 LIMITS = Limits(patience=0.25, spend=0.3, most=7)
-
-
-def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    if path is not None:
-        if path.suffix.lower() not in (".png", ".svg"):
-            raise click.BadParameter(f"must end in .png or .svg; got {path}")
-        if not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"folder {path.parent} does not exist")
-    return path
 
 
 @click.command()
@@ -54,7 +45,7 @@ def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path |
     "--plot",
     metavar="PATH",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_picture,
+    callback=picture,
     help="Draw bars of GB/s beside the memset line, as .png or .svg.",
 )
 @json_option

@@ -24,6 +24,7 @@ from philinit.cli._options import (
     initializer_options,
     json_option,
     make_initializer,
+    picture,
     write_json,
 )
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
@@ -31,15 +32,6 @@ from philinit.initializers import VarianceScaling
 
 MOMENTS = Moments._fields
 ROWS = 6  # height of the histogram in lines
-
-
-def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    if path is not None:
-        if path.suffix.lower() not in (".png", ".svg"):
-            raise click.BadParameter(f"must end in .png or .svg; got {path}")
-        if not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"folder {path.parent} does not exist")
-    return path
 
 
 @click.command()
@@ -66,7 +58,7 @@ def _picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path |
     "--plot",
     metavar="PATH",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_picture,
+    callback=picture,
     help="Draw the histogram over the exact density, as .png or .svg.",
 )
 @json_option
