@@ -37,7 +37,7 @@ class Draw(NamedTuple):
 def words_of_every(stride: int) -> Any:
     """The words of counter blocks `stride` apart; c0 does not wrap on the way."""
 
-    @njit
+    @njit(forceinline=True)  # a call would load its two dozen constants anew for each tile
     def write_words(address, blocks, c0, c1, c2, c3, k0, k1, p):
         v1, v3, p1 = splat(u64xN, c1), splat(u64xN, c3), splat(u64xN, c2 * PHILOX_M1)
         for b in range(0, blocks, BLOCKS):
