@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
+from numba import njit
 from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
@@ -128,19 +129,26 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
     return signature(types.void, types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
-def touch(typingctx: Any, address: Any) -> Any:
-    """Have the CPU look up the page of `address`; harmless for any address."""
+def _prefetch(write: int, locality: int) -> Any:
+    @intrinsic
+    def prefetch(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, int32, int32, int32])
+            name = "llvm.prefetch.p0"
+            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            hints = int32(write), int32(locality), int32(1)
+            builder.call(function, [builder.inttoptr(args[0], byte), *hints])
+            return context.get_dummy_value()
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, int32, int32, int32])
-        name = "llvm.prefetch.p0"
-        prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        builder.call(prefetch, [builder.inttoptr(args[0], byte), int32(1), int32(0), int32(1)])
-        return context.get_dummy_value()
+        return signature(types.void, types.int64), codegen
 
-    return signature(types.void, types.int64), codegen
+    return prefetch
+
+
+# Harmless for any address.
+touch = _prefetch(1, 0)  # have the CPU look up its page
+fetch = _prefetch(0, 3)  # bring its line into the caches, to be read
 
 
 @intrinsic
@@ -199,3 +207,18 @@ def load_float64(typingctx: Any, address: Any, index: Any) -> Any:
         return builder.load(builder.gep(first, [args[1]]))
 
     return signature(types.float64, types.int64, types.int64), codegen
+
+
+@njit
+def load_parameters(address):
+    """The eight float64 of a plan."""
+    return (
+        load_float64(address, 0),
+        load_float64(address, 1),
+        load_float64(address, 2),
+        load_float64(address, 3),
+        load_float64(address, 4),
+        load_float64(address, 5),
+        load_float64(address, 6),
+        load_float64(address, 7),
+    )

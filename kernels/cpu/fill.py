@@ -14,7 +14,7 @@ from philinit.kernels.cpu.access import (
     copy,
     fence,
     load,
-    load_float64,
+    load_parameters,
     scratch,
     store,
     store_streaming,
@@ -175,16 +175,7 @@ def entry(name: str) -> Any:
     source_scratch, spare_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks)
 
     def fill(out, count, skip, c0, c1, c2, c3, k0, k1, parameters, streaming):
-        p = (
-            load_float64(parameters, 0),
-            load_float64(parameters, 1),
-            load_float64(parameters, 2),
-            load_float64(parameters, 3),
-            load_float64(parameters, 4),
-            load_float64(parameters, 5),
-            load_float64(parameters, 6),
-            load_float64(parameters, 7),
-        )
+        p = load_parameters(parameters)
         source, spare = source_scratch(), spare_scratch()
         done = -skip
         while done < count:

@@ -16,8 +16,8 @@ from philinit.kernels.cpu.access import (
     copy,
     fence,
     load_anywhere,
-    load_float64,
     load_int64,
+    load_parameters,
     scratch,
     store,
     store_int64,
@@ -126,16 +126,7 @@ def entry(name: str) -> Any:
         parameters,
         streaming,
     ):
-        p = (
-            load_float64(parameters, 0),
-            load_float64(parameters, 1),
-            load_float64(parameters, 2),
-            load_float64(parameters, 3),
-            load_float64(parameters, 4),
-            load_float64(parameters, 5),
-            load_float64(parameters, 6),
-            load_float64(parameters, 7),
-        )
+        p = load_parameters(parameters)
         source, spare = source_scratch(), spare_scratch()
         counters, pieces = counter_scratch(), piece_scratch()
         run, within = first // length, first % length

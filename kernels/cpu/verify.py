@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import njit
-from numba.core import types
-from numba.core.typing.templates import signature
-from numba.extending import intrinsic
 
 from philinit.kernels.cpu.access import (
     copy,
+    fetch,
     load,
     load_anywhere,
-    load_float64,
+    load_parameters,
     scratch,
     store,
     store_int64,
@@ -29,21 +26,6 @@ from philinit.kernels.cpu.simd import any_lane, u32x16
 
 LINE = 64
 AHEAD = 8192  # bytes: some tiles, so that a line is there when its tile is made
-
-
-@intrinsic
-def fetch(typingctx: Any, address: Any) -> Any:
-    """Bring the line of `address` into the caches, to be read; harmless for any address."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, int32, int32, int32])
-        name = "llvm.prefetch.p0"
-        prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        builder.call(prefetch, [builder.inttoptr(args[0], byte), int32(0), int32(3), int32(1)])
-        return context.get_dummy_value()
-
-    return signature(types.void, types.int64), codegen
 
 
 @njit
@@ -69,16 +51,7 @@ def entry(name: str) -> Any:
     ragged_scratch = scratch(16 * tile_blocks)
 
     def verify(found, count, skip, c0, c1, c2, c3, k0, k1, parameters, equal):
-        p = (
-            load_float64(parameters, 0),
-            load_float64(parameters, 1),
-            load_float64(parameters, 2),
-            load_float64(parameters, 3),
-            load_float64(parameters, 4),
-            load_float64(parameters, 5),
-            load_float64(parameters, 6),
-            load_float64(parameters, 7),
-        )
+        p = load_parameters(parameters)
         source, made, ragged = source_scratch(), made_scratch(), ragged_scratch()
         done = -skip
         while done < count:
