@@ -35,12 +35,12 @@ from typing import Any
 import numpy as np
 
 import philinit as pi
-from philinit._measuring import machine_facts
-from philinit._tensors import Tensor
-from philinit._unfinished import amount
-from philinit._verifying import verify_file
-from philinit._writing import PIECE, write_file
-from philinit.base import Initializer
+from philinit.files.tensors import Tensor
+from philinit.files.unfinished import amount
+from philinit.files.verify import verify_file
+from philinit.files.write import PIECE, write_file
+from philinit.initializers.base import Initializer
+from philinit.tools.measure.measuring import machine_facts
 
 HEADER = 128  # bytes of a .npy file before its elements
 FLOAT32 = np.dtype(np.float32)

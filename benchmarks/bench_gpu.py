@@ -7,7 +7,7 @@ In one command, of less than eight minutes: each contender fills 2^28, 2^30 and 
 as memory allows. Times are medians of batches between two device events; GB/s stand beside
 cudaMemsetAsync of the byte 0x5A on the same buffer, in the same run. TensorFlow has streams of its
 own, where events of others measure nothing: it is timed by the host's clock between two
-synchronisations, and marked so. Writes JSON with every single time, and prints Markdown.
+synchronizations, and marked so. Writes JSON with every single time, and prints Markdown.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else it takes all 
 import numpy as np
 
 import philinit as pi
-from philinit import _selftest
-from philinit._measuring import machine_facts
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
+from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.selftest import cases as _selftest
 
 BUDGET = 420.0  # seconds: what is not measured by then is left out, and said to be
 BATCH_MS = 20.0  # of one batch between two events

@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 import philinit.keras as pk
-from philinit._bench_contenders import weights_of
-from philinit._measuring import free_memory, machine_facts
+from philinit.tools.bench.contenders import weights_of
+from philinit.tools.measure.measuring import free_memory, machine_facts
 from turns import Call, Times, in_turns
 
 LARGEST = 1 << 28

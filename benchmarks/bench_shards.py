@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 import philinit as pi
-from philinit._measuring import cpus, machine_facts
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import NAMES, as_dtype
-from philinit.memory import empty
+from philinit.filling.memory import empty
+from philinit.tools.measure.measuring import cpus, machine_facts
 from turns import in_turns
 
 WIDE = 1 << 20

@@ -34,8 +34,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from philinit._bench import spread
-from philinit._bench_contenders import CONTENDERS
+from philinit.tools.bench.contenders import CONTENDERS
+from philinit.tools.bench.engine import spread
 
 FEWEST = 5  # figures of peers that tell the drift of a machine
 PACKAGES = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)}

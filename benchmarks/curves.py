@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from philinit._bench import ROUND, Tell
-from philinit._bench_contenders import CONTENDERS, Refused
-from philinit._bench_crew import Crew
-from philinit._bench_workloads import Work
-from philinit._demo import HEADROOM
-from philinit._measuring import free_memory
+from philinit.tools.bench.contenders import CONTENDERS, Refused
+from philinit.tools.bench.crew import Crew
+from philinit.tools.bench.engine import ROUND, Tell
+from philinit.tools.bench.workloads import Work
+from philinit.tools.demo import HEADROOM
+from philinit.tools.measure.measuring import free_memory
 
 PIECE = 1 << 28
 PATIENCE = 4.0  # seconds of one point

@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from philinit import _bench_plot
-from philinit._bench import results_of
+from philinit.tools.bench import plot as _bench_plot
+from philinit.tools.bench.engine import results_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures"
 LAWS = ("1 GiB uniform", "1 GiB truncated normal", "1 GiB normal")

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from philinit.kernels import cuda
 
-# As `philinit.backends.cuda_compiler` has them; -fmad and -ftz must not matter
-# (tests/test_cuda_compile.py).
+# As `philinit.filling.cuda.compiler` has them; -fmad and -ftz must not matter
+# (tests/kernels/test_cuda_compile.py).
 OPTIONS = ("-std=c++17", "-default-device", "-fmad=false")
 
 

@@ -24,8 +24,8 @@ from rich.table import Table
 
 import gpu_code
 from philinit.kernels import cuda
-from philinit.kernels.cuda.runs import argument
-from philinit.runs import Runs
+from philinit.kernels.cuda.arguments import argument
+from philinit.parts import Runs
 
 
 class Gpu(NamedTuple):

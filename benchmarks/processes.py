@@ -31,8 +31,8 @@ import json
 import tensorflow as tf
 import philinit as pi
 import philinit.tensorflow as pit
-from philinit._demo import _first_step
-from philinit._measuring import Peak
+from philinit.tools.demo import _first_step
+from philinit.tools.measure.measuring import Peak
 
 def dense_step(variable):
     gradient = tf.zeros(variable.shape)

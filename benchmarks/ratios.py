@@ -22,7 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from philinit._bench import Result, results_of
+from philinit.tools.bench.engine import Result, results_of
 
 MIB = 1 << 20
 RESULTS = Path(__file__).parent / "results"

@@ -9,9 +9,9 @@ from typing import Any
 
 import ratios
 from figures import LAWS
-from philinit._bench import Result, results_of
-from philinit._bench_contenders import CONTENDERS
-from philinit._bench_workloads import WORKLOADS
+from philinit.tools.bench.contenders import CONTENDERS
+from philinit.tools.bench.engine import Result, results_of
+from philinit.tools.bench.workloads import WORKLOADS
 
 MIB = 1 << 20
 

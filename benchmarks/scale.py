@@ -31,10 +31,10 @@ from rich.table import Table
 import philinit as pi
 from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
-from philinit.memory import empty
+from philinit.filling.memory import empty
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-reference: Any = importlib.import_module("tests.reference")
+reference: Any = importlib.import_module("tests.support.reference")
 
 Shape = tuple[int, int]
 ROUNDS = 3  # fills of a tile, of which the best is told

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from philinit._bench import Tell
-from philinit._bench_contenders import CONTENDERS, Contender, Refused
-from philinit._bench_crew import Crew
-from philinit._bench_workloads import Work
+from philinit.tools.bench.contenders import CONTENDERS, Contender, Refused
+from philinit.tools.bench.crew import Crew
+from philinit.tools.bench.engine import Tell
+from philinit.tools.bench.workloads import Work
 
 FIRST = Work("glorot_uniform", (512, 512))
 LARGE = Work("glorot_uniform", (1 << 13, 1 << 13))

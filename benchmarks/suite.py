@@ -31,13 +31,13 @@ import processes
 import ratios
 import report
 import starts
-from philinit import _bench
-from philinit._bench import Limits, Report
-from philinit._bench_contenders import CONTENDERS, Failed, Refused
-from philinit._bench_crew import Crew
-from philinit._bench_workloads import WORKLOADS, Workload
-from philinit._measuring import machine_facts
-from philinit.cli._console import bars, open_console, say
+from philinit.cli.console import bars, open_console, say
+from philinit.tools.bench import engine as _bench
+from philinit.tools.bench.contenders import CONTENDERS, Failed, Refused
+from philinit.tools.bench.crew import Crew
+from philinit.tools.bench.engine import Limits, Report
+from philinit.tools.bench.workloads import WORKLOADS, Workload
+from philinit.tools.measure.measuring import machine_facts
 
 FULL = Limits(patience=1.5, spend=2.0)  # of the laws, whose ratios count
 BRIEF = Limits(patience=1.2, spend=1.0)  # of the models

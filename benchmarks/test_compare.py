@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import compare
-from philinit._bench_contenders import CONTENDERS
-from philinit._bench_workloads import WORKLOADS
+from philinit.tools.bench.contenders import CONTENDERS
+from philinit.tools.bench.workloads import WORKLOADS
 
 NAMES = ("memset", "philinit", "philinit, TensorFlow's bits", "tf.random", "torch", "JAX")
 SIZE = 1 << 20

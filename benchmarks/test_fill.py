@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from philinit._bench_contenders import CONTENDERS, Refused
-from philinit._bench_worker import check
-from philinit._bench_workloads import WORKLOADS
 from philinit.dtypes import as_dtype
-from philinit.memory import empty
+from philinit.filling.memory import empty
+from philinit.tools.bench.contenders import CONTENDERS, Refused
+from philinit.tools.bench.worker import check
+from philinit.tools.bench.workloads import WORKLOADS
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from philinit._bench_contenders import CONTENDERS
+from philinit.tools.bench.contenders import CONTENDERS
 from processes import FIRST_FILL, import_seconds, memory_extras, run
 from starts import LARGE, start
 

@@ -19,10 +19,10 @@ import figures
 import ratios
 import report
 import suite
-from philinit._bench_contenders import CONTENDERS
-from philinit._bench_crew import Crew
-from philinit._bench_workloads import WORKLOADS
-from philinit.cli._console import open_console
+from philinit.cli.console import open_console
+from philinit.tools.bench.contenders import CONTENDERS
+from philinit.tools.bench.crew import Crew
+from philinit.tools.bench.workloads import WORKLOADS
 
 FEW = ("memset", "philinit", "NumPy, SFC64")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of docs/migrating.md: activations through 20 ReLU layers under four initialisations.
+"""The picture of docs/migrating.md: activations through 20 ReLU layers under four initializations.
 
     python docs/activations.py [--width 1024] [--output docs/activations.svg]
 
@@ -23,11 +23,11 @@ SAMPLES = 256
 
 
 class Curve(NamedTuple):
-    """What is drawn of one initialisation: its name, its law, and one number a layer."""
+    """What is drawn of one initialization: its name, its law, and one number a layer."""
 
     name: str
     law: str
-    colour: str
+    color: str
     stddev: list[float]
     low: list[float]
     high: list[float]
@@ -38,8 +38,8 @@ class Curve(NamedTuple):
         return math.pow(self.stddev[-1] / self.stddev[0], 1 / (len(self.stddev) - 1))
 
 
-def initialisations(width: int) -> list[tuple[str, str, str, Any]]:
-    """Name, law, colour and rule; each rule is for layers of `width` inputs and outputs."""
+def initializations(width: int) -> list[tuple[str, str, str, Any]]:
+    """Name, law, color and rule; each rule is for layers of `width` inputs and outputs."""
     mistaken = math.sqrt(2 / width)
     return [
         (
@@ -65,17 +65,17 @@ def initialisations(width: int) -> list[tuple[str, str, str, Any]]:
 
 
 def curves(width: int, depth: int = DEPTH, samples: int = SAMPLES) -> list[Curve]:
-    """Each initialisation's curve through `depth` ReLU layers of `width` units."""
+    """Each initialization's curve through `depth` ReLU layers of `width` units."""
     inputs = philinit.normal((samples, width), stddev=1.0, seed=0)
     found = []
-    for name, law, colour, rule in initialisations(width):
+    for name, law, color, rule in initializations(width):
         activations, numbers = inputs, []
         for layer in range(depth):
             weights = rule.named(layer)((width, width))
             activations = np.maximum(activations @ weights, 0.0)
             low, high = np.quantile(activations[activations > 0], (0.1, 0.9))
             numbers.append((float(activations.std(dtype=np.float64)), float(low), float(high)))
-        found.append(Curve(name, law, colour, *map(list, zip(*numbers, strict=True))))
+        found.append(Curve(name, law, color, *map(list, zip(*numbers, strict=True))))
     return found
 
 
@@ -92,11 +92,11 @@ def draw(found: list[Curve], width: int, output: Path) -> None:
         depth = len(found[0].stddev)
         layers = range(1, depth + 1)
         for curve in found:
-            axes.fill_between(layers, curve.low, curve.high, color=curve.colour, alpha=0.13, lw=0)
-            axes.plot(layers, curve.stddev, color=curve.colour, lw=2.2, marker="o", ms=3.5)
+            axes.fill_between(layers, curve.low, curve.high, color=curve.color, alpha=0.13, lw=0)
+            axes.plot(layers, curve.stddev, color=curve.color, lw=2.2, marker="o", ms=3.5)
             label = f"{curve.name}, ×{curve.factor:.2f} a layer\n{curve.law}"
             place = (depth + 0.45, curve.stddev[-1])
-            axes.annotate(label, place, color=curve.colour, va="center", annotation_clip=False)
+            axes.annotate(label, place, color=curve.color, va="center", annotation_clip=False)
         axes.set_yscale("log")
         axes.set_xlim(0.5, depth + 0.3)
         axes.set_xticks([1, *range(5, depth + 1, 5)])

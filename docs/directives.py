@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 def help_of(command: str) -> str:
     """What ``philinit COMMAND --help`` prints, 88 columns wide; of the group for ``philinit``."""
-    cli: Any = importlib.import_module("philinit.cli._group").cli
+    cli: Any = importlib.import_module("philinit.cli.group").cli
     parent = click.Context(cli, info_name="philinit", terminal_width=88, **cli.context_settings)
     if command == "philinit":
         return parent.get_help()

@@ -63,7 +63,7 @@ TRUNCATED_TABLE = tuple(
 
 # Normal, 32-bit words: 32 segments, the octaves of the tail probability, degree 7 in t = m - 1.5.
 NORMAL_SHIFT = 23
-NORMAL_CENTRE = 1.5
+NORMAL_CENTER = 1.5
 NORMAL_TABLE = tuple(
     map(
         floats,
@@ -140,7 +140,7 @@ NORMAL_TABLE = tuple(
     )
 )
 
-# The largest |x| that the normal map of 32-bit words reaches (tests/test_exhaustive.py).
+# The largest |x| that the normal map of 32-bit words reaches (tests/kernels/test_exhaustive.py).
 NORMAL_LARGEST_32 = float.fromhex("0x1.8ebc94p+2")
 
 # float64: natural logarithm of y = m 2**e, m in [1/sqrt(2), sqrt(2)); s = f / (2 + f), f = m - 1:
@@ -153,7 +153,7 @@ LOG_POLYNOMIAL = floats(
     """
 )
 # float64 normal, w < 6.25: x / u as a polynomial in w - 3.125, w = -log(1 - u**2).
-NORMAL64_CENTRE = floats(
+NORMAL64_CENTER = floats(
     """
     0x1.2b57ec65a8009p+1 0x1.5bc94440cc80fp-2 -0x1.179b257405e1fp-7 -0x1.12994fbb9801dp-10
     0x1.14e8fc428b78bp-12 -0x1.496275f5904c3p-16 -0x1.032ee3a93ed4bp-19 0x1.4186bc8665123p-21
@@ -192,7 +192,7 @@ NORMAL64_FAR_DENOMINATOR = floats(
     """
 )
 
-NORMAL64_CENTRE_W = 3.125
+NORMAL64_CENTER_W = 3.125
 NORMAL64_TAIL_W = 6.25
 
 # log y = e ln 2 + log m; e LN2_HIGH is exact, for LN2_HIGH ends in eleven zero bits.

@@ -2,10 +2,10 @@
 """Coefficients of logf, sinf and cosf in float64: as glibc has had them, and correctly rounded.
 
 TensorFlow calls the functions of the system's libm. glibc since 2.28 takes them from Arm's
-optimized routines (math/logf_data.c, math/sincosf_data.c; MIT licence): one result in 80 to 140 is
+optimized routines (math/logf_data.c, math/sincosf_data.c; MIT license): one result in 80 to 140 is
 not the nearest float32. Newer versions of glibc round correctly. Both kinds share all but the
 polynomials; rounding the float64 result once gives the right float32 for every number that
-TensorFlow passes to them (tests/test_exhaustive_tensorflow.py).
+TensorFlow passes to them (tests/kernels/test_exhaustive_tensorflow.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOG_INVERSE = floats(
     0x1.9c2d163a1aa2dp-1 0x1.886e6037841edp-1 0x1.767dcf5534862p-1
     """
 )
-LOG_CENTRE = floats(  # -log of the above
+LOG_CENTER = floats(  # -log of the above
     """
     -0x1.57bf7808caadep-2 -0x1.2bef0a7c06ddbp-2 -0x1.01eae7f513a67p-2 -0x1.b31d8a68224e9p-3
     -0x1.6574f0ac07758p-3 -0x1.1aa2bc79c81p-3 -0x1.a4e76ce8c0e5ep-4 -0x1.1973c5a611cccp-4

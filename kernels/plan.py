@@ -156,7 +156,7 @@ def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
 
 def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
     low, high = _support(d, lower, upper, dtype)
-    below_, above, inside, centre = masses(lower, upper)
+    below_, above, inside, center = masses(lower, upper)
     return make(
         "bounded",
         dtype,
@@ -167,7 +167,7 @@ def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Pla
         below_,
         above,
         inside * 2.0**-64,
-        centre,
+        center,
     )
 
 

@@ -61,7 +61,7 @@ def test_g7_import_brings_numpy_only():
     assert "philinit" in found["modules"]
 
 
-def test_g7_neither_do_the_initialisers():
+def test_g7_neither_do_the_initializers():
     assert foreign(probe("import philinit; philinit.GlorotUniform(seed=1)")) == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from philinit.keys import Key, as_seed, fresh_seed
-from tests import reference as r
+from tests.support import reference as r
 
 KNOWN = json.loads((r.DATA / "keys.json").read_text())
 

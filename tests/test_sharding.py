@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from philinit.sharding import Shard
+from philinit.parts import Shard
 
 
 @st.composite

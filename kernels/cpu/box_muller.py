@@ -14,10 +14,10 @@ from typing import Any
 from numba import njit, types
 
 from philinit.kernels import libm_constants as c
-from philinit.kernels.cpu.lanes import call1, shuffle
-from philinit.kernels.cpu.lookup import table64
 from philinit.kernels.cpu.philox import BLOCKS
-from philinit.kernels.cpu.simd import (
+from philinit.kernels.cpu.simd.lanes import call1, shuffle
+from philinit.kernels.cpu.simd.lookup import table64
+from philinit.kernels.cpu.simd.types import (
     VectorType,
     bits,
     constant,
@@ -48,7 +48,7 @@ LOG_OFFSET = c.LOG_SPLIT_32 + (23 << 52)
 EXPONENT = -(1 << 52)
 EXPONENT_UNIT = -2.0 * c.LN2 * 2.0**-52
 inverse = table64([v * 2.0**-23 for v in c.LOG_INVERSE])
-centre = table64([-2.0 * v for v in c.LOG_CENTRE])
+center = table64([-2.0 * v for v in c.LOG_CENTER])
 
 SMALLEST = 1e-7  # TensorFlow takes this for u = 0 ...
 LARGEST = float.fromhex("0x1.01e3b8p+5")  # ... and this is its -2 log u
@@ -76,7 +76,7 @@ def squared_radius(log1p: Any) -> Any:
         e = t & EXPONENT
         i = t >> 48
         r = fma(bits(f64xN, b - e), inverse(i), -1.0)
-        y = fma(convert(f64xN, e), EXPONENT_UNIT, centre(i))
+        y = fma(convert(f64xN, e), EXPONENT_UNIT, center(i))
         y = convert(f32xN, fma(log1p(r), r, y))
         return select(y < LARGEST, y, splat(f32xN, LARGEST))  # n = 0 gives more
 

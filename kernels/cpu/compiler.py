@@ -54,8 +54,10 @@ def _digest() -> str:
     digest = hashlib.sha256()
     here = Path(__file__).parent
     constants = (here.parent / name for name in ("constants.py", "libm_constants.py"))
-    for source in sorted([*here.glob("*.py"), *constants]):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    for source in sorted([*here.rglob("*.py"), *constants]):
+        digest.update(
+            str(source.relative_to(here.parent)).encode() + b"\0" + source.read_bytes() + b"\0"
+        )
     # Numba's version is fixed by llvmlite's; asking for it would import it.
     digest.update(repr((llvmlite.__version__, sys.version_info[:2], cpu())).encode())
     return digest.hexdigest()[:32]
@@ -84,10 +86,10 @@ def _machine() -> Any:
 
 
 def llvm_ir(name: str, loop: str = "fill") -> str:
-    """The optimised LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(i64, ...)``."""
+    """The optimized LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(i64, ...)``."""
     from numba import cfunc, types
 
-    entry = importlib.import_module(f"philinit.kernels.cpu.{loop}").entry
+    entry = importlib.import_module(f"philinit.kernels.cpu.loops.{loop}").entry
     signature = types.void(*[types.int64] * LOOPS[loop])
     # NumPy's error model: no division raises, so nothing in a kernel can.
     compiled = cfunc(signature, error_model="numpy")(entry(name))

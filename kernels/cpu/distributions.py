@@ -10,9 +10,9 @@ from __future__ import annotations
 from numba import njit
 
 from philinit.kernels import constants as c
-from philinit.kernels.cpu.lanes import shuffle
-from philinit.kernels.cpu.lookup import table
-from philinit.kernels.cpu.simd import (
+from philinit.kernels.cpu.simd.lanes import shuffle
+from philinit.kernels.cpu.simd.lookup import table
+from philinit.kernels.cpu.simd.types import (
     any_lane,
     bits,
     clamp,
@@ -39,7 +39,7 @@ t0, t1, t2, t3, t4 = (table(row) for row in c.TRUNCATED_TABLE)
 n0, n1, n2, n3, n4, n5, n6, n7 = (table(row) for row in c.NORMAL_TABLE)
 
 log_polynomial = polynomial(c.LOG_POLYNOMIAL)
-central = polynomial(c.NORMAL64_CENTRE)
+central = polynomial(c.NORMAL64_CENTER)
 middle_numerator = polynomial(c.NORMAL64_MIDDLE_NUMERATOR)
 middle_denominator = polynomial(c.NORMAL64_MIDDLE_DENOMINATOR)
 far_numerator = polynomial(c.NORMAL64_FAR_NUMERATOR)
@@ -68,7 +68,7 @@ def standard_normal32(w):
     sign = k >> 31
     q = bits(u32x16, convert(f32x16, splat(i32x16, -(1 << 31)) - ((k ^ sign) - sign)))
     i = bits(i32x16, q >> c.NORMAL_SHIFT)
-    t = bits(f32x16, (q & 0x7FFFFF) | ONE) - c.NORMAL_CENTRE
+    t = bits(f32x16, (q & 0x7FFFFF) | ONE) - c.NORMAL_CENTER
     h = fma(fma(fma(n7(i), t, n6(i)), t, n5(i)), t, n4(i))
     h = fma(fma(fma(fma(h, t, n3(i)), t, n2(i)), t, n1(i)), t, n0(i))
     return f * h  # reads k and -k alike up to here: exactly odd
@@ -151,19 +151,19 @@ def _tail(q):
 
 
 @njit
-def standard_bounded64(k, lower_mass, upper_mass, scale, centre):
+def standard_bounded64(k, lower_mass, upper_mass, scale, center):
     """x with Phi(x) at the fraction 1/2 + k 2**-64 between the bounds; k odd or a multiple.
 
     u = 2 Phi(x) - 1 keeps its precision near the median, q = the doubled probability of the
     nearer tail keeps it far out.
     """
-    u = fma(convert(f64x8, k), scale, centre)
+    u = fma(convert(f64x8, k), scale, center)
     low = fma(convert(f64x8, bits(u64x8, k + -TWO_63)), scale, lower_mass)
     high = fma(convert(f64x8, bits(u64x8, splat(i64x8, -TWO_63) - k)), scale, upper_mass)
     upper = high < low
     q = select(upper, high, low)
     w = log64(q * (splat(f64x8, 2.0) - q)) * -1.0
-    x = u * central(w - c.NORMAL64_CENTRE_W)
+    x = u * central(w - c.NORMAL64_CENTER_W)
     tail = w > c.NORMAL64_TAIL_W
     if any_lane(tail):  # one vector of eight in seventy
         t = _tail(q)

@@ -16,8 +16,8 @@ from philinit.kernels.constants import (
     PHILOX_W0,
     PHILOX_W1,
 )
-from philinit.kernels.cpu.access import INTERLEAVE_ORDER
-from philinit.kernels.cpu.simd import VectorType, constant
+from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER
+from philinit.kernels.cpu.simd.types import VectorType, constant
 from philinit.kernels.cpu.target import has_feature
 
 LOW = 0xFFFFFFFF

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from philinit.kernels.cpu.lanes import shuffle
-from philinit.kernels.cpu.simd import (
+from philinit.kernels.cpu.simd.lanes import shuffle
+from philinit.kernels.cpu.simd.types import (
     bits,
     convert,
     f32x16,

@@ -12,7 +12,9 @@ from numba import njit, types
 
 from philinit.kernels.constants import PHILOX_ROUNDS, RESERVED_BLOCKS
 from philinit.kernels.cpu import box_muller as bm
-from philinit.kernels.cpu.access import (
+from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
+from philinit.kernels.cpu.simd.lanes import compress, mask16, mask_bits, popcount, shuffle
+from philinit.kernels.cpu.simd.memory import (
     INTERLEAVE_ORDER,
     load,
     load_index,
@@ -23,9 +25,7 @@ from philinit.kernels.cpu.access import (
     store_int64,
     store_interleaved,
 )
-from philinit.kernels.cpu.lanes import compress, mask16, mask_bits, popcount, shuffle
-from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
-from philinit.kernels.cpu.simd import VectorType, bits, constant, convert, splat, sqrt, u32x16
+from philinit.kernels.cpu.simd.types import VectorType, bits, constant, convert, splat, sqrt, u32x16
 from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
 from philinit.kernels.libm_constants import GLIBC, ROUNDED
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import njit
 
-from philinit.kernels.cpu.simd import (
+from philinit.kernels.cpu.simd.types import (
     bits,
     f32x16,
     f64x8,

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from numba import njit
 
 from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
-from philinit.kernels.cpu.access import INTERLEAVE_ORDER, load, store_interleaved
-from philinit.kernels.cpu.lanes import shuffle
 from philinit.kernels.cpu.philox import (
     BLOCKS,
     counter_products,
@@ -17,7 +15,9 @@ from philinit.kernels.cpu.philox import (
     philox4x32_of_sequence,
     u64xN,
 )
-from philinit.kernels.cpu.simd import splat
+from philinit.kernels.cpu.simd.lanes import shuffle
+from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER, load, store_interleaved
+from philinit.kernels.cpu.simd.types import splat
 
 in_store_order = shuffle(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 

@@ -24,9 +24,9 @@ FILES = (
     "box_muller.cuh",
     "tensorflow.cuh",
     "tensorflow_maps.cuh",
-    "block.cuh",
-    "{loop}.cuh",
-    "fill.cu",
+    "tiles.cuh",
+    "loops/{loop}.cuh",
+    "kernels.cu",
 )
 LOOPS = ("fill", "runs")  # over consecutive weights, and over runs of them
 
@@ -92,9 +92,9 @@ def _constants() -> Iterator[str]:
         yield f"constexpr int {name} = {getattr(c, name)};\n"
     yield f"constexpr long long LOG_SPLIT = {c.LOG_SPLIT:#x}LL;\n"
     yield f"constexpr long long LOG_SPLIT_32 = {m.LOG_SPLIT_32:#x}LL;\n"
-    for name in ("NORMAL_CENTRE", "TRUNCATED_C"):
+    for name in ("NORMAL_CENTER", "TRUNCATED_C"):
         yield f"constexpr float {name} = {_hex(getattr(c, name), 4)};\n"
-    for name in ("LN2_HIGH", "LN2_LOW", "NORMAL64_CENTRE_W", "NORMAL64_TAIL_W"):
+    for name in ("LN2_HIGH", "LN2_LOW", "NORMAL64_CENTER_W", "NORMAL64_TAIL_W"):
         yield f"constexpr double {name} = {_hex(getattr(c, name), 8)};\n"
     for name in ("LN2", "TURN", "TURN_LOW"):
         yield f"constexpr double {name} = {_hex(getattr(m, name), 8)};\n"

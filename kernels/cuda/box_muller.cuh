@@ -29,10 +29,10 @@ struct box_muller {
 
   __device__ __forceinline__ explicit box_muller(const Parameters &p)
       : rounded_log(p.v[2] != 0.0), rounded_trigonometry(p.v[3] != 0.0) {
-    __shared__ double2 table[16][COPIES];  // the inverse and -2 log of the centre of a sixteenth
+    __shared__ double2 table[16][COPIES];  // the inverse and -2 log of the center of a sixteenth
     for (u32 i = threadIdx.x; i < 16 * COPIES; i += blockDim.x)
       table[i / COPIES][i % COPIES] = {__dmul_rn(0x1p-23, LOG_INVERSE[i / COPIES]),
-                                       __dmul_rn(-2.0, LOG_CENTRE[i / COPIES])};
+                                       __dmul_rn(-2.0, LOG_CENTER[i / COPIES])};
     __syncthreads();
     rows = opaque_shared(&table[0][copy()]);
   }

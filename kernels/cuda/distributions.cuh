@@ -52,7 +52,7 @@ struct standard_normal32 {
     const u32 q = __float_as_uint(__int2float_rn((int)(0x80000000u - (u32)magnitude)));
     const u32 octave = opaque((q >> NORMAL_SHIFT) - FIRST), i = octave * (2 * COPIES * 16);
     const float4 n = at<float4>(rows, i), m = at<float4>(rows, i + COPIES * 16);
-    const float t = add32(__uint_as_float(q - (octave << NORMAL_SHIFT)), -NORMAL_CENTRE);
+    const float t = add32(__uint_as_float(q - (octave << NORMAL_SHIFT)), -NORMAL_CENTER);
     float h = fma32(fma32(fma32(m.w, t, m.z), t, m.y), t, m.x);
     h = fma32(fma32(fma32(fma32(h, t, n.w), t, n.z), t, n.y), t, n.x);
     return mul32(f, h);  // reads k and -k alike up to here: exactly odd
@@ -164,9 +164,9 @@ __device__ __forceinline__ double tail(double q) {
 // u = 2 Phi(x) - 1 keeps its precision near the median, q = the doubled probability of the nearer
 // tail keeps it far out.
 __device__ __forceinline__ double standard_bounded64(i64 k, double lower_mass, double upper_mass,
-                                                     double scale, double centre) {
+                                                     double scale, double center) {
   const u64 top = 1ULL << 63;
-  const double u = __fma_rn(__ll2double_rn(k), scale, centre);
+  const double u = __fma_rn(__ll2double_rn(k), scale, center);
   const double low = __fma_rn(__ull2double_rn((u64)k + top), scale, lower_mass);
   const double high = __fma_rn(__ull2double_rn(top - (u64)k), scale, upper_mass);
   const bool upper = high < low;
@@ -176,19 +176,19 @@ __device__ __forceinline__ double standard_bounded64(i64 k, double lower_mass, d
     const double x = tail(q);
     return upper ? x : -x;
   }
-  return __dmul_rn(u, polynomial(NORMAL64_CENTRE, __dadd_rn(w, -NORMAL64_CENTRE_W)));
+  return __dmul_rn(u, polynomial(NORMAL64_CENTER, __dadd_rn(w, -NORMAL64_CENTER_W)));
 }
 
 // Normal between any bounds, infinite ones included.
 struct bounded64 {
-  double stddev, mean, low, high, lower_mass, upper_mass, scale, centre;
+  double stddev, mean, low, high, lower_mass, upper_mass, scale, center;
 
   __device__ __forceinline__ explicit bounded64(const Parameters &p)
       : stddev(p.v[0]), mean(p.v[1]), low(p.v[2]), high(p.v[3]), lower_mass(p.v[4]),
-        upper_mass(p.v[5]), scale(p.v[6]), centre(p.v[7]) {}
+        upper_mass(p.v[5]), scale(p.v[6]), center(p.v[7]) {}
 
   __device__ __forceinline__ double operator()(i64 k) const {
-    const double x = standard_bounded64(k, lower_mass, upper_mass, scale, centre);
+    const double x = standard_bounded64(k, lower_mass, upper_mass, scale, center);
     return clamp(__fma_rn(x, stddev, mean), low, high);
   }
 };

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fast, exact, reproducible weight initialisation.
+"""Fast, exact, reproducible weight initialization.
 
 >>> import philinit as pi
 >>> w = pi.glorot_uniform((1024, 512), seed=42)  # a new ndarray
@@ -15,35 +15,13 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from philinit import distributions as distributions
+from philinit._version import __version__ as __version__
+from philinit.filling.fill import fill as fill
 from philinit.keys import Key as Key
-from philinit.sharding import Rows as Rows
-from philinit.sharding import Shard as Shard
-
-# Last, so that `philinit.fill` is the function; the module of that name stays importable from.
-from philinit.fill import fill as fill  # isort: skip
+from philinit.parts import Rows as Rows
+from philinit.parts import Shard as Shard
 
 if _TYPE_CHECKING:
-    from philinit.fans import compute_fans as compute_fans
-    from philinit.functions import constant as constant
-    from philinit.functions import glorot_normal as glorot_normal
-    from philinit.functions import glorot_uniform as glorot_uniform
-    from philinit.functions import he_normal as he_normal
-    from philinit.functions import he_uniform as he_uniform
-    from philinit.functions import identity as identity
-    from philinit.functions import kaiming_normal as kaiming_normal
-    from philinit.functions import kaiming_uniform as kaiming_uniform
-    from philinit.functions import lecun_normal as lecun_normal
-    from philinit.functions import lecun_uniform as lecun_uniform
-    from philinit.functions import normal as normal
-    from philinit.functions import ones as ones
-    from philinit.functions import orthogonal as orthogonal
-    from philinit.functions import truncated_normal as truncated_normal
-    from philinit.functions import uniform as uniform
-    from philinit.functions import variance_scaling as variance_scaling
-    from philinit.functions import xavier_normal as xavier_normal
-    from philinit.functions import xavier_uniform as xavier_uniform
-    from philinit.functions import zeros as zeros
-    from philinit.gains import gain as gain
     from philinit.initializers import Constant as Constant
     from philinit.initializers import GlorotNormal as GlorotNormal
     from philinit.initializers import GlorotUniform as GlorotUniform
@@ -64,12 +42,31 @@ if _TYPE_CHECKING:
     from philinit.initializers import XavierNormal as XavierNormal
     from philinit.initializers import XavierUniform as XavierUniform
     from philinit.initializers import Zeros as Zeros
-
-__version__ = "0.1.0"
+    from philinit.initializers.fans import compute_fans as compute_fans
+    from philinit.initializers.functions import constant as constant
+    from philinit.initializers.functions import glorot_normal as glorot_normal
+    from philinit.initializers.functions import glorot_uniform as glorot_uniform
+    from philinit.initializers.functions import he_normal as he_normal
+    from philinit.initializers.functions import he_uniform as he_uniform
+    from philinit.initializers.functions import identity as identity
+    from philinit.initializers.functions import kaiming_normal as kaiming_normal
+    from philinit.initializers.functions import kaiming_uniform as kaiming_uniform
+    from philinit.initializers.functions import lecun_normal as lecun_normal
+    from philinit.initializers.functions import lecun_uniform as lecun_uniform
+    from philinit.initializers.functions import normal as normal
+    from philinit.initializers.functions import ones as ones
+    from philinit.initializers.functions import orthogonal as orthogonal
+    from philinit.initializers.functions import truncated_normal as truncated_normal
+    from philinit.initializers.functions import uniform as uniform
+    from philinit.initializers.functions import variance_scaling as variance_scaling
+    from philinit.initializers.functions import xavier_normal as xavier_normal
+    from philinit.initializers.functions import xavier_uniform as xavier_uniform
+    from philinit.initializers.functions import zeros as zeros
+    from philinit.initializers.gains import gain as gain
 
 # Where the names above are at run time. They are looked up when first used: their dozen
 # dataclasses would double what `import philinit` costs beyond `import numpy`.
-_HOMES = ("initializers", "functions", "gains", "fans")
+_HOMES = ("initializers", "initializers.functions", "initializers.gains", "initializers.fans")
 __all__ = ["Key", "Rows", "Shard", "distributions", "fill"]
 __all__ += [
     "Constant",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m philinit`: the command line."""
+"""``python -m philinit`` is ``python -m philinit.cli``."""
+
+import runpy
 
 if __name__ == "__main__":
-    from philinit.cli import main
-
-    main()
+    runpy.run_module("philinit.cli", run_name="__main__", alter_sys=True)

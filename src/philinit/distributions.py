@@ -33,6 +33,9 @@ def _density(x: float) -> float:
 # be a subnormal number, and its digits lost. One-sided bounds reach 36.2 with it.
 LEAST_MASS = 1e-288
 
+# Standard deviation of a standard normal cut at -2 and 2: sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
+TRUNCATED_STDDEV = 0.87962566103423978
+
 # Narrower bounds than this are taken as a short piece of the density: differences would cancel.
 _NARROW = 1e-3
 

@@ -118,7 +118,7 @@ class Key:
     def fold_in(self, data: int | str) -> Key:
         """An independent key derived from this one and a number or a name.
 
-        The new key is a BLAKE2b hash of this key and `data`, so that neighbours such as 1 and 2
+        The new key is a BLAKE2b hash of this key and `data`, so that neighbors such as 1 and 2
         share nothing. An int and its decimal string give different keys.
 
         Raises

@@ -17,9 +17,9 @@ pytest.importorskip("psutil")
 
 from rich.console import Console
 
-from philinit._bench import Report, Result
 from philinit.cli import bench
-from tests.cli.command_line import assert_refused, philinit
+from philinit.tools.bench.engine import Report, Result
+from tests.support.command_line import assert_refused, philinit
 
 SMALL = ("bench", "--params", "2e5", "--against", "numpy")
 

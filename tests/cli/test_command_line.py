@@ -18,8 +18,8 @@ pytest.importorskip("psutil")
 import click
 import psutil
 
-from philinit.cli._group import COMMANDS, cli
-from tests.cli.command_line import (
+from philinit.cli.group import COMMANDS, cli
+from tests.support.command_line import (
     COLOUR,
     assert_refused,
     environment,
@@ -46,7 +46,7 @@ def imported(*arguments):
     """What `philinit ...` imports beyond Python itself."""
     code = (
         "import json, sys\n"
-        "from philinit.cli._group import cli\n"
+        "from philinit.cli.group import cli\n"
         f"cli({list(arguments)!r}, standalone_mode=False)\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
     )
@@ -72,7 +72,7 @@ def test_help_imports_no_command_and_nothing_heavy():
     found = imported("--help")
     assert {name.partition(".")[0] for name in found} & set(HEAVY) == set()
     own = {name for name in found if name.startswith("philinit.cli")}
-    assert own == {"philinit.cli", "philinit.cli._group"}
+    assert own == {"philinit.cli", "philinit.cli.group"}
 
 
 def test_a_command_imports_itself_only():
@@ -216,7 +216,7 @@ def test_piped_output_is_plain_and_keeps_to_the_columns(columns, arguments):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_a_terminal_gets_colours_and_bars_unless_it_asks_for_none():
+def test_a_terminal_gets_colors_and_bars_unless_it_asks_for_none():
     command = ("selftest", "--device", "cpu")
     code, seen = on_a_terminal(*command, columns=40)
     assert code == 0, seen
@@ -250,7 +250,7 @@ def completed(shell, words):
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
 
-def test_commands_options_and_initialisers_complete():
+def test_commands_options_and_initializers_complete():
     assert completed("bash", ["philinit", "s"]) == ["show", "selftest"]
     assert "--json" in completed("bash", ["philinit", "doctor", "--"])
     assert completed("bash", ["philinit", "show", "he_"]) == ["he_normal", "he_uniform"]

@@ -19,10 +19,10 @@ pytest.importorskip("psutil")
 
 from rich.console import Console
 
-from philinit import _demo
-from philinit._tables import print_tables
 from philinit.cli import demo
-from tests.cli.command_line import assert_refused, philinit, typed
+from philinit.cli.tables import print_tables
+from philinit.tools import demo as _demo
+from tests.support.command_line import assert_refused, philinit, typed
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,12 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 pytest.importorskip("psutil")
 
-from philinit import _doctor, _doctor_machine, _doctor_probes, _doctor_software
-from philinit._doctor_finding import ABSENT, FAILED, NOTE, OK, Finding
-from tests.cli.command_line import philinit, typed
+from philinit.tools.doctor import examine as _doctor
+from philinit.tools.doctor import machine as _doctor_machine
+from philinit.tools.doctor import probes as _doctor_probes
+from philinit.tools.doctor import software as _doctor_software
+from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
+from tests.support.command_line import philinit, typed
 
 SECTIONS = ("versions", "processor", "memory", "compiled code", "tensorflow sampler", "gpu")
 BY_NAME = {probe.name: probe for probe in _doctor.PROBES}
@@ -245,7 +248,7 @@ def library(folder, name, code, monkeypatch):
         ("import os; os.abort()", "the process was ended by SIGABRT"),
         ("import os; os._exit(3)", "exit code 3"),
         ("raise ImportError('libfoo.so is missing')", "ImportError: libfoo.so is missing"),
-        ("import sys; sys.exit('no licence')", "no licence"),
+        ("import sys; sys.exit('no license')", "no license"),
     ],
 )
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -300,8 +303,8 @@ def test_every_live_test_exists():
 
 
 def test_a_gpu_is_looked_at_through_the_stand_in(tmp_path):
-    from tests import cuda_host
-    from tests import cupy_stand_in as stand_in
+    from tests.support import cuda_host
+    from tests.support import cupy_stand_in as stand_in
 
     if cuda_host.compiler() is None:
         pytest.skip("needs g++")

@@ -22,8 +22,8 @@ pytest.importorskip("rich")
 from click.testing import CliRunner
 
 import philinit as pi
-from philinit.cli._group import cli
-from tests.cli.command_line import assert_refused, environment, on_a_terminal, philinit
+from philinit.cli.group import cli
+from tests.support.command_line import assert_refused, environment, on_a_terminal, philinit
 
 INIT = pi.HeNormal(seed=7, activation="gelu")
 SHAPE = (3, 3, 256, 512)
@@ -90,7 +90,7 @@ def test_empty_files_and_vectors(typed, shape, tmp_path):
     assert path.read_bytes() == saved(pi.Uniform(seed=1)(shape))
 
 
-def test_sampler_and_names_are_those_of_the_initialiser(tmp_path):
+def test_sampler_and_names_are_those_of_the_initializer(tmp_path):
     path = tmp_path / "w.npy"
     arguments = ["--init", "Normal", "--shape", "9,9", "--seed", "-3", "--sampler", "tensorflow"]
     done = here("fill", path, *arguments, "--name", "encoder", "--name", "kernel")
@@ -155,7 +155,7 @@ def test_a_terminal_gets_a_bar(tmp_path):
 # A process whose writes are small, and at a chosen byte do what is asked; the rest as typed.
 DRIVEN = """
 import os, signal, sys, time
-from philinit import _writing
+from philinit.files import write as _writing
 from philinit.cli import main
 _writing.PIECE, _writing.CHECKPOINT = 65536, 0.0
 at, action = int(sys.argv[1]), sys.argv[2]

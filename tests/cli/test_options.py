@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be typed for counts, shapes, seeds, initialisers and their parameters."""
+"""What may be typed for counts, shapes, seeds, initializers and their parameters."""
 
 import dataclasses
 import json
@@ -14,8 +14,7 @@ import click
 from rich.console import Console
 
 import philinit as pi
-from philinit import functions
-from philinit.cli._options import (
+from philinit.cli.options import (
     Count,
     InitializerName,
     Seed,
@@ -25,6 +24,7 @@ from philinit.cli._options import (
     make_initializer,
     write_json,
 )
+from philinit.initializers import functions
 
 
 def convert(kind, text):
@@ -91,7 +91,7 @@ def test_what_is_no_shape(text):
         convert(Shape(), text)
 
 
-def test_seeds_are_those_of_initialisers():
+def test_seeds_are_those_of_initializers():
     assert convert(Seed(), "0xff") == 255
     assert convert(Seed(), "-3") == -3
     assert convert(Seed(), str(2**128 - 1)) == 2**128 - 1
@@ -100,10 +100,10 @@ def test_seeds_are_those_of_initialisers():
             convert(Seed(), text)
 
 
-# ---------------------------------------------------------------------------- initialisers
+# ---------------------------------------------------------------------------- initializers
 
 
-def test_every_initialiser_has_the_name_of_its_function():
+def test_every_initializer_has_the_name_of_its_function():
     made = {name for name in dir(functions) if name in pi.__all__ and name[0].islower()}
     assert set(initializers()) == made
     for name, kind in initializers().items():
@@ -140,7 +140,7 @@ def test_an_unknown_name_lists_the_known_ones():
         ),
     ],
 )
-def test_options_make_the_initialiser_that_they_name(arguments, made):
+def test_options_make_the_initializer_that_they_name(arguments, made):
     assert make_initializer("he_normal", **parse(*arguments)) == made
 
 
@@ -150,7 +150,7 @@ def test_infinite_bounds_may_be_typed():
     assert found == pi.TruncatedNormal(lower=-1.0, upper=math.inf, seed=42)
 
 
-def test_what_an_initialiser_does_not_take_is_left_out():
+def test_what_an_initializer_does_not_take_is_left_out():
     assert make_initializer("zeros", seed=3, names=("a",)) == pi.Zeros()
     assert make_initializer("orthogonal", seed=3, names=("a",)) == pi.Orthogonal(seed=3).named("a")
     drawn = make_initializer("normal", seed=None)
@@ -168,7 +168,7 @@ def test_what_an_initialiser_does_not_take_is_left_out():
         ("zeros", {"sampler": "tensorflow"}, "zeros has one sampler only, native"),
     ],
 )
-def test_what_an_initialiser_cannot_be_is_a_sentence(name, arguments, message):
+def test_what_an_initializer_cannot_be_is_a_sentence(name, arguments, message):
     with pytest.raises(click.UsageError) as caught:
         make_initializer(name, seed=1, **arguments)
     assert message in caught.value.message
@@ -201,7 +201,7 @@ def test_json_has_no_infinity(tmp_path):
     assert json.loads(path.read_text()) == {"a": [1.0, None, [None, 2]], "b": {"c": None}}
 
 
-def test_each_parameter_of_an_initialiser_can_be_given():
+def test_each_parameter_of_an_initializer_can_be_given():
     for kind in initializers().values():
         for field in dataclasses.fields(kind):
             if field.init and field.name not in ("seed", "sampler", "names", "drawn"):

@@ -12,8 +12,8 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 
 import philinit as pi
-from philinit import _show
-from tests.cli.command_line import assert_refused, philinit, typed
+from philinit.tools.show import look as _show
+from tests.support.command_line import assert_refused, philinit, typed
 
 CONV = ("--shape", "3,3,256,512")
 
@@ -119,7 +119,7 @@ def test_tables_larger_than_memory_are_drawn_in_part():
         ),
     ],
 )
-def test_every_kind_of_initialiser_can_be_shown(arguments, words):
+def test_every_kind_of_initializer_can_be_shown(arguments, words):
     done = typed("show", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     text = " ".join(done.stdout.split())
@@ -219,7 +219,7 @@ def test_the_picture_shows_histogram_and_density(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes
 
-    from philinit import _show_plot
+    from philinit.tools.show import plot as _show_plot
 
     drawn = {}
 

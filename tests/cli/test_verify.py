@@ -15,8 +15,8 @@ pytest.importorskip("rich")
 from click.testing import CliRunner
 
 import philinit as pi
-from philinit.cli._group import cli
-from tests.cli.command_line import assert_refused, on_a_terminal, philinit
+from philinit.cli.group import cli
+from tests.support.command_line import assert_refused, on_a_terminal, philinit
 
 INIT = pi.Normal(stddev=0.02, seed=7)
 OPTIONS = ["--init", "normal", "--param", "stddev=0.02", "--seed", "7"]
@@ -177,7 +177,7 @@ def test_piped_output_is_plain_and_keeps_to_the_columns(columns, trained):
     assert "81" in done.stdout and "994" in done.stdout
 
 
-def test_a_terminal_gets_a_bar_and_colours(trained):
+def test_a_terminal_gets_a_bar_and_colors(trained):
     code, seen = on_a_terminal("verify", trained, *OPTIONS, columns=60)
     assert code == 1, seen
     assert "\x1b[?25l" in seen and "\x1b[31m" in seen

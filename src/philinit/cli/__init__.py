@@ -9,7 +9,7 @@ import sys
 def main() -> None:
     """Entry point of the `philinit` script; a missing package is a sentence, not a traceback."""
     try:
-        from philinit.cli._group import cli
+        from philinit.cli.group import cli
     except ImportError as error:
         sys.exit(f"Error: {error}")
     cli(prog_name="philinit")

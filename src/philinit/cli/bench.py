@@ -11,14 +11,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from philinit import _bench
-from philinit._bench import Limits, Report, Result
-from philinit._bench_contenders import CONTENDERS
-from philinit._bench_crew import Crew
-from philinit._bench_workloads import Work, Workload
-from philinit._measuring import machine_facts
-from philinit.cli._console import Row, bars, open_console, say, show
-from philinit.cli._options import DTYPE, Count, json_option, picture, write_json
+from philinit.cli.console import Row, bars, open_console, say, show
+from philinit.cli.options import DTYPE, Count, json_option, picture, write_json
+from philinit.tools.bench import engine as _bench
+from philinit.tools.bench.contenders import CONTENDERS
+from philinit.tools.bench.crew import Crew
+from philinit.tools.bench.engine import Limits, Report, Result
+from philinit.tools.bench.workloads import Work, Workload
+from philinit.tools.measure.measuring import machine_facts
 
 PEERS = ("tensorflow", "keras", "torch", "jax", "numpy")
 SECONDS = 45.0  # nobody begins after that
@@ -88,7 +88,7 @@ def bench(
         code = 130
     _print(console, report, params, dtype, missing)
     if plot is not None and report.results:
-        from philinit import _bench_plot
+        from philinit.tools.bench import plot as _bench_plot
 
         title = f"{params:,} {dtype} weights; {machine['processor']}, {machine['threads']} threads"
         _bench_plot.throughput(report.results, plot, title)
@@ -101,7 +101,7 @@ def bench(
 
 def _need_matplotlib() -> None:
     try:
-        import philinit._bench_plot  # noqa: F401 - before anything is measured
+        import philinit.tools.bench.plot  # noqa: F401 - before anything is measured
     except ImportError as error:
         raise click.ClickException(str(error)) from error
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from philinit.errors import missing_extra
+from philinit.checks import missing_extra
 
 try:
     import click
@@ -17,11 +17,11 @@ try:
 except ImportError as error:
     raise missing_extra("the command line", str(error.name), "cli") from error
 
-from philinit import _demo
-from philinit._measuring import free_memory, machine_facts
-from philinit._tables import GIB, TITLES, print_tables
-from philinit.cli._console import bars, open_console
-from philinit.cli._options import DTYPE, Count, json_option, write_json
+from philinit.cli.console import bars, open_console
+from philinit.cli.options import DTYPE, Count, json_option, write_json
+from philinit.cli.tables import GIB, TITLES, print_tables
+from philinit.tools import demo as _demo
+from philinit.tools.measure.measuring import free_memory, machine_facts
 
 MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
 
@@ -59,7 +59,7 @@ def demo(
     no_peers: bool,
     json_path: Path | None,
 ) -> None:
-    """Initialise a billion-parameter embedding as a tf.Variable, beside TensorFlow and Keras.
+    """Initialize a billion-parameter embedding as a tf.Variable, beside TensorFlow and Keras.
 
     Each contender runs in a fresh process; the tables show time, memory and the numbers against
     theory. Ctrl-C ends the run and prints what there is. Exit code 1 where a contender failed.

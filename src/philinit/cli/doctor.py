@@ -11,11 +11,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from philinit import _doctor
-from philinit._doctor_finding import Finding
-from philinit._measuring import machine_facts
-from philinit.cli._console import NARROW, bars, facts, open_console, say
-from philinit.cli._options import json_option, write_json
+from philinit.cli.console import NARROW, bars, facts, open_console, say
+from philinit.cli.options import json_option, write_json
+from philinit.tools.doctor import examine as _doctor
+from philinit.tools.doctor.finding import Finding
+from philinit.tools.measure.measuring import machine_facts
 
 STYLES = {"ok": "green", "note": "yellow", "failed": "red", "absent": "dim"}
 

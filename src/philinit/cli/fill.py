@@ -13,13 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from philinit._files import check_suffix
-from philinit._resume import Record
-from philinit._tensors import Tensor
-from philinit._unfinished import amount
-from philinit._writing import Written, write_file
-from philinit.cli._console import bars, open_console, say
-from philinit.cli._options import (
+from philinit.cli.console import bars, open_console, say
+from philinit.cli.options import (
     DTYPE,
     InitializerName,
     Shape,
@@ -27,7 +22,7 @@ from philinit.cli._options import (
     json_option,
     write_json,
 )
-from philinit.cli._spec import (
+from philinit.cli.spec import (
     DESCRIBING,
     SPEC_HELP,
     FileSeed,
@@ -37,6 +32,11 @@ from philinit.cli._spec import (
     refuse_typed,
     spec_option,
 )
+from philinit.files.layout import check_suffix
+from philinit.files.resume import Record
+from philinit.files.tensors import Tensor
+from philinit.files.unfinished import amount
+from philinit.files.write import Written, write_file
 from philinit.keys import fresh_seed
 
 HELP = f"""Write initial weights to a file, which may be larger than memory.
@@ -64,7 +64,7 @@ Examples:
 
 @click.command(help=HELP)
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--init", type=InitializerName(), help="The initialiser of a .npy file.")
+@click.option("--init", type=InitializerName(), help="The initializer of a .npy file.")
 @click.option("--shape", type=Shape(), help="Of a .npy file, such as 3,3,256,512 or 1e6,1000.")
 @click.option("--dtype", type=DTYPE, default="float32", show_default=True)
 @initializer_options()

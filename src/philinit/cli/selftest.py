@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from philinit import _selftest
-from philinit._measuring import machine_facts
-from philinit.cli._console import bars, open_console, say, show
-from philinit.cli._options import json_option, write_json
+from philinit.cli.console import bars, open_console, say, show
+from philinit.cli.options import json_option, write_json
+from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.selftest import cases as _selftest
 
 
 @click.command()

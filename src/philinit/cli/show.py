@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`philinit show`: fans, bounds, moments and a histogram of what an initialiser draws."""
+"""`philinit show`: fans, bounds, moments and a histogram of what an initializer draws."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from philinit import _show
-from philinit._show import Look
-from philinit._theory import Moments
-from philinit.base import Initializer
-from philinit.cli._console import facts, open_console, say
-from philinit.cli._console import show as show_table
-from philinit.cli._options import (
+from philinit.cli.console import facts, open_console, say
+from philinit.cli.console import show as show_table
+from philinit.cli.options import (
     DTYPE,
     Count,
     InitializerName,
@@ -29,6 +25,10 @@ from philinit.cli._options import (
 )
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
 from philinit.initializers import VarianceScaling
+from philinit.initializers.base import Initializer
+from philinit.tools.measure.theory import Moments
+from philinit.tools.show import look as _show
+from philinit.tools.show.look import Look
 
 MOMENTS = Moments._fields
 ROWS = 6  # height of the histogram in lines
@@ -94,7 +94,7 @@ def show(
     init = make_initializer(initializer, seed, sampler, names, parameters)
     if plot is not None:
         try:
-            from philinit import _show_plot
+            from philinit.tools.show import plot as _show_plot
         except ImportError as error:
             raise click.ClickException(str(error)) from error
     try:

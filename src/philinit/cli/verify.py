@@ -15,13 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from philinit._files import places
-from philinit._tensors import Tensor
-from philinit._unfinished import amount
-from philinit._verifying import Comparison, Difference, ranges, verify_file
-from philinit.cli._console import bars, open_console, say, show
-from philinit.cli._options import InitializerName, initializer_options, json_option, write_json
-from philinit.cli._spec import (
+from philinit.cli.console import bars, open_console, say, show
+from philinit.cli.options import InitializerName, initializer_options, json_option, write_json
+from philinit.cli.spec import (
     DESCRIBING,
     SPEC_HELP,
     FileSeed,
@@ -30,6 +26,10 @@ from philinit.cli._spec import (
     refuse_typed,
     spec_option,
 )
+from philinit.files.layout import places
+from philinit.files.tensors import Tensor
+from philinit.files.unfinished import amount
+from philinit.files.verify import Comparison, Difference, ranges, verify_file
 
 SHOWN = 8  # stretches of rows; --json and --rows-out have all
 
@@ -56,7 +56,7 @@ Examples:
 
 @click.command(help=HELP)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--init", type=InitializerName(), help="The initialiser of a .npy file.")
+@click.option("--init", type=InitializerName(), help="The initializer of a .npy file.")
 @initializer_options()
 @spec_option
 @click.option("--tensor", "wanted", multiple=True, help="Only this one; may be repeated.")

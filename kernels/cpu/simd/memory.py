@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads, stores and scratch memory: addresses are integers, sizes are bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit
+from numba.core import types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic
+
+from philinit.kernels.cpu.simd.lanes import shuffled
+from philinit.kernels.cpu.simd.types import llvm_type
+
+
+def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
+    if offset:
+        address = builder.add(address, address.type(offset))
+    return builder.inttoptr(address, type_.as_pointer())
+
+
+def _load(largest: int) -> Any:
+    @intrinsic
+    def load(typingctx: Any, kind: Any, address: Any) -> Any:
+        wanted = kind.instance_type
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
+            loaded.align = min(wanted.lanes * wanted.element.bitwidth // 8, largest)
+            return loaded
+
+        return signature(wanted, kind, types.int64), codegen
+
+    return load
+
+
+load = _load(64)  # from a multiple of the vector's size or of 64: our own scratch
+load_anywhere = _load(1)
+
+
+def _store(alignment: int, streaming: bool) -> Any:
+    @intrinsic
+    def store(typingctx: Any, address: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            kept = builder.store(args[1], _pointer(builder, args[0], 0, args[1].type))
+            kept.align = alignment
+            if streaming:
+                mark = builder.module.add_metadata([ir.IntType(32)(1)])
+                kept.set_metadata("nontemporal", mark)
+            return context.get_dummy_value()
+
+        return signature(types.void, types.int64, value), codegen
+
+    return store
+
+
+store = _store(1, streaming=False)
+store_streaming = _store(64, streaming=True)
+
+
+# Lane i of every 8 holds item INTERLEAVE_ORDER[i]: then interleaving two 64-bit vectors is one
+# unpack instruction a half, which works within 128-bit groups, and memory comes out in order.
+INTERLEAVE_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
+
+
+@intrinsic
+def store_interleaved(typingctx: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Store the low halves of 64-bit lanes as a0 b0 c0 d0 a1 b1 ..., 64-byte aligned."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = a.lanes
+        halves = ir.VectorType(ir.IntType(32), 2 * lanes)
+        evens = [2 * (i // 2) + 2 * lanes * (i % 2) for i in range(2 * lanes)]
+        a32, b32, c32, d32 = (builder.bitcast(v, halves) for v in args[1:])
+        ab = builder.bitcast(shuffled(builder, a32, b32, evens), args[1].type)
+        cd = builder.bitcast(shuffled(builder, c32, d32, evens), args[1].type)
+        for first in range(0, lanes, 8):
+            for odd in (0, 1):
+                pick = [first + i + odd + lanes * k for i in (0, 2, 4, 6) for k in (0, 1)]
+                part = shuffled(builder, ab, cd, pick)
+                offset = (2 * first // 8 + odd) * 64
+                kept = builder.store(part, _pointer(builder, args[0], offset, part.type))
+                kept.align = 64
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, a, b, c, d), codegen
+
+
+def scratch(size: int) -> Any:
+    """A function that returns the address of `size` bytes of the stack, a multiple of 64."""
+
+    @intrinsic
+    def address(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            with builder.goto_entry_block():
+                space = builder.alloca(ir.ArrayType(ir.IntType(8), size))
+                space.align = 64
+            return builder.ptrtoint(space, ir.IntType(64))
+
+        return signature(types.int64), codegen
+
+    return address
+
+
+@intrinsic
+def fence(typingctx: Any) -> Any:
+    """Streaming stores become visible to other threads before anything that follows."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return signature(types.void), codegen
+
+
+@intrinsic
+def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
+    """memcpy of `size` bytes between two addresses."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        pointers = [builder.inttoptr(a, byte) for a in args[:2]]
+        memcpy = builder.module.declare_intrinsic("llvm.memcpy", [byte, byte, ir.IntType(64)])
+        builder.call(memcpy, [*pointers, args[2], ir.IntType(1)(0)])
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+def _prefetch(write: int, locality: int) -> Any:
+    @intrinsic
+    def prefetch(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            byte, int32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [byte, int32, int32, int32])
+            name = "llvm.prefetch.p0"
+            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            hints = int32(write), int32(locality), int32(1)
+            builder.call(function, [builder.inttoptr(args[0], byte), *hints])
+            return context.get_dummy_value()
+
+        return signature(types.void, types.int64), codegen
+
+    return prefetch
+
+
+# Harmless for any address.
+touch = _prefetch(1, 0)  # have the CPU look up its page
+fetch = _prefetch(0, 3)  # bring its line into the caches, to be read
+
+
+@intrinsic
+def load_index(typingctx: Any, address: Any, place: Any) -> Any:
+    """Number `place` of an array of 32-bit indices at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        return builder.zext(builder.load(builder.gep(first, [args[1]])), ir.IntType(64))
+
+    return signature(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_index(typingctx: Any, address: Any, place: Any, index: Any) -> Any:
+    """Set number `place` of an array of 32-bit indices at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
+        short = builder.trunc(args[2], ir.IntType(32))
+        builder.store(short, builder.gep(first, [args[1]]))
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_int64(typingctx: Any, address: Any, index: Any) -> Any:
+    """Number `index` of an array of int64 at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(first, [args[1]]))
+
+    return signature(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_int64(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
+    """Set number `index` of an array of int64 at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        builder.store(args[2], builder.gep(first, [args[1]]))
+        return context.get_dummy_value()
+
+    return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def load_float64(typingctx: Any, address: Any, index: Any) -> Any:
+    """Number `index` of an array of float64 at `address`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+        return builder.load(builder.gep(first, [args[1]]))
+
+    return signature(types.float64, types.int64, types.int64), codegen
+
+
+@njit
+def load_parameters(address):
+    """The eight float64 of a plan."""
+    return (
+        load_float64(address, 0),
+        load_float64(address, 1),
+        load_float64(address, 2),
+        load_float64(address, 3),
+        load_float64(address, 4),
+        load_float64(address, 5),
+        load_float64(address, 6),
+        load_float64(address, 7),
+    )

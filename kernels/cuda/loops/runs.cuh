@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop over counter blocks for weights that lie in runs: a box of a tensor, or rows by number;
+// kernels/cpu/runs.py is the same for CPUs.
+//
+// A step of a thread is 16 bytes, as in fill.cuh. What leads a thread to its run costs as much as a
+// step: in a long run it takes several, LANES apart, so that threads side by side fill whole sectors
+// of memory. Threads of all runs are numbered, those of a run in a row: a warp takes as many runs as
+// it needs, whatever their length. All runs count as many steps; those that begin early in a counter
+// block may leave the last one empty. philinit.kernels.cuda.arguments computes the numbers, all below
+// 2**31: only strides, counters and addresses take 64 bits.
+
+#define LANES 4  // as in runs.py
+
+// n / value for n < 2**31, by a product (Granlund & Montgomery 1994).
+struct Divisor {
+  u32 value, factor, shift;
+
+  __device__ __forceinline__ u32 quotient(u32 n) const {
+    return (u32)((u64)(2 * n) * factor >> 32) >> shift;
+  }
+};
+
+// An axis that runs are numbered by: places, and weights from one place to the next.
+struct Axis {
+  u64 stride;
+  Divisor count;
+};
+
+struct Runs {
+  const u64 *ids;          // places on the outermost axis, or null: then they are 0, 1, ...
+  u32 length;              // weights of a run
+  u32 steps;               // of a run
+  u32 steps_of_thread;     // at most
+  u32 threads;             // that all runs take
+  Divisor threads_of_run;  // that one run takes
+  u32 inner;               // axes but for the outermost one
+  Axis axes[8];            // the outermost first, whose count is not divided by
+
+  // Weights from place 0 of all axes to the first one of a run.
+  __device__ __forceinline__ u64 start(u32 run) const {
+    u64 start = 0;
+#pragma unroll 1
+    for (u32 axis = inner; axis; --axis) {
+      const u32 outer = axes[axis].count.quotient(run);
+      start += (run - outer * axes[axis].count.value) * axes[axis].stride;
+      run = outer;
+    }
+    return start + (ids ? ids[run] : run) * axes[0].stride;
+  }
+};
+
+static_assert(sizeof(Runs) == 40 + 8 * 24, "philinit.kernels.cuda.arguments has this layout");
+
+// The 16 bytes of a step, from a counter on.
+template <class K>
+__device__ __forceinline__ Packed<4> make_step(const K &kernel, const Counter &c,
+                                               const RoundKeys &keys) {
+  if constexpr (K::BLOCKS == 1) {
+    return kernel.block(Stream(c, keys), 0);
+  } else {
+    const auto even = kernel.block(Stream(c, keys), 0);
+    const auto odd = kernel.block(Stream(c.after(K::RESERVED), keys), 0);
+    return {{even.x[0], even.x[1], odd.x[0], odd.x[1]}};
+  }
+}
+
+// Weights of `runs`, one run behind the other from `out` on: `skip` weights of the counter block
+// high:low come before place 0 of all axes.
+template <class K>
+__device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
+                                     u32 k0, u32 k1, const Parameters &p) {
+  constexpr u32 STEP = K::BLOCKS * K::WEIGHTS;  // weights of a step
+  const K kernel(p);
+  const RoundKeys keys(k0, k1);
+  // In 16 bits a step may begin a block before its run does: a block more here, and no number below
+  // gets negative.
+  if (K::BLOCKS == 2) {
+    high -= low < K::RESERVED;
+    low -= K::RESERVED;
+    skip += K::WEIGHTS;
+  }
+  const Counter base(low, high);
+  const u32 length = opaque(runs.length);
+  const u32 reach = opaque(LANES * (runs.steps_of_thread - 1));  // to the last step of a thread
+  const u32 first_ragged = opaque(length < STEP ? 0 : length - STEP + 1);
+  const u64 thread = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+  const u64 threads = (u64)gridDim.x * blockDim.x;
+  // Adding the stride to the number of a thread cannot wrap.
+  const u32 stride = opaque(threads < 1u << 31 ? (u32)threads : 1u << 31);
+  if (thread >= runs.threads) return;
+#pragma unroll 1
+  for (u32 i = (u32)thread; i < runs.threads; i += stride) {
+    const u32 run = opaque(runs.threads_of_run.quotient(i));
+    const u32 mine = i - run * runs.threads_of_run.value;  // number of the thread in the run
+    u32 step = mine + mine / LANES * reach;
+    const u32 end = step + reach < runs.steps ? step + reach + 1 : runs.steps;
+    // Weights of the run's first step that come before the run; a block more in 16 bits, where that
+    // leads to an aligned address.
+    const u64 place = skip + runs.start(run);
+    u32 lead = (u32)place % K::WEIGHTS;
+    if (K::BLOCKS == 2 && ((u32)(u64)out + (run * length - lead) * K::ITEM) % 16 == 8)
+      lead += K::WEIGHTS;
+    const u64 block = (place - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
+    Counter counter = base.after(block * K::RESERVED, (block >> 32) * K::RESERVED >> 32);
+    u32 from = step * STEP - lead;  // in weights of the run; above 2**31 where it is below 0
+    char *here = opaque_global((char *)out + ((u64)run * length + (i64)(int)from) * K::ITEM);
+    const u32 ragged = (u32)(u64)here % 16 ? 0 : first_ragged;
+#pragma unroll 1
+    do {
+      const Packed<4> packed = make_step(kernel, counter, keys);
+      if (from < ragged) {
+        store_step(here, packed);
+      } else {
+#pragma unroll
+        for (u32 j = 0; j < STEP; ++j)
+          if (from + j < length) store_weight<K::ITEM>(here + j * K::ITEM, packed, j);
+      }
+      counter = counter.after(LANES * K::BLOCKS * K::RESERVED);
+      from += LANES * STEP;
+      here += LANES * 16;
+      step += LANES;
+    } while (step < end);
+  }
+}
+
+typedef Runs What;  // to write

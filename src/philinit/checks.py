@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every check that several modules share, and its sentence.
+
+A sentence says what must hold, what came as ``name=value``, and what to do about it. TypeError is
+for types, ValueError for values, NotImplementedError for a combination that nobody wrote.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Progress = Callable[[int, int], object]  # (done, total)
+
+SAMPLERS = ("native", "tensorflow")
+
+
+def missing_extra(what: str, library: str, extra: str) -> ImportError:
+    """The error for `what`, which needs a `library` that is not installed."""
+    return ImportError(f'{what} needs {library}: pip install "philinit[{extra}]"')
+
+
+def is_bool(value: Any) -> bool:
+    """Whether `value` is a bool of Python or NumPy, which would pass for the number 0 or 1."""
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """`shape` as a tuple of Python ints; an int alone is the shape of a vector, as in NumPy.
+
+    Raises
+    ------
+    TypeError
+        A dimension is no integer (bool, float and None included), or `shape` is no sequence.
+    ValueError
+        A dimension is negative. Zero is allowed.
+    """
+    if type(shape) is not tuple:
+        if isinstance(shape, Iterable) and not isinstance(shape, (str, bytes)):
+            shape = tuple(shape)
+        else:
+            shape = (shape,)
+    for size in shape:
+        if type(size) is not int:
+            return as_shape(tuple(_as_size(s, shape) for s in shape))
+        if size < 0:
+            raise ValueError(f"`shape` must not hold negative dimensions; got shape={shape}")
+    return shape  # type: ignore[no-any-return]  # every entry was checked above
+
+
+def _as_size(size: Any, shape: tuple[Any, ...]) -> int:
+    try:
+        if is_bool(size):
+            raise TypeError
+        return operator.index(size)
+    except TypeError:
+        raise TypeError(
+            f"`shape` must hold ints only; got {size!r} of type {type(size).__name__} "
+            f"in shape={shape!r}"
+        ) from None
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a float, which may be infinite or NaN, or the TypeError that says it is none."""
+    if type(value) is float:
+        return value
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"`{name}` must be a real number; got {name}={value!r}")
+    return float(value)
+
+
+def finite(name: str, value: Any) -> float:
+    """`value` as a finite float, or the error that says it is none."""
+    number = real(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"`{name}` must be finite; got {name}={number}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """`value` as a finite float above 0, or the error that says it is none."""
+    number = finite(name, value)
+    if number <= 0.0:
+        raise ValueError(f"`{name}` must be positive; got {name}={number}")
+    return number
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """`value` if it is one of the strings `allowed`, or the error that lists them."""
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a str; got {name}={value!r}")
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}; got {name}={value!r}")
+    return value
+
+
+def check_sampler(sampler: Any) -> str:
+    """`sampler` if it names one, else a ValueError."""
+    if sampler not in SAMPLERS:
+        raise ValueError(f'`sampler` must be "native" or "tensorflow"; got sampler={sampler!r}')
+    return str(sampler)
+
+
+def check_threads(threads: Any) -> int | None:
+    """`threads` as an int >= 1 or None, else a TypeError or ValueError."""
+    if threads is None:
+        return None
+    if isinstance(threads, bool) or not hasattr(threads, "__index__"):
+        raise TypeError(f"`threads` must be an int or None; got threads={threads!r}")
+    if operator.index(threads) < 1:
+        raise ValueError(f"`threads` must be at least 1; got threads={threads}")
+    return operator.index(threads)
+
+
+def check_progress(progress: Any) -> Progress | None:
+    """`progress` if it can be called as ``progress(done, total)``, or is None; else a TypeError."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
+    return progress  # type: ignore[no-any-return]  # callable by now
+
+
+def progress_within(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """`progress` of one piece, which begins at `before`, as progress of all `total`."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)

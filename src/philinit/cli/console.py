@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands print with: a console, tables that fit it, and progress bars."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from philinit.checks import missing_extra
+
+try:
+    from rich import box
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Table
+    from rich.text import Text
+except ImportError as error:
+    raise missing_extra("the command line", str(error.name), "cli") from error
+
+NARROW = 76  # columns: below it a table becomes a list
+PIPED = 100  # columns of what is no terminal, unless COLUMNS says otherwise
+STDOUT = Path("-")  # as in --json -
+
+Row = list[str]  # an empty list is a rule between sections
+
+
+def open_console(json_path: Path | None = None) -> Console:
+    """Where people read: stdout, or stderr where JSON goes to stdout.
+
+    No colors and no bars in a pipe; rich itself follows NO_COLOR and COLUMNS.
+    """
+    stderr = json_path == STDOUT
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        columns = os.environ.get("COLUMNS", "")
+        width = int(columns) if columns.isdecimal() and int(columns) else PIPED
+        console = Console(stderr=stderr, width=width, color_system=None)
+    return console
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """A line as it is: no markup, no numbers in color."""
+    console.print(text, style=style, highlight=False, markup=False)
+
+
+def bars(console: Console, *middle: str | ProgressColumn) -> Progress:
+    """Progress bars that vanish when they are done: description, bar, `middle`, time.
+
+    ``task.fields`` and the like may stand in a string of `middle`. In a pipe nothing is shown.
+    """
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        *middle,
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_interactive,
+        transient=True,
+    )
+
+
+def facts(console: Console, title: str, rows: Sequence[Sequence[str | Text]]) -> None:
+    """A title, and below it lines of a few words and a text, which is folded to the width."""
+    console.print()
+    say(console, title, "bold")
+    grid = Table.grid(padding=(0, 2))
+    for _ in rows[0][:-1]:
+        grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False), highlight=False)
+
+
+def show(console: Console, title: str, columns: list[str], rows: list[Row]) -> None:
+    """A table, or on a narrow terminal each row as a short list of its filled cells."""
+    console.print()
+    console.print(title, style="bold", highlight=False)
+    if console.width < NARROW:
+        for name, *cells in filter(None, rows):
+            console.print(name, highlight=False)
+            for column, cell in zip(columns[1:], cells, strict=True):
+                if cell:
+                    console.print(f"  {column}: {cell}", highlight=False)
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    for column in columns:
+        first = column == columns[0]
+        table.add_column(
+            column,
+            justify="left" if first else "right",
+            no_wrap=not first,
+            overflow="fold",
+            min_width=18 if first else None,
+        )
+    for row in rows:
+        if row:
+            table.add_row(*row)
+        else:
+            table.add_section()
+    console.print(table)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+""".npy files of one tensor: the bytes of `numpy.save`, and where the elements of a file lie.
+
+The format has no name for bfloat16. `numpy.save` writes such arrays as "<V2", two bytes without a
+meaning, and so do we: ``np.load(path).view(ml_dtypes.bfloat16)`` reads them.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from philinit.dtypes import NAMES
+from philinit.files.tensors import Place, Tensor
+
+_BFLOAT16 = "<V2"
+
+
+def arrange(tensors: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
+    """The header of a file, and its tensors in order: the one tensor there is."""
+    (tensor,) = tensors
+    bfloat16 = tensor.dtype.name == "bfloat16"
+    descr = _BFLOAT16 if bfloat16 else npy.dtype_to_descr(tensor.dtype)
+    text = io.BytesIO()
+    fields = {"descr": descr, "fortran_order": False, "shape": tensor.shape}
+    npy.write_array_header_1_0(text, fields)
+    return text.getvalue(), [tensor]
+
+
+def places(path: Path) -> list[Place]:
+    """Where the one tensor of a file lies.
+
+    Raises
+    ------
+    ValueError
+        It is no .npy file, or one with its elements in another order than C's or this machine's.
+    """
+    with path.open("rb") as file:
+        try:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, fortran_order, dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"{path.name} is no .npy file of weights: {error}") from error
+        start = file.tell()
+    if fortran_order:
+        raise ValueError(
+            f"the elements must lie in C order; those of {path.name} lie in Fortran order: save "
+            "np.ascontiguousarray of the array"
+        )
+    bfloat16 = dtype == np.dtype(_BFLOAT16)
+    if not bfloat16 and (dtype.name not in NAMES or not dtype.isnative):
+        raise ValueError(
+            f"the elements must be one of {', '.join(NAMES)} in native byte order; "
+            f"{path.name} holds {dtype.str}"
+        )
+    name, nbytes = "bfloat16" if bfloat16 else dtype.name, math.prod(shape) * dtype.itemsize
+    return [Place("", shape, name, start, nbytes)]

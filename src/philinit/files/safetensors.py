@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+""".safetensors files: 8 bytes with the length of a JSON header, the header, then all elements.
+
+What is written are the bytes of `safetensors.numpy.save_file`: larger dtypes first, then names in
+order, so that every tensor is aligned to its elements; the header padded with spaces to 8 bytes.
+Format: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from philinit.dtypes import as_dtype
+from philinit.files.tensors import Place, Tensor
+
+# In the order of the file. What has another name here is no dtype of philinit.
+DTYPES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+_NAMES = {theirs: ours for ours, theirs in DTYPES.items()}
+
+LARGEST_HEADER = 100_000_000  # bytes; the safetensors package reads no longer one
+_METADATA = "__metadata__"
+
+
+def arrange(tensors: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
+    """The header of a file, and its tensors in the order in which they are stored."""
+    rank = list(DTYPES)
+    ordered = sorted(tensors, key=lambda tensor: (rank.index(tensor.dtype.name), tensor.name))
+    entries: dict[str, Any] = {}
+    end = 0
+    for tensor in ordered:
+        if tensor.name in entries or tensor.name == _METADATA:
+            raise ValueError(f"each tensor must have a name of its own; got {tensor.name!r}")
+        begin, end = end, end + tensor.nbytes
+        entries[tensor.name] = {
+            "dtype": DTYPES[tensor.dtype.name],
+            "shape": tensor.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    if len(text) > LARGEST_HEADER:
+        raise ValueError(
+            f"the header must not exceed {LARGEST_HEADER} bytes; {len(ordered)} tensors need "
+            f"{len(text)}: write several files"
+        )
+    return len(text).to_bytes(8, "little") + text, ordered
+
+
+def places(path: Path) -> list[Place]:
+    """Where the tensors of a file lie, in the order of its header.
+
+    Raises
+    ------
+    ValueError
+        It is no .safetensors file, or its header contradicts itself.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(size - 8, LARGEST_HEADER):
+            raise _broken(path, f"a header of {length} bytes")
+        text = file.read(length)
+    try:
+        entries = json.loads(text)
+        entries.pop(_METADATA, None)
+        return [_place(name, entry, 8 + length) for name, entry in entries.items()]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _broken(path, f"a header that is wrong ({error!r})") from error
+
+
+def _place(name: str, entry: Any, data: int) -> Place:
+    dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    ours = _NAMES.get(dtype, dtype)
+    sound = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+    if sound and ours in DTYPES:
+        sound = end - begin == as_dtype(ours).itemsize * math.prod(shape)
+    if not sound:
+        raise ValueError(f"{name!r}: {entry}")
+    return Place(name, shape, ours, data + begin, end - begin)
+
+
+def _broken(path: Path, what: str) -> ValueError:
+    return ValueError(f"{path.name} is no .safetensors file: it begins with {what}")

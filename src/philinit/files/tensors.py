@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One tensor of a file of weights: any run of its elements, made from its description alone."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import philinit
+from philinit.checks import as_shape
+from philinit.distributions import Distribution
+from philinit.dtypes import as_dtype
+from philinit.filling.fill import fill
+from philinit.initializers.base import Array, Initializer
+from philinit.initializers.orthogonal import Orthogonal
+from philinit.keys import Key
+from philinit.parts import Shard
+
+
+class Place(NamedTuple):
+    """Where a tensor lies in a file that exists."""
+
+    name: str  # "" in .npy
+    shape: tuple[int, ...]
+    dtype: str  # as philinit calls it; what philinit has not, as the file calls it
+    start: int  # byte in the file
+    nbytes: int
+
+
+def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[int | slice, ...]]:
+    """Boxes that hold, one after the other, elements [start, stop) of an array in C order."""
+    if len(shape) < 2:
+        yield (slice(start, stop),) if shape else ()
+        return
+    inner = math.prod(shape[1:])
+    (first, skip), (last, rest) = divmod(start, inner), divmod(stop, inner)
+    if first == last:
+        yield from ((first, *box) for box in boxes(shape[1:], skip, rest))
+        return
+    if skip:
+        yield from ((first, *box) for box in boxes(shape[1:], skip, inner))
+        first += 1
+    if first < last:
+        yield (slice(first, last),)
+    if rest:
+        yield from ((last, *box) for box in boxes(shape[1:], 0, rest))
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a file: its name there ("" in .npy), who draws it, its shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When made: whatever the initializer would refuse to fill.
+    """
+
+    name: str
+    init: Initializer
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", as_shape(self.shape))
+        object.__setattr__(self, "dtype", as_dtype(self.dtype))
+        if self.nbytes >= 1 << 63:
+            raise ValueError(f"a file must hold less than 2**63 bytes; got shape={self.shape}")
+        nothing = (slice(0, 0),) if self.shape else ()  # an empty box is checked as a full one
+        self.init.shard(self.shape, nothing, self.dtype)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes."""
+        return self.size * self.dtype.itemsize
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether a piece can be made without the whole, with the same bits on every machine."""
+        return not isinstance(self.init, Orthogonal)
+
+    def stream(self) -> tuple[Distribution, Key, str] | None:
+        """(distribution, key, sampler) of which the elements are the weights; None for others."""
+        distribution, key = self.init.distribution_for(self.shape), self.init.key
+        if distribution is None or key is None:
+            return None
+        return distribution, key, getattr(self.init, "sampler", "native")
+
+    def write(self, out: Array, offset: int, threads: int | None = None) -> None:
+        """Elements `offset`, `offset + 1`, ... in C order into `out`, which has one axis."""
+        stream = self.stream()
+        if stream is not None:
+            distribution, key, sampler = stream
+            fill(out, distribution, key, offset, sampler=sampler, threads=threads)
+        elif self.in_pieces:
+            done = 0
+            for index in boxes(self.shape, offset, offset + out.size):
+                box = Shard(self.shape, index)
+                part = out[done : done + box.size].reshape(box.shape)
+                self.init.fill(part, shard=box, threads=threads)
+                done += box.size
+        else:
+            with _whole_lock:  # else each thread of a verification would make its own
+                whole = _whole(self)
+            out[:] = whole[offset : offset + out.size]
+
+    def describe(self) -> dict[str, Any]:
+        """Everything about the tensor, for JSON; `from_description` makes it again."""
+        return {
+            "name": self.name,
+            "init": type(self.init).__name__,
+            "shape": list(self.shape),
+            "dtype": self.dtype.name,
+            **self.init.get_config(),
+        }
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> Tensor:
+        """The tensor that `describe` described."""
+        config = dict(description)
+        name, kind, shape, dtype = (config.pop(key) for key in ("name", "init", "shape", "dtype"))
+        return cls(name, getattr(philinit, kind).from_config(config), tuple(shape), as_dtype(dtype))
+
+
+_whole_lock = threading.Lock()
+
+
+@functools.lru_cache(maxsize=1)
+def _whole(tensor: Tensor) -> Array:
+    weights: Array = tensor.init(tensor.shape, tensor.dtype)
+    return weights.reshape(-1)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The unfinished file on its disk: opened and locked, given its room, written, and renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from philinit.files.layout import Layout
+from philinit.files.resume import Record, difference, partial_of, sync_folder
+from philinit.initializers.base import Array
+
+try:
+    import fcntl
+except ImportError as error:  # Windows
+    raise ImportError("files of weights need Linux, macOS or another POSIX system") from error
+
+BLOCK = 4096  # O_DIRECT wants memory, places in the file and sizes to be multiples of this
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Unfinished:
+    """``PATH.partial`` and its record, from the first byte, or where it stopped, to ``PATH``.
+
+    A context manager, which closes the file and makes a sentence of what the disk complains of.
+
+    Parameters
+    ----------
+    path : Path
+        Without links.
+    plan : Layout
+        What it will hold.
+    force, resume : bool
+        As in `philinit.files.write.write_file`, which has the errors, too.
+    """
+
+    def __init__(self, path: Path, plan: Layout, *, force: bool, resume: bool) -> None:
+        self.path = path
+        self.plan = plan
+        self.force = force
+        self.direct = False  # whether bytes go straight to the disk, past the page cache
+        self.record = self._checked(resume)
+        self.fd = _open(path, create=not resume)
+        try:
+            if resume:
+                self._check_size()
+            else:
+                self._begin()
+            self.direct = self._switch_direct(on=True)
+        except BaseException as error:
+            self.__exit__(type(error), error)
+            raise
+
+    def __enter__(self) -> Unfinished:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        """Close the file."""
+        os.close(self.fd)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise self._explained(error) from error
+
+    def write(self, image: Array, place: int) -> None:
+        """All bytes of `image` to `place`, both multiples of `BLOCK`; for any thread."""
+        left = image.data
+        while left:
+            try:
+                count = os.pwrite(self.fd, left, place)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not self.direct:
+                    raise
+                self.direct = False  # this disk wants blocks larger than BLOCK
+                self._switch_direct(on=False)
+                continue
+            left, place = left[count:], place + count
+
+    def checkpoint(self, done: int) -> None:
+        """Flush the disk, then record that the first `done` bytes are there."""
+        getattr(os, "fdatasync", os.fsync)(self.fd)
+        with suppress(OSError):  # no room for a new record, and the last one still holds
+            self.record.save(self.path, done)
+
+    def finish(self) -> None:
+        """Everything is written: give the file its name."""
+        os.ftruncate(self.fd, self.plan.size)
+        os.fsync(self.fd)
+        if self.path.exists() and not self.force:
+            raise _exists(self.path)
+        partial_of(self.path).replace(self.path)
+        sync_folder(self.path)
+        Record.remove(self.path)
+
+    def _checked(self, resume: bool) -> Record:
+        """The record to begin or to go on with, if the arguments and what is there allow it."""
+        path, partial = self.path, partial_of(self.path)
+        if path.exists() and (path.is_dir() or not self.force):
+            raise _exists(path)
+        if not resume:
+            if partial.exists() and not self.force:
+                raise FileExistsError(
+                    f"there is an unfinished {partial.name}: go on with it by --resume, or start "
+                    "again by --force"
+                )
+            return Record(self.plan.tensors, self.plan.size)
+        record = Record.load(path)
+        changed = difference(record.tensors, self.plan.tensors)
+        if changed is not None:
+            raise ValueError(
+                f"--resume must go on with what {path.name} was begun with; {changed}: leave the "
+                "options out, or start again with --force"
+            )
+        return record
+
+    def _begin(self) -> None:
+        """Give the whole file its room on the disk, so that a disk too small says so now."""
+        path, size = self.path, self.plan.size
+        try:
+            os.ftruncate(self.fd, 0)
+            self.record.save(path, 0)  # first: there may be room for the file alone
+            _allocate(self.fd, path, size + -size % BLOCK)
+        except (OSError, OverflowError) as error:
+            os.ftruncate(self.fd, 0)
+            partial_of(path).unlink()
+            Record.remove(path)
+            if isinstance(error, OverflowError) or error.errno == errno.EFBIG:
+                raise OSError(
+                    f"{path.name} needs {amount(size)}, more than the file system of "
+                    f"{path.parent}, or the limit of this process (ulimit -f), allows in one file"
+                ) from error
+            if error.errno in _FULL:
+                raise OSError(
+                    f"{path.name} needs {amount(size)} on its disk; {amount(_free(path))} are free "
+                    f"in {path.parent}: make room, or choose another folder"
+                ) from error
+            raise
+
+    def _check_size(self) -> None:
+        size, found = self.plan.size, os.fstat(self.fd).st_size
+        if found not in (size, size + -size % BLOCK):
+            raise ValueError(
+                f"{partial_of(self.path).name} must have {size} bytes, and has {found}: it was "
+                "changed, start again with --force"
+            )
+
+    def _switch_direct(self, on: bool) -> bool:
+        """Whether the file now is as asked for."""
+        try:
+            flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
+            flags = flags | os.O_DIRECT if on else flags & ~os.O_DIRECT
+            fcntl.fcntl(self.fd, fcntl.F_SETFL, flags)
+        except (OSError, AttributeError):  # the file system, or the operating system, cannot
+            return False
+        return True
+
+    def _explained(self, error: OSError) -> OSError:
+        """`error` as a sentence that says what was written and how to go on."""
+        path, size = self.path, self.plan.size
+        try:
+            done = Record.load(path).done
+        except (OSError, ValueError):
+            return OSError(f"{path.name} cannot be written: {error.strerror}")
+        state = f"{amount(done)} of {amount(size)} are safe in {partial_of(path).name}"
+        if error.errno in _FULL:
+            return OSError(
+                f"the disk of {path.parent} is full ({amount(_free(path))} are free) and "
+                f"{path.name} is not finished: {state}; make room, and go on with --resume"
+            )
+        return OSError(
+            f"{path.name} could not be written to the end: {error.strerror}; {state}: go on with "
+            "--resume"
+        )
+
+
+def _open(path: Path, create: bool) -> int:
+    """The unfinished file, open and locked: two processes never write one."""
+    partial = partial_of(path)
+    try:
+        fd = os.open(partial, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+    except OSError as error:
+        raise OSError(f"cannot write in {path.parent}: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), partial.stat()):
+            return fd  # and not one that somebody has just finished, which has another name
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:  # a file system without locks
+        return fd
+    os.close(fd)
+    raise FileExistsError(f"another process writes {partial.name}: wait for it, or end it")
+
+
+def _allocate(fd: int, path: Path, nbytes: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, nbytes)
+    elif nbytes <= _free(path):  # macOS
+        os.ftruncate(fd, nbytes)
+    else:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _exists(path: Path) -> FileExistsError:
+    hint = "it is a folder" if path.is_dir() else "--force replaces it"
+    return FileExistsError(f"{path.name} must not exist; it does: {hint}")
+
+
+def _free(path: Path) -> int:
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize
+
+
+def amount(nbytes: int) -> str:
+    """A number of bytes for people: 2.05 GB."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if nbytes >= scale:
+            return f"{nbytes / scale:,.2f} {unit}"
+    return f"{nbytes} bytes"

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares a file of weights with what it began as, bit for bit."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from philinit.checks import Progress, check_threads
+from philinit.files.layout import places
+from philinit.files.mapped import Mapped
+from philinit.files.tensors import Place, Tensor
+from philinit.filling.compare import StreamComparison
+from philinit.filling.cpu import default_threads
+from philinit.filling.memory import address, empty
+from philinit.initializers.base import Array
+from philinit.kernels.plan import plan
+
+PIECE = 4 << 20  # bytes that a thread compares at once; a smaller one costs more Python than work
+
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One element that is not what it was: both values and their bits, and how far apart."""
+
+    index: tuple[int, ...]
+    expected: float
+    found: float
+    expected_bits: str
+    found_bits: str
+    ulps: int | None  # steps from number to number of the dtype; None where one is NaN
+
+
+@dataclass
+class Comparison:
+    """A tensor held against a file."""
+
+    tensor: Tensor
+    problem: str = ""  # why it could not be compared; it counts as different
+    different: int = 0  # elements
+    first: Difference | None = None
+    changed: np.ndarray[Any, np.dtype[np.bool_]] | None = field(default=None, repr=False)
+    """For a tensor of 2 axes and each of its rows: whether any element of it is different."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the file holds the tensor, bit for bit."""
+        return not self.problem and self.different == 0
+
+
+def verify_file(
+    path: Path,
+    tensors: Sequence[Tensor],
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Comparison]:
+    """Each of `tensors` held against the tensor of its name in the file.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy or .safetensors file.
+    tensors : sequence of Tensor
+        What it should hold; other tensors of the file are not looked at.
+    threads : int, optional
+        As in `philinit.fill`.
+    progress : callable(done, total), optional
+        Called with bytes compared and bytes to compare.
+
+    Raises
+    ------
+    ValueError
+        It is no such file.
+    OSError
+        It cannot be read.
+    """
+    threads = check_threads(threads) or default_threads()
+    stored = {place.name: place for place in places(path)}
+    results = [Comparison(t, _problem(t, stored.get(t.name))) for t in tensors]
+    total = sum(result.tensor.nbytes for result in results if not result.problem)
+    before = 0
+    with Mapped(path) as file:
+        for result in results:
+            if not result.problem:
+                start, base = stored[result.tensor.name].start, before
+                report = None if progress is None else _from(progress, base, total)
+                _Comparing(file, start, result).run(threads, report)
+                before += result.tensor.nbytes
+    return results
+
+
+def _problem(tensor: Tensor, place: Place | None) -> str:
+    if place is None:
+        return "not in the file"
+    wanted, found = (tensor.shape, tensor.dtype.name), (place.shape, place.dtype)
+    if wanted != found:
+        return f"{found[1]} of shape {found[0]} in the file, not {wanted[1]} of shape {wanted[0]}"
+    return ""
+
+
+def _from(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
+
+
+class _Comparing:
+    """One tensor on its way through the threads."""
+
+    def __init__(self, file: Mapped, start: int, result: Comparison) -> None:
+        self.file = file
+        self.start = start
+        self.result = result
+        self.tensor = result.tensor
+        if len(self.tensor.shape) == 2:
+            result.changed = np.zeros(self.tensor.shape[0], np.bool_)
+        self.first: tuple[int, Any, Any] | None = None  # element, and its bits: expected, found
+        self.lock = threading.Lock()
+        self.done = 0  # elements
+
+    def run(self, threads: int, progress: Progress | None) -> None:
+        """Let this thread and `threads - 1` others take pieces until none is left."""
+        size, itemsize = self.tensor.size, self.tensor.dtype.itemsize
+        per_piece = PIECE // itemsize
+        self.offsets: Iterator[int] = iter(range(0, size, per_piece))
+        helpers = min(threads, -(-size // per_piece)) - 1
+        with ThreadPoolExecutor(max(helpers, 1), thread_name_prefix="philinit-verify") as pool:
+            try:
+                others = [pool.submit(self._work, per_piece, None) for _ in range(helpers)]
+                self._work(per_piece, progress)
+            finally:
+                with self.lock:
+                    self.offsets = iter(())  # after Ctrl-C the others end with their piece
+            for other in others:
+                other.result()
+        if self.first is not None:
+            self.result.first = self._difference(*self.first)
+
+    def _work(self, per_piece: int, progress: Progress | None) -> None:
+        itemsize = self.tensor.dtype.itemsize
+        expected = empty((min(per_piece, self.tensor.size),), self.tensor.dtype)
+        buffer = np.empty(expected.nbytes, np.uint8)
+        while True:
+            with self.lock:
+                offset = next(self.offsets, None)
+            if offset is None:
+                return
+            made = expected[: self.tensor.size - offset]
+            place = self.start + offset * itemsize
+            found = self.file.piece(place, made.nbytes, buffer)
+            if not self._is_drawn(offset, found):
+                self.tensor.write(made, offset, threads=1)
+                if _memcmp(address(made), address(found), made.nbytes):
+                    self._count(offset, made, found)
+            self.file.drop(place, made.nbytes)
+            with self.lock:
+                self.done += made.size
+            if progress is not None:
+                progress(self.done * itemsize, self.tensor.nbytes)
+
+    def _is_drawn(self, offset: int, found: Array) -> bool:
+        """Whether `found` is what the kernels draw; False for what they do not draw, too."""
+        stream = self.tensor.stream()
+        if stream is None:
+            return False
+        distribution, key, sampler = stream
+        drawn = plan(distribution, self.tensor.dtype, sampler)
+        return StreamComparison(found.view(self.tensor.dtype), drawn, key, offset).equal()
+
+    def _count(self, offset: int, made: Array, found: Array) -> None:
+        """Note all differences of one piece, in which there are some."""
+        bits = np.dtype(f"u{made.itemsize}")
+        expected, found = made.view(bits), found.view(bits)
+        unlike = expected != found
+        place = int(unlike.argmax())
+        rows = self._rows(offset, unlike)
+        with self.lock:
+            self.result.different += int(np.count_nonzero(unlike))
+            if self.first is None or offset + place < self.first[0]:
+                self.first = offset + place, expected[place], found[place]
+            if self.result.changed is not None:
+                self.result.changed[rows] = True
+
+    def _rows(self, offset: int, unlike: Array) -> Array:
+        """The rows, of a tensor of 2 axes, in which an element of this piece is different."""
+        if self.result.changed is None:
+            return np.empty(0, np.intp)
+        width = self.tensor.shape[1]
+        rows = np.arange(offset // width, (offset + unlike.size - 1) // width + 1)
+        begins = np.maximum(rows * width - offset, 0)  # the first row may have begun before
+        return rows[np.logical_or.reduceat(unlike, begins)]
+
+    def _difference(self, place: int, expected: Any, found: Any) -> Difference:
+        dtype = self.tensor.dtype
+        before, after = (float(np.array(bits).view(dtype)) for bits in (expected, found))
+        digits = 2 * dtype.itemsize
+        index = np.unravel_index(place, self.tensor.shape)
+        return Difference(
+            tuple(int(i) for i in index),
+            before,
+            after,
+            f"0x{int(expected):0{digits}x}",
+            f"0x{int(found):0{digits}x}",
+            None
+            if math.isnan(before) or math.isnan(after)
+            else ulps(int(expected), int(found), dtype),
+        )
+
+
+def ulps(one: int, other: int, dtype: np.dtype[Any]) -> int:
+    """How many numbers of `dtype` apart two of them are, given as their bits; 0.0 is -0.0."""
+    sign = 1 << (8 * dtype.itemsize - 1)
+    places = [bits if bits < sign else sign - bits for bits in (one, other)]
+    return abs(places[0] - places[1])
+
+
+def ranges(indices: Array) -> list[tuple[int, int]]:
+    """Ascending numbers as (first, last) of each stretch without a gap."""
+    if indices.size == 0:
+        return []
+    ends = np.flatnonzero(np.diff(indices) > 1)
+    firsts = indices[np.concatenate(([0], ends + 1))]
+    lasts = indices[np.concatenate((ends, [indices.size - 1]))]
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CUDA backend: fills a CuPy array by one launch of a kernel.
+
+A fill is asynchronous, as CuPy's own operations are: it is queued on the current stream of the
+array's device, and whoever reads the array on that stream, or after it was synchronized, sees the
+weights. Everything that can be wrong with the arguments is found before anything is queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from philinit.checks import Progress
+from philinit.filling.cuda.compiler import THREADS, Loaded, launch_geometry, loaded
+from philinit.filling.cuda.memory import import_cupy
+from philinit.kernels.libm import CALLED
+from philinit.kernels.plan import Plan
+from philinit.keys import Key
+from philinit.parts import Runs
+
+#: Weights of one launch where somebody wants to hear of progress: a millisecond or so.
+PIECE = 1 << 28
+
+_WRAP = 1 << 128
+_MASK64 = (1 << 64) - 1
+
+# How kernels take their parameters, by value: CuPy passes an ndarray of one element like that.
+_PARAMETERS = np.dtype([("v", np.float64, 8)])
+
+
+def fill(
+    view: Any,
+    plan: Plan,
+    key: Key,
+    offset: int,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Queue weights `offset` .. `offset + view.size` of the stream into `view`, in C order.
+
+    With `progress` the fill is cut into launches of `PIECE` weights, each of which is waited for
+    before it is reported, while the next one runs.
+    """
+    _check(plan, key)
+    count = int(view.size)
+    if count:
+        cupy = import_cupy()
+        with view.device:
+            kernel = loaded(cupy, view.device.id, plan.kernel)
+            size = count if progress is None else PIECE
+            launches = _fill(kernel, view.data.ptr, count, plan, key, offset, size)
+            _queue(cupy, launches, count, progress)
+    if progress is not None:
+        progress(count, count)
+
+
+def fill_runs(
+    view: Any,
+    plan: Plan,
+    key: Key,
+    runs: Runs,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Queue the weights of `runs`, one at least, into `view`, in the order of the runs.
+
+    That is one launch, unless there are more than 8 axes, or 2**31 steps of up to 16 bytes: 32 GiB
+    of long runs, 4 GiB of single float32 weights. With `progress` as in `fill`.
+    """
+    _check(plan, key)
+    cupy, count = import_cupy(), int(view.size)
+    with view.device:
+        launches = _fill_runs(cupy, view, plan, key, runs, None if progress is None else PIECE)
+        _queue(cupy, launches, count, progress)
+    if progress is not None:
+        progress(count, count)
+
+
+def _check(plan: Plan, key: Key) -> None:
+    """Refuse what CUDA kernels cannot do, and what CPU kernels refuse."""
+    from philinit.kernels.cuda import KERNELS
+
+    # Parameters 2 and 3 of TensorFlow's normals are how log, sin and cos are computed.
+    normal = plan.kernel.startswith(("tensorflow_normal", "tensorflow_truncated"))
+    if plan.kernel not in KERNELS or (normal and CALLED in plan.parameters[2:4]):
+        reason = "float64" if plan.kernel.endswith("float64") else "the libm of this system"
+        raise NotImplementedError(
+            'sampler="tensorflow" draws normals on a cuda device in float32, float16 and bfloat16 '
+            f"only, and where logf, sinf and cosf are glibc's or correctly rounded; got {reason}: "
+            'use sampler="native", or device="cpu"'
+        )
+    if key.base % plan.reserved:
+        raise ValueError(
+            f"`key.base` must be a multiple of {plan.reserved}, the counter blocks that "
+            f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
+        )
+
+
+# --- launches: generators that queue one a step, and give how many weights are queued by then ----
+
+
+def _fill(
+    kernel: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int, size: int
+) -> Iterator[int]:
+    """Consecutive weights, `size` a launch."""
+    from philinit.kernels.cuda import KERNELS
+
+    for start in range(0, count, size):
+        here = min(size, count - start)
+        _launch(
+            kernel, out + start * KERNELS[plan.kernel].itemsize, here, plan, key, offset + start
+        )
+        yield start + here
+
+
+def _fill_runs(
+    cupy: Any, view: Any, plan: Plan, key: Key, runs: Runs, most: int | None
+) -> Iterator[int]:
+    """Runs of weights, at most `most` weights a launch."""
+    from philinit.kernels.cuda import KERNELS
+    from philinit.kernels.cuda.arguments import parts
+
+    form, done = KERNELS[plan.kernel], 0
+    loop = "runs" if next(parts(runs, form, most)).axes else "fill"
+    kernel = loaded(cupy, view.device.id, plan.kernel, loop)
+    if loop == "runs" and runs.ids is not None:
+        # Copied on the current stream, through pinned memory that CuPy keeps as long as that takes.
+        # The copy may go when all is queued: CuPy gives its memory to later work of this stream.
+        runs = replace(runs, ids=cupy.asarray(runs.ids))
+    for part in parts(runs, form, most):
+        out = view.data.ptr + done * form.itemsize
+        if part.axes:
+            _launch_runs(kernel, out, part, plan, key)
+            yield done + part.size
+        else:
+            for queued in _fill(kernel, out, part.size, plan, key, part.origin, most or part.size):
+                yield done + queued
+        done += part.size
+
+
+def _launch(kernel: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int) -> None:
+    from philinit.kernels.cuda import KERNELS
+
+    threads = -(-count // KERNELS[plan.kernel].group)
+    _call(kernel, threads, out, np.uint64(count), plan, key, offset)
+
+
+def _launch_runs(kernel: Loaded, out: int, runs: Runs, plan: Plan, key: Key) -> None:
+    from philinit.kernels.cuda import KERNELS
+    from philinit.kernels.cuda.arguments import argument
+
+    resident = kernel.multiprocessors * max(kernel.resident, 1) * THREADS
+    ids = 0 if runs.ids is None else runs.ids.data.ptr
+    what = argument(runs, KERNELS[plan.kernel], out, ids, resident)
+    _call(kernel, int(what["threads"][0]), out, what, plan, key, runs.origin)
+
+
+def _call(
+    kernel: Loaded, threads: int, out: int, what: Any, plan: Plan, key: Key, origin: int
+) -> None:
+    """One launch; `origin` is the weight whose counter block is the first one."""
+    block, skip = divmod(origin, 4 // plan.words)
+    counter = (key.base + block * plan.reserved) % _WRAP
+    grid, block_size = launch_geometry(threads, kernel.multiprocessors, kernel.resident)
+    arguments = (
+        np.uint64(out),
+        what,
+        np.uint32(skip),
+        np.uint64(counter & _MASK64),
+        np.uint64(counter >> 64),
+        np.uint32(key.words[0]),
+        np.uint32(key.words[1]),
+        np.frombuffer(plan.parameters, _PARAMETERS),
+    )
+    kernel.function((grid,), (block_size,), arguments)
+
+
+def _queue(cupy: Any, launches: Iterator[int], count: int, progress: Progress | None) -> None:
+    """Take all launches; with `progress`, report each as it is done, while the next one runs."""
+    before, done = None, 0
+    for queued in launches:
+        if progress is None:
+            continue
+        event = cupy.cuda.Event(disable_timing=True)
+        event.record()
+        if before is not None:
+            before.synchronize()
+            progress(done, count)
+        before, done = event, queued
+    if before is not None:
+        before.synchronize()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door between a description of weights and the backend that writes them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, TypeVar
+
+from philinit.checks import Progress, check_sampler, check_threads
+from philinit.distributions import Distribution, Normal, Uniform
+from philinit.filling.devices import backend_of, opened
+from philinit.keys import Key
+from philinit.parts import SPAN_LIMIT, Rows, Runs, Shard
+
+T = TypeVar("T")
+
+
+# Counter blocks are numbered in 128 bits and hold four weights.
+OFFSET_LIMIT = 1 << 126
+
+
+def _check_offset(offset: Any, count: int) -> int:
+    if isinstance(offset, bool) or not hasattr(offset, "__index__"):
+        raise TypeError(f"`offset` must be an int; got offset={offset!r}")
+    offset = operator.index(offset)
+    if not 0 <= offset <= OFFSET_LIMIT - count:
+        raise ValueError(
+            f"`offset` must not be negative, and all weights must end at 2**126; "
+            f"got offset={offset} for {count} weights"
+        )
+    return int(offset)
+
+
+def fill(
+    out: T,
+    distribution: Distribution,
+    key: Key,
+    offset: int = 0,
+    *,
+    shard: Shard | Rows | None = None,
+    sampler: str = "native",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> T:
+    """Write weights `offset`, `offset + 1`, ... of a stream into `out`, in place and in C order.
+
+    weight i = f(sampler, distribution, key, dtype, i): not of the number of threads, the
+    alignment, the device, or how a tensor is cut into calls.
+
+    Parameters
+    ----------
+    out : ndarray, np.memmap, memoryview, or an object with a writable buffer or CPU ``__dlpack__``
+        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment. Also the
+        memory of a CUDA device: a CuPy array, a torch tensor, anything with a ``__dlpack__`` or a
+        ``__cuda_array_interface__``. A CuPy array is filled on CuPy's current stream, a torch
+        tensor on torch's, other objects on the stream that they name: the call returns while the
+        device works, as CuPy's and torch's own operations do. Where an object names no stream, or
+        with `progress`, the weights are there when the call returns.
+    distribution : Uniform, Normal or TruncatedNormal
+        What to draw; see `philinit.distributions` for the intervals.
+    key : Key
+        Which stream.
+    offset : int
+        Index in the global tensor of the first weight written, in weights; the last one written
+        must lie below 2**126.
+    shard : Shard or Rows, optional
+        The part of a tensor that `out`, of its shape, is; `offset` is then the index of the
+        tensor's own first weight. A part that is not one run must span less than 2**62 weights.
+    sampler : {"native", "tensorflow"}
+        "tensorflow": the numbers of ``tf.random.stateless_{uniform,normal,truncated_normal}(...,
+        alg="philox")`` on a CPU; there ``high`` itself can be drawn, and truncation is at +-2.
+    threads : int, optional
+        At least 1; default: PHILINIT_NUM_THREADS, or the CPUs this process may use. Without
+        meaning on a CUDA device.
+    progress : callable, optional
+        Called as ``progress(done, total)``, in weights, on the calling thread after its chunks;
+        the last call has ``done == total``. An exception in it stops the fill.
+
+    Returns
+    -------
+    The object passed as `out`.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        Before the first byte is written: arguments of the wrong type; memory that is read-only,
+        not contiguous or of another dtype; a distribution that the dtype cannot hold.
+    ImportError, RuntimeError
+        CUDA memory, but no CuPy, or no device that works.
+    """
+    if not isinstance(distribution, (Uniform, Normal)):
+        raise TypeError(
+            "`distribution` must be a Uniform, Normal or TruncatedNormal; "
+            f"got distribution={distribution!r}"
+        )
+    if not isinstance(key, Key):
+        raise TypeError(f"`key` must be a Key, as Key.from_seed(42) makes; got key={key!r}")
+    check_sampler(sampler)
+    threads = check_threads(threads)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
+    with opened(out) as view:
+        runs = None if shard is None else _runs(view, offset, shard)
+        start = _check_offset(offset, view.size) if runs is None else runs.origin
+        from philinit.kernels.plan import plan  # here, so that `import philinit` stays light
+
+        found = plan(distribution, view.dtype, sampler)
+        if runs is not None and runs.axes:
+            backend_of(view).fill_runs(view, found, key, runs, threads, progress)
+        else:
+            backend_of(view).fill(view, found, key, start, threads, progress)
+    return out
+
+
+def _runs(view: Any, offset: Any, shard: Any) -> Runs:
+    """Where the elements of `shard` lie in the stream."""
+    check_shard(view, shard)
+    runs: Runs = shard.layout
+    _check_offset(offset, runs.origin + runs.span)
+    if runs.axes and runs.span > SPAN_LIMIT:
+        raise ValueError(
+            "`shard` must span at most 2**62 weights where it is not one run of them; got "
+            f"{runs.span} from first to last: cut it along the outer axes"
+        )
+    return runs.after(int(offset))
+
+
+def check_shard(view: Any, shard: Any) -> None:
+    """Refuse a `shard` that is none, or not of the shape of `view`."""
+    if not isinstance(shard, (Shard, Rows)):
+        raise TypeError(
+            "`shard` must be a Shard(global_shape, index) or Rows(global_shape, ids), since `out` "
+            f"has the shape of the part only; got shard={shard!r}"
+        )
+    if view.shape != shard.shape:
+        raise ValueError(
+            f"`out` must have the shape of the shard; got out of shape {view.shape} for "
+            f"{shard.shape}"
+        )

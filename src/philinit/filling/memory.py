@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory to write into: aligned allocation, and writable views of what others allocated."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from philinit import dtypes
+
+# One cache line, one AVX-512 vector, and the least that TensorFlow takes without a copy or, on
+# DLPack's road, without aborting the process (it is built with EIGEN_MAX_ALIGN_BYTES=64).
+ALIGNMENT = 64
+
+# DLDeviceType: memory that CUDA kernels write; kDLCUDA, kDLCUDAManaged.
+CUDA_DEVICES = (2, 13)
+
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+_FLOAT16 = np.dtype(np.float16)
+
+
+def _address_function() -> Callable[[np.ndarray[Any, Any]], int]:
+    """The quickest sound way to an array's address, proved on two arrays when it is chosen.
+
+    ``ndarray.ctypes.data`` and ``__array_interface__`` build a dict and strings: 1.1 us. The C
+    struct behind an ndarray, PyArrayObject_fields, starts with PyObject_HEAD and `data`, and
+    NumPy's ABI keeps it so: 0.2 us. An interpreter where ``id`` is no address gets the slow way.
+    """
+    head = object.__basicsize__
+    read = ctypes.c_void_p.from_address
+
+    def slow(a: np.ndarray[Any, Any]) -> int:
+        data: int = a.__array_interface__["data"][0]
+        return data
+
+    def fast(a: np.ndarray[Any, Any]) -> int:
+        return read(id(a) + head).value or 0
+
+    if sys.implementation.name != "cpython":
+        return slow
+    probe = np.zeros((2, 3), _FLOAT32)
+    inner = probe[1:, 1:]
+    return fast if fast(probe) == slow(probe) and fast(inner) == slow(inner) else slow
+
+
+#: ``address(a) -> int``: where the first element of the ndarray `a` lies; any dtype, any size.
+address = _address_function()
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Uninitialized C-contiguous ndarray whose address is a multiple of 64.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Dimensions >= 0, checked by the caller. Rank 0 and zero sizes are fine.
+    dtype : np.dtype
+        One of the four dtypes of `philinit.dtypes`.
+
+    Returns
+    -------
+    np.ndarray
+        One allocation, none of its pages touched. NumPy asks for huge pages (madvise) from
+        4 MiB on, so that whoever touches a page first pays one fault for 2 MiB; the array is a
+        window into that allocation, 64 bytes longer, and keeps it alive.
+
+    Raises
+    ------
+    MemoryError
+        There is not that much memory, or not that much address space.
+    """
+    nbytes = math.prod(shape) * dtype.itemsize
+    try:
+        raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError, OverflowError):
+        raise MemoryError(
+            f"an array of shape {shape} and dtype {dtype.name} needs {nbytes} bytes; "
+            "that much memory is not to be had"
+        ) from None
+    return np.ndarray(shape, dtype, raw, -address(raw) % ALIGNMENT)
+
+
+def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
+    """C-contiguous writable ndarray that shares the memory of `out`, with its shape and dtype.
+
+    Parameters
+    ----------
+    out : object
+        np.ndarray, np.memmap, memoryview, array.array, or anything else with a writable buffer
+        or a ``__dlpack__`` in CPU memory (a torch tensor, bfloat16 included). Any alignment.
+    name : str
+        What messages call the object.
+
+    Returns
+    -------
+    np.ndarray
+        `out` itself where it is an ndarray that is ready. Otherwise a view that keeps alive what
+        it shares.
+
+    Raises
+    ------
+    TypeError
+        `out` is of a kind that cannot be written in place.
+    ValueError
+        `out` is read-only, not C-contiguous, of another dtype or of foreign byte order.
+    NotImplementedError
+        `out` lies in the memory of a device other than the CPU.
+    """
+    if type(out) is np.ndarray:
+        view = out
+    elif isinstance(out, np.ndarray):
+        if isinstance(out, np.ma.MaskedArray):
+            raise TypeError(
+                f"`{name}` must be a plain array, since a mask would go stale; "
+                f"got {type(out).__name__}: pass its `.data`"
+            )
+        view = out.view(np.ndarray)
+    else:
+        view = _foreign(out, name)
+    dtype = view.dtype
+    if not (dtype is _FLOAT32 or dtype is _FLOAT64 or dtype is _FLOAT16):
+        _check_dtype(view, name)
+    flags = view.flags
+    if not flags.c_contiguous:
+        raise _not_contiguous(view, name)
+    if not flags.writeable:
+        raise ValueError(
+            f"`{name}` must be writable; got a read-only {type(out).__name__}: pass a copy, or "
+            "open the file or buffer for writing"
+        )
+    return view
+
+
+def check_cuda_view(view: Any, name: str) -> None:
+    """Refuse a CuPy array of another dtype, or that is not C-contiguous."""
+    _check_dtype(view, name)
+    if not view.flags.c_contiguous:
+        raise _not_contiguous(view, name)
+
+
+def _not_contiguous(view: Any, name: str) -> ValueError:
+    return ValueError(
+        f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
+        "bytes: pass a whole array or a slice of its first axis"
+    )
+
+
+def _check_dtype(view: Any, name: str) -> None:
+    dtype = view.dtype
+    if dtype.name not in dtypes.NAMES:
+        hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
+        raise ValueError(
+            f"`{name}` must hold {', '.join(dtypes.NAMES)}; got dtype={dtype.name}{hint}"
+        )
+    if not dtype.isnative:
+        raise ValueError(
+            f"`{name}` must be in native byte order; got dtype={dtype.str}: "
+            "fill a native array and convert it with .astype"
+        )
+
+
+def refuse_immutable(out: Any, name: str) -> None:
+    """TypeError for the arrays of frameworks that never write in place."""
+    kind = type(out)
+    for base in kind.__mro__:
+        top = base.__module__.partition(".")[0]
+        if top in ("tensorflow", "keras"):
+            raise TypeError(
+                f"`{name}` must be memory that can be written in place; got {top} object "
+                f"{kind.__name__}: use philinit.tensorflow.fill"
+            )
+        if top in ("jax", "jaxlib"):
+            raise TypeError(
+                f"`{name}` must be memory that can be written in place; got {kind.__name__}: "
+                "jax arrays are immutable, fill a NumPy array and hand that to jax"
+            )
+
+
+def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
+    """View of the memory of an object that is no ndarray."""
+    refuse_immutable(out, name)
+    _check_device(out, name)
+    try:
+        buffer = memoryview(out)
+    except TypeError:
+        if hasattr(out, "__dlpack__"):
+            return _through_dlpack(out, name)
+        raise TypeError(
+            f"`{name}` must be a NumPy array, or have a writable buffer or a `__dlpack__` method; "
+            f"got {type(out).__name__}"
+        ) from None
+    return np.asarray(buffer)
+
+
+def on_cuda(out: Any) -> bool:
+    """Whether `out` lies in the memory of a CUDA device, as far as it says so itself."""
+    kind = type(out)
+    if kind is np.ndarray:
+        return False
+    if kind.__module__ == "cupy":  # asked for its device, it would ask CUDA, each time
+        return True
+    if hasattr(kind, "__dlpack_device__"):
+        return int(out.__dlpack_device__()[0]) in CUDA_DEVICES
+    return hasattr(out, "__cuda_array_interface__")
+
+
+def _check_device(out: Any, name: str) -> None:
+    if hasattr(out, "__dlpack_device__"):
+        from philinit.filling import dlpack
+
+        device_type, index = (int(part) for part in out.__dlpack_device__())
+        if device_type in dlpack.HOST_DEVICES:
+            return
+        where = f"cuda:{index}" if device_type == 2 else f"DLPack device {device_type}:{index}"
+    elif hasattr(out, "__cuda_array_interface__"):
+        where = "a cuda device"
+    else:
+        return
+    raise NotImplementedError(
+        f"`{name}` must lie in CPU memory; got {type(out).__name__} on {where}: "
+        "fill a CPU array and copy it to the device"
+    )
+
+
+def _through_dlpack(out: Any, name: str) -> np.ndarray[Any, Any]:
+    from philinit.filling import dlpack
+
+    try:
+        return dlpack.from_object(out)
+    except (BufferError, RuntimeError, TypeError) as error:
+        # For example torch: "Can't export tensors that require gradient, use tensor.detach()".
+        raise ValueError(
+            f"`{name}` must give out its memory through `__dlpack__`; "
+            f"{type(out).__name__} refused: {error}"
+        ) from error

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The initializers as functions: make the rule, call it once.
+
+Every function takes ``(shape, dtype)``, then by keyword the parameters of the class it names, and
+the keywords of a call (`Initializer.__call__`): `device`, `threads`, `out`, `shard`, `progress`.
+It returns what that call returns. Without `seed` each call draws a new one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from philinit import initializers as rules
+from philinit.initializers.base import Call
+from philinit.initializers.fans import Axes
+
+
+def variance_scaling(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    scale: float = 1.0,
+    mode: str = "fan_in",
+    distribution: str = "truncated_normal",
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """Zero mean and variance ``scale / n`` for a fan n. See `VarianceScaling`."""
+    init = rules.VarianceScaling(
+        scale,
+        mode,
+        distribution,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+def glorot_uniform(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float | None = None,
+    activation: str | None = None,
+    param: float | None = None,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``. See `GlorotUniform`."""
+    init = rules.GlorotUniform(
+        gain=gain,
+        activation=activation,
+        param=param,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+def glorot_normal(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float | None = None,
+    activation: str | None = None,
+    param: float | None = None,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``. See `GlorotNormal`."""
+    init = rules.GlorotNormal(
+        gain=gain,
+        activation=activation,
+        param=param,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+def he_uniform(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float | None = None,
+    activation: str | None = None,
+    param: float | None = None,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``, gain sqrt(2). See `HeUniform`."""
+    init = rules.HeUniform(
+        gain=gain,
+        activation=activation,
+        param=param,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+def he_normal(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float | None = None,
+    activation: str | None = None,
+    param: float | None = None,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """Truncated normal, ``stddev = gain / sqrt(fan_in)``, gain sqrt(2). See `HeNormal`."""
+    init = rules.HeNormal(
+        gain=gain,
+        activation=activation,
+        param=param,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+def lecun_uniform(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float | None = None,
+    activation: str | None = None,
+    param: float | None = None,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``. See `LecunUniform`."""
+    init = rules.LecunUniform(
+        gain=gain,
+        activation=activation,
+        param=param,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+def lecun_normal(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float | None = None,
+    activation: str | None = None,
+    param: float | None = None,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """Truncated normal, ``stddev = gain / sqrt(fan_in)``. See `LecunNormal`."""
+    init = rules.LecunNormal(
+        gain=gain,
+        activation=activation,
+        param=param,
+        in_axis=in_axis,
+        out_axis=out_axis,
+        batch_axis=batch_axis,
+        seed=seed,
+        sampler=sampler,
+    )
+    return init(shape, dtype, **call)
+
+
+xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
+kaiming_uniform, kaiming_normal = he_uniform, he_normal
+
+
+def uniform(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    low: float = -0.05,
+    high: float = 0.05,
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """U[low, high). See `Uniform`."""
+    return rules.Uniform(low, high, seed=seed, sampler=sampler)(shape, dtype, **call)
+
+
+def normal(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    mean: float = 0.0,
+    stddev: float = 0.05,
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """Normal of `mean` and `stddev`, not truncated. See `Normal`."""
+    return rules.Normal(mean, stddev, seed=seed, sampler=sampler)(shape, dtype, **call)
+
+
+def truncated_normal(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    mean: float = 0.0,
+    stddev: float = 0.05,
+    lower: float = -2.0,
+    upper: float = 2.0,
+    seed: int | None = None,
+    sampler: str = "native",
+    **call: Unpack[Call],
+) -> Any:
+    """Normal cut at mean + lower * stddev and mean + upper * stddev. See `TruncatedNormal`."""
+    init = rules.TruncatedNormal(mean, stddev, lower, upper, seed=seed, sampler=sampler)
+    return init(shape, dtype, **call)
+
+
+def constant(shape: Any, dtype: Any = None, *, value: float = 0.0, **call: Unpack[Call]) -> Any:
+    """`value` everywhere. See `Constant`."""
+    return rules.Constant(value)(shape, dtype, **call)
+
+
+def zeros(shape: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
+    """0 everywhere."""
+    return rules.Zeros()(shape, dtype, **call)
+
+
+def ones(shape: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
+    """1 everywhere."""
+    return rules.Ones()(shape, dtype, **call)
+
+
+def identity(shape: Any, dtype: Any = None, *, gain: float = 1.0, **call: Unpack[Call]) -> Any:
+    """`gain` on the main diagonal of a matrix, 0 elsewhere. See `Identity`."""
+    return rules.Identity(gain)(shape, dtype, **call)
+
+
+def orthogonal(
+    shape: Any,
+    dtype: Any = None,
+    *,
+    gain: float = 1.0,
+    seed: int | None = None,
+    **call: Unpack[Call],
+) -> Any:
+    """Orthonormal rows or columns times `gain`. See `Orthogonal`."""
+    return rules.Orthogonal(gain, seed=seed)(shape, dtype, **call)

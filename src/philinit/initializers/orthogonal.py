@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orthogonal: the one initializer whose elements are not independent of each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from philinit import distributions
+from philinit.checks import Progress, finite
+from philinit.filling.fill import fill
+from philinit.filling.memory import empty
+from philinit.initializers.base import Array
+from philinit.initializers.constants import _check, _nearest
+from philinit.initializers.seeded import Seeded
+from philinit.parts import Rows, Shard
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Orthogonal(Seeded):
+    """Orthonormal rows or columns times `gain`: W W^T or W^T W = gain**2 I; Saxe et al. 2014.
+
+    All axes but the last are flattened, as in Keras: W is prod(shape[:-1]) x shape[-1]. W = Q
+    sign(diag R) of the QR factors of a standard normal matrix (transposed where it is wide), which
+    makes Q uniform over the orthogonal matrices (Mezzadri 2007, arXiv:math-ph/0609050).
+
+    Parameters
+    ----------
+    gain : float
+        Finite.
+    seed, names, drawn
+        As in `Seeded`. There is no sampler to choose.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When made: `gain` is no finite real number. When called: a shape with less than 2 axes; a
+        gain that the dtype cannot hold.
+    NotImplementedError
+        When called: for the memory of a CUDA device.
+
+    Notes
+    -----
+    Unlike everything else in this package the bits are *not* the same everywhere: the factors come
+    from LAPACK, whose rounding depends on library, CPU and threads. The work is done in float64
+    for float64 and in float32 otherwise, rounded once for the 16-bit dtypes, and takes memory for
+    a few matrices. A shard is cut out of the whole matrix, which every caller computes.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "gain", finite("gain", self.gain))
+
+    def _write(
+        self,
+        view: Array,
+        shape: tuple[int, ...],
+        box: Shard | Rows | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> None:
+        if len(shape) < 2:
+            raise ValueError(
+                f"`shape` must have at least 2 axes for an orthogonal matrix; got shape={shape}"
+            )
+        _check(threads, progress)
+        _nearest("gain", self.gain, view.dtype)
+        if not isinstance(view, np.ndarray):
+            raise NotImplementedError(
+                "an orthogonal matrix is made in CPU memory; got the memory of a cuda device: "
+                'pass device="cpu" and copy the matrix to the device'
+            )
+        if view.size:
+            whole = self._matrix(
+                shape, np.float64 if view.dtype == np.float64 else np.float32, threads
+            )
+            view[...] = whole if box is None else whole[box.index]
+        if progress is not None:
+            progress(view.size, view.size)
+
+    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = empty((max(rows, columns), min(rows, columns)), np.dtype(dtype))
+        fill(normal, distributions.Normal(), self.key, 0, threads=threads)
+        q, r = np.linalg.qr(normal)
+        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain).astype(dtype)
+        return (q if rows >= columns else q.T).reshape(shape)

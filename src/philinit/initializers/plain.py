@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initializers with one distribution for every shape: Uniform, Normal, TruncatedNormal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from philinit import distributions
+from philinit.distributions import Distribution
+from philinit.initializers.seeded import Sampled
+
+
+class _Plain(Sampled):
+    """The same distribution for every shape, its parameters the fields of the same names."""
+
+    _KIND: ClassVar[Any]
+    _made: Any  # no field: follows from the fields
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [f.name for f in fields(self._KIND)]
+        made = self._KIND(**{name: getattr(self, name) for name in names})
+        for name in names:  # as floats
+            object.__setattr__(self, name, getattr(made, name))
+        object.__setattr__(self, "_made", made)
+
+    def distribution_for(self, shape: Any) -> Distribution:
+        """The one distribution, whatever the shape."""
+        made: Distribution = self._made
+        return made
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Uniform(_Plain):
+    """U[low, high), by default [-0.05, 0.05) as in Keras; parameters as `distributions.Uniform`."""
+
+    low: float = -0.05
+    high: float = 0.05
+
+    _KIND = distributions.Uniform
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Normal(_Plain):
+    """Normal of `mean` 0 and `stddev` 0.05 by default; parameters as `distributions.Normal`."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+
+    _KIND = distributions.Normal
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TruncatedNormal(_Plain):
+    """Normal cut at mean + lower * stddev and mean + upper * stddev, by default at 2 stddev.
+
+    `stddev` is the one before the cut: no correction. Parameters as in
+    `distributions.TruncatedNormal`; torch's ``trunc_normal_`` has absolute bounds instead.
+    """
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    lower: float = -2.0
+    upper: float = 2.0
+
+    _KIND = distributions.TruncatedNormal

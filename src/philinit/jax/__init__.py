@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights as arrays of JAX, shard by shard on the devices that will train them.
+
+Each device's shard is computed alone and from the global index, so that the values depend neither
+on the mesh nor on the number of processes, and no process holds more than its own shards. On CPUs
+they lie in JAX's own memory, which a training step that donates them updates in place. On GPUs and
+TPUs each shard is computed in host memory, one at a time, and copied to its device.
+"""
+
+from __future__ import annotations
+
+from philinit.checks import missing_extra
+
+try:
+    import jax  # noqa: F401  (first: where JAX is missing it names the extra)
+except ModuleNotFoundError as error:
+    if error.name != "jax":
+        raise  # JAX is here, but lacks something: its own message is the right one
+    raise missing_extra("philinit.jax", "JAX", "jax") from error
+
+from philinit.jax.arrays import array, initializer, sharded
+
+__all__ = ["array", "initializer", "sharded"]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keras initializers with Keras's own numbers, many times faster and in one buffer.
+
+Replace ``keras.initializers.X`` by ``philinit.keras.X``, or leave the model code as it is and put
+``with philinit.keras.accelerate():`` around it. Arguments, defaults, aliases, seeds and configs
+are Keras's: each class here is a subclass of the Keras class of its name. On Keras's TensorFlow
+backend weights equal Keras's, bit for bit, in memory that the first optimizer step updates in
+place; on its JAX, torch and NumPy backends they are the same weights again.
+
+A saved model loads wherever ``philinit.keras`` was imported before. Elsewhere Keras puts its own
+classes in their place, which have the same names and, but for ``sampler="native"``, configs.
+"""
+
+from __future__ import annotations
+
+from philinit.checks import missing_extra
+
+try:
+    import keras  # noqa: F401  (first: where Keras is missing it names the extra)
+except ModuleNotFoundError as error:
+    if error.name != "keras":
+        raise  # Keras is here, but lacks something: its own message is the right one
+    raise missing_extra("philinit.keras", "Keras", "keras") from error
+
+from philinit.keras.initializers import (
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Identity,
+    IdentityInitializer,
+    LecunNormal,
+    LecunUniform,
+    Ones,
+    Orthogonal,
+    OrthogonalInitializer,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
+    Zeros,
+    constant,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    identity,
+    lecun_normal,
+    lecun_uniform,
+    ones,
+    orthogonal,
+    random_normal,
+    random_uniform,
+    truncated_normal,
+    variance_scaling,
+    zeros,
+)
+from philinit.keras.parts import partitioned
+from philinit.keras.patch import accelerate, install, uninstall
+
+__all__ = [
+    "RandomUniform", "RandomNormal", "TruncatedNormal", "VarianceScaling",
+    "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform", "LecunNormal",
+    "Orthogonal", "Identity", "Constant", "Zeros", "Ones",
+    "OrthogonalInitializer", "IdentityInitializer",
+    "random_uniform", "random_normal", "truncated_normal", "variance_scaling",
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+    "orthogonal", "identity", "constant", "zeros", "ones",
+    "accelerate", "install", "uninstall", "partitioned",
+]  # fmt: skip

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of TensorFlow's devices a tensor is to be on, and whether it can be filled there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def check_eager(function: str) -> None:
+    """Refuse a call inside a graph."""
+    if not tf.executing_eagerly():
+        raise NotImplementedError(
+            f"philinit.tensorflow.{function} must be called eagerly; got a call inside a "
+            "tf.function or a tf.Graph: call it outside, or under tf.init_scope()"
+        )
+
+
+def on_servers() -> bool:
+    """Whether a variable made here goes to parameter servers, as the strategy sees fit."""
+    return (
+        tf.distribute.has_strategy()
+        and isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy)
+        and tf.distribute.in_cross_replica_context()
+    )
+
+
+def check_strategy() -> None:
+    """Refuse strategies that would copy the variable to somewhere else."""
+    if not tf.distribute.has_strategy():
+        return
+    strategy = tf.distribute.get_strategy()
+    local = isinstance(strategy, tf.distribute.OneDeviceStrategy | tf.distribute.MirroredStrategy)
+    if not (local and tf.distribute.in_cross_replica_context()):
+        raise NotImplementedError(
+            "under a tf.distribute strategy a variable must be made in the scope() of a Mirrored-, "
+            f"OneDevice- or ParameterServerStrategy; got {type(strategy).__name__}"
+            f"{', inside run()' if local else ''}: make it outside"
+        )
+    for device in strategy.extended.parameter_devices:
+        if is_gpu(device_name(device)):
+            raise NotImplementedError(
+                "under a tf.distribute strategy the memory must be a CPU's for now; "
+                f"got device={device!r}: make the variable outside of its scope()"
+            )
+
+
+def _context() -> Any:
+    # Public functions tell only where an op went in the end, which is a CPU on a machine without
+    # the GPU that the scope asks for; and not which of a cluster's devices are this process's.
+    from tensorflow.python.eager import context
+
+    return context.context()
+
+
+def _spec(name: str) -> Any:
+    try:
+        return tf.DeviceSpec.from_string(name)
+    except ValueError:
+        raise ValueError(f"`device` must be a CPU such as 'CPU:0'; got device={name!r}") from None
+
+
+def _is_here(spec: Any) -> bool:
+    """Whether a device belongs to this process; in a cluster that has a job name of its own."""
+    if spec.job in (None, "localhost"):
+        return True
+    here = _spec(_context().host_address_space())
+    return bool(spec.job == here.job and (spec.task or 0) == (here.task or 0))
+
+
+def scope_elsewhere() -> str | None:
+    """The device scope around the call where that is another process's, such as a server's."""
+    name = _context().device_name
+    return None if not name or _is_here(_spec(name)) else name
+
+
+def _local_devices(kind: str) -> list[str]:
+    here = _context().host_address_space() + "/"
+    devices = tf.config.list_logical_devices(kind)  # in a cluster, those of all processes
+    names = [getattr(device, "name", device) for device in devices]
+    return [name for name in names if name.startswith(here) or not name.startswith("/job")]
+
+
+def device_name(device: Any) -> str:
+    """Name of the device that is meant, or the error that says why not.
+
+    "CPU:0" or "GPU:1" in this process; the full name, "/job:ps/replica:0/task:3/device:CPU:0", in
+    another one that TensorFlow is connected to.
+    """
+    if device is None:
+        name = _context().device_name or ""
+    elif isinstance(device, tf.DeviceSpec):
+        name = device.to_string()
+    else:
+        name = getattr(device, "name", device)  # of a tf.config.LogicalDevice
+    if not isinstance(name, str):
+        raise TypeError(f"`device` must be a str such as 'CPU:0'; got device={device!r}")
+    spec = _spec(name)
+    kind = spec.device_type
+    if not _is_here(spec):
+        return _elsewhere(name, spec)
+    if kind is None:  # TensorFlow's own choice
+        kind = "GPU" if device is None and _local_devices("GPU") else "CPU"
+    if kind == "GPU":
+        _check_cuda(name or "GPU:0")
+    elif kind != "CPU":
+        raise NotImplementedError(
+            f"the memory must be a GPU's or a CPU's for now; got device={name!r}: "
+            "say device='CPU:0' to have it in CPU memory"
+        )
+    index = spec.device_index or 0
+    count = len(_local_devices(kind))
+    if index >= count:  # TensorFlow would take another one
+        raise ValueError(f"`device` must be one of the {count} {kind} devices; got device={name!r}")
+    return f"{kind}:{index}"
+
+
+def _elsewhere(name: str, spec: Any) -> str:
+    if spec.device_type not in (None, "CPU"):
+        raise NotImplementedError(
+            f"in another process the memory must be a CPU's; got device={name!r}"
+        )
+    index = spec.device_index or 0
+    found = f"/job:{spec.job}/replica:{spec.replica or 0}/task:{spec.task or 0}/device:CPU:{index}"
+    if found not in (device.name for device in tf.config.list_logical_devices("CPU")):
+        raise ValueError(
+            "`device` must belong to this process, or to one that TensorFlow is connected to; "
+            f"got device={name!r}: say device='CPU:0' to have the memory here"
+        )
+    return found
+
+
+def _check_cuda(name: str) -> None:
+    """Whether CUDA can be used at all; TensorFlow's numbers of GPUs need not be CUDA's."""
+    from philinit.filling.cuda import memory as cuda_memory
+
+    try:
+        cuda_memory.device_count()
+    except (ImportError, RuntimeError) as error:
+        kind = ImportError if isinstance(error, ImportError) else RuntimeError
+        raise kind(
+            f"the memory of a GPU is filled through CuPy; got device={name!r}: {error}, "
+            "or say device='CPU:0' to have it in CPU memory"
+        ) from error
+
+
+def is_gpu(device: str) -> bool:
+    """Whether a name that `device_name` gave is a GPU's."""
+    return device.startswith("GPU")
+
+
+def is_remote(device: str) -> bool:
+    """Whether a name that `device_name` gave is another process's."""
+    return device.startswith("/job")

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tf.compat.v1's initializers whose values do not depend on fans: same arguments and defaults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from philinit import distributions
+from philinit.checks import finite
+from philinit.distributions import Distribution
+from philinit.initializers import constants
+from philinit.initializers.seeded import Drawn
+from philinit.parts import Shard
+from philinit.tensorflow import to_tensor
+from philinit.tensorflow.parts import place
+from philinit.tf1.base import Rule, float_dtype
+from philinit.tf1.seeds import Random
+
+# Nothing is drawn and nothing depends on the place: TensorFlow's own.
+Zeros = tf.compat.v1.zeros_initializer
+Ones = tf.compat.v1.ones_initializer
+
+
+class Constant(tf.compat.v1.constant_initializer):  # type: ignore[misc]  # untyped base
+    """`value` everywhere; of a list its elements in C order, the last one repeated.
+
+    TensorFlow's own ``tf.compat.v1.constant_initializer(value=0, dtype=tf.float32,
+    verify_shape=False)``: a list longer than the tensor is a ValueError; with `verify_shape` a
+    list of any other shape is a TypeError. Only for the parts of a partitioned variable a list
+    describes the whole variable here, and each part gets its own piece.
+    """
+
+    def __call__(
+        self, shape: Any, dtype: Any = None, partition_info: Any = None, verify_shape: Any = None
+    ) -> Any:
+        """The tensor, or the part of it that `partition_info` describes."""
+        if partition_info is None:
+            return super().__call__(shape, dtype=dtype, verify_shape=verify_shape)
+        whole, box = place(shape, partition_info)
+        assert box is not None
+        made = super().__call__(whole, dtype=dtype, verify_shape=verify_shape)
+        return tf.slice(made, box.starts, box.lengths)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Identity(Rule):
+    """`gain` on the main diagonal of a matrix, 0 elsewhere; a part is that box of the whole."""
+
+    gain: float = 1.0
+    dtype: Any = tf.float32
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", finite("gain", self.gain))
+        object.__setattr__(self, "dtype", self._checked(self.dtype))
+
+    def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
+        if len(whole) != 2:
+            raise ValueError(f"`shape` must have 2 axes for an identity matrix; got shape={whole}")
+        return to_tensor(constants.Identity(self.gain), whole, dtype, device="CPU:0", shard=box)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class RandomUniform(Random):
+    """U[minval, maxval), by default [0, 1), and constant where the two are equal.
+
+    Other parameters as in `Random`. Raises NotImplementedError for integer dtypes, which
+    tf.compat.v1.random_uniform_initializer still draws.
+    """
+
+    minval: float = 0.0
+    maxval: float | None = None
+    seed: int | None = None
+    dtype: Any = tf.float32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "minval", finite("minval", self.minval))
+        if self.maxval is not None:
+            object.__setattr__(self, "maxval", finite("maxval", self.maxval))
+        low, high = self.minval, self._high()
+        if low > high:
+            raise ValueError(
+                f"`minval` must not be above `maxval`; got minval={low}, maxval={high}"
+            )
+
+    def _checked(self, dtype: Any) -> Any:
+        if tf.as_dtype(dtype).is_integer:
+            raise NotImplementedError(
+                f"`dtype` must be a floating point type; got dtype={tf.as_dtype(dtype).name}: "
+                "use tf.compat.v1.random_uniform_initializer for integers"
+            )
+        return float_dtype(dtype)
+
+    def _high(self) -> float:
+        return 1.0 if self.maxval is None else self.maxval
+
+    def distribution_for(self, shape: Any) -> Distribution:
+        """The one distribution, whatever the shape."""
+        low, high = self.minval, self._high()
+        if low == high:
+            return distributions.Normal(low, 0.0)  # U needs low < high; this is `low` everywhere
+        return distributions.Uniform(low, high)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class RandomNormal(Random):
+    """Normal of `mean` 0 and `stddev` 1 by default; other parameters as in `Random`."""
+
+    mean: float = 0.0
+    stddev: float = 1.0
+    seed: int | None = None
+    dtype: Any = tf.float32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        made = self.distribution_for(())
+        object.__setattr__(self, "mean", made.mean)
+        object.__setattr__(self, "stddev", made.stddev)
+
+    def distribution_for(self, shape: Any) -> distributions.Normal:
+        """The one distribution, whatever the shape."""
+        return distributions.Normal(self.mean, self.stddev)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class TruncatedNormal(RandomNormal):
+    """Normal cut at mean +- 2 stddev; `stddev` is the one before the cut, 1 / 0.8796 times that
+    after it. Other parameters as in `Random`.
+    """
+
+    def distribution_for(self, shape: Any) -> distributions.TruncatedNormal:
+        """The one distribution, whatever the shape."""
+        return distributions.TruncatedNormal(self.mean, self.stddev, -2.0, 2.0)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Orthogonal(Random):
+    """Orthonormal rows or columns times `gain`; Saxe et al. 2014. Parameters as in `Random`.
+
+    All axes but the last are flattened. The normal matrix is philinit's, its QR factors are
+    computed by TensorFlow's op as in tf.compat.v1.orthogonal_initializer, for the same bits: in
+    float16 for float16. bfloat16, which TensorFlow refuses, and float16 with ``sampler="native"``
+    are computed in float32 and rounded. Takes memory for a few matrices.
+
+    A part of a partitioned variable is cut out of the whole, which every part computes (in
+    TensorFlow each part is orthogonal for itself, and the whole is not).
+    """
+
+    gain: float = 1.0
+    seed: int | None = None
+    dtype: Any = tf.float32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "gain", finite("gain", self.gain))
+
+    def distribution_for(self, shape: Any) -> Distribution:
+        """Of the elements of the matrix that is factored."""
+        return distributions.Normal(0.0, 1.0)
+
+    def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
+        if len(whole) < 2:
+            raise ValueError(
+                f"`shape` must have at least 2 axes for an orthogonal matrix; got shape={whole}"
+            )
+        rows, columns = math.prod(whole[:-1]), whole[-1]
+        rounded = dtype == tf.bfloat16 or (dtype == tf.float16 and self.sampler == "native")
+        work = tf.float32 if rounded else dtype
+        init = Drawn(self.distribution_for(whole), self._key(whole, box), self.sampler)
+        normal = to_tensor(init, (max(rows, columns), min(rows, columns)), work, device="CPU:0")
+        q, r = tf.linalg.qr(normal, full_matrices=False)
+        q *= tf.sign(tf.linalg.diag_part(r))
+        if rows < columns:
+            q = tf.linalg.matrix_transpose(q)
+        made = tf.cast(self.gain * tf.reshape(q, whole), dtype)
+        return made if box is None else tf.slice(made, box.starts, box.lengths)

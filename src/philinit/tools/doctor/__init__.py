@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What works on this machine, and how to mend what does not."""

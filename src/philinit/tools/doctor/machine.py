@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `philinit doctor` reads off the machine: CPU, threads, pages, GPU."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
+from philinit.tools.measure.measuring import free_memory, machine_facts
+
+REGISTERS = ((r"%zmm", 512), (r"%ymm", 256), (r"%xmm", 128), (r"\bv\d+\.4s", 128))
+FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "neon", "fullfp16")
+OVERRIDES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+
+PROBE_BYTES = 64 << 20  # how much memory is touched to see its pages
+
+
+# ---------------------------------------------------------------------------- processor, threads
+
+
+def processor() -> list[Finding]:
+    """What the CPU can do, and how wide the vectors are that kernels are compiled to."""
+    import llvmlite.binding as llvm
+
+    from philinit.kernels.cpu.target import cpu, has_feature
+
+    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
+        return Finding("processor", name, state, text, remedy)
+
+    host = llvm.get_host_cpu_features()
+    known = " ".join(name for name in FEATURES if host.get(name)) or "none of note"
+    found = [
+        finding("name", OK, str(machine_facts(1)["processor"])),
+        finding("features", OK, known),
+    ]
+    bits, most = vector_bits(*cpu()), vector_bits(llvm.get_host_cpu_name(), host.flatten())
+    text = f"{bits or 'unknown'} bits, compiled for {cpu()[0]}"
+    given = [variable for variable in OVERRIDES if os.environ.get(variable) is not None]
+    if not given:
+        return [*found, finding("vector width", OK, text)]
+    text += f", by {' and '.join(given)}"
+    remedy = f"unset {' '.join(given)}"
+    if lacking := [name for name in FEATURES if has_feature(name) and not host.get(name)]:
+        text += f"; this CPU has no {' '.join(lacking)}"
+        return [*found, finding("vector width", FAILED, text, remedy)]
+    if bits != most:
+        text += f"; this CPU has {most}"
+        state = FAILED if bits > most else NOTE
+        return [*found, finding("vector width", state, text, remedy)]
+    return [*found, finding("vector width", OK, text)]
+
+
+def vector_bits(name: str, features: str) -> int:
+    """Width of the registers that LLVM adds sixteen float32 in, for a CPU; 0 where unknown."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    machine = target.create_target_machine(cpu=name, features=features, opt=3)
+    module = llvm.parse_assembly(
+        "define <16 x float> @add(<16 x float> %a, <16 x float> %b) {\n"
+        "  %sum = fadd <16 x float> %a, %b\n"
+        "  ret <16 x float> %sum\n"
+        "}\n"
+    )
+    assembly = machine.emit_assembly(module)
+    return next((bits for register, bits in REGISTERS if re.search(register, assembly)), 0)
+
+
+def threads() -> list[Finding]:
+    """How many threads fill, and who says so."""
+    from philinit.filling.cpu import default_threads
+
+    def finding(state: str, text: str, remedy: str = "") -> Finding:
+        return Finding("processor", "threads", state, text, remedy)
+
+    chosen = os.environ.get("PHILINIT_NUM_THREADS")
+    there = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    try:
+        count = default_threads()
+    except ValueError as error:
+        return [finding(FAILED, str(error), "unset PHILINIT_NUM_THREADS")]
+    if chosen is not None:
+        text = f"{count}, as PHILINIT_NUM_THREADS says; this process may use {allowed} CPUs"
+    elif allowed < there:
+        text = f"{count}: the CPUs of {there} that this process may use"
+    else:
+        text = f"{count}: all CPUs"
+    quota = cgroup_cpus()
+    if quota is not None and quota < count:
+        most = max(1, math.ceil(quota))
+        text += f"; but the container's quota is {quota:g}"
+        return [finding(NOTE, text, f"export PHILINIT_NUM_THREADS={most}")]
+    if count > allowed:
+        return [finding(NOTE, text, f"export PHILINIT_NUM_THREADS={allowed}")]
+    return [finding(OK, text)]
+
+
+def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> float | None:
+    """CPUs that the quotas of this process's cgroup and its parents leave; None for no quota."""
+    quotas = []
+    try:
+        lines = (own or Path("/proc/self/cgroup")).read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    places = {line.split(":")[1]: line.split(":", 2)[2].strip("/") for line in lines}
+    unified = root / places.get("", "")
+    for folder in (unified, *unified.parents):
+        if not folder.is_relative_to(root):
+            break
+        words = _read(folder / "cpu.max").split()  # "150000 100000", or "max 100000"
+        if len(words) == 2 and words[0] != "max":
+            quotas.append(int(words[0]) / int(words[1]))
+    for name in ("cpu", "cpu,cpuacct"):  # version 1
+        quota, period = (_read(root / name / f"cpu.cfs_{n}_us") for n in ("quota", "period"))
+        if quota and period and int(quota) > 0:
+            quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError:
+        return ""
+
+
+# ---------------------------------------------------------------------------- memory
+
+
+def memory() -> list[Finding]:
+    """What is free, and on which pages new arrays lie."""
+    free = Finding("memory", "free", OK, f"{free_memory() / (1 << 30):.1f} GiB")
+    policy = _read(Path("/sys/kernel/mm/transparent_hugepage/enabled"))
+    chosen = policy.partition("[")[2].partition("]")[0]
+    share = _huge_share()
+    if not chosen or share is None:
+        text = "this system does not tell of huge pages"
+        return [free, Finding("memory", "huge pages", ABSENT, text)]
+    text = f"{share:.0%} of a new array is on them; the system's policy is {chosen}"
+    if share >= 0.5:
+        return [free, Finding("memory", "huge pages", OK, text)]
+    if chosen == "never":
+        remedy = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
+    elif os.environ.get("NUMPY_MADVISE_HUGEPAGE") == "0":
+        remedy = "unset NUMPY_MADVISE_HUGEPAGE"
+    else:  # fragmented
+        remedy = "echo 1 | sudo tee /proc/sys/vm/compact_memory"
+    return [free, Finding("memory", "huge pages", NOTE, text + ": new arrays fill slowly", remedy)]
+
+
+def _huge_share() -> float | None:
+    """The share of a new array that the system puts on huge pages; None where it does not say."""
+    from philinit.filling.memory import address, empty
+
+    array = empty((PROBE_BYTES,), np.dtype(np.uint8))
+    array.fill(1)
+    start, huge, inside = address(array), 0, False
+    for line in _read(Path("/proc/self/smaps")).splitlines():
+        if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            low, high = int(match[1], 16), int(match[2], 16)
+            inside = low < start + PROBE_BYTES and high > start
+        elif inside and line.startswith("AnonHugePages:"):
+            huge += int(line.split()[1]) << 10
+    return min(1.0, huge / PROBE_BYTES) if Path("/proc/self/smaps").exists() else None
+
+
+# ---------------------------------------------------------------------------- GPU
+
+
+def gpu() -> list[Finding]:
+    """The NVIDIA driver, and whether CuPy is there to use it."""
+    if not has_driver():
+        return [Finding("gpu", "driver", ABSENT, "there is no NVIDIA driver")]
+    text = next((line.strip() for line in _read(_DRIVER).splitlines()), "an NVIDIA driver")
+    found = [Finding("gpu", "driver", OK, text)]
+    if find_spec("cupy") is None:
+        text = 'not installed, so that device="cuda" cannot be used'
+        remedy = f'pip install "philinit[{cuda_extra()}]"'
+        found.append(Finding("gpu", "cupy", NOTE, text, remedy))
+    return found
+
+
+_DRIVER = Path("/proc/driver/nvidia/version")
+_FIRST_FOR_CUDA13 = 580  # the driver's version
+
+
+def has_driver() -> bool:
+    """Whether this machine has an NVIDIA driver."""
+    return _DRIVER.exists() or (sys.platform == "win32" and shutil.which("nvidia-smi") is not None)
+
+
+def cuda_extra() -> str:
+    """The extra of philinit that brings what the driver takes; "cuda13" where it cannot be told."""
+    match = re.search(r"Kernel Module.*?\s(\d+)\.\d+", _read(_DRIVER))
+    return "cuda12" if match and int(match[1]) < _FIRST_FOR_CUDA13 else "cuda13"

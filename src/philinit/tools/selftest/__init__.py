@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Known answers and golden hashes, on every device that is found."""

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torch's tensors and modules, filled in their own memory: plain, sharded, or on the meta device.
+
+- `fill_` writes a tensor, or the local shard of a DTensor, in place;
+- `materialize` gives a module made on the meta device its memory and weights, shard by shard;
+- `layout` gives an initializer the fans of torch's weights, which are (out, in, ...).
+
+Examples
+--------
+>>> import torch, philinit as pi, philinit.torch as pt
+>>> conv = torch.nn.Conv2d(16, 32, 3)
+>>> pt.fill_(conv.weight, pt.layout(pi.HeNormal(seed=42))) is conv.weight
+True
+"""
+
+from __future__ import annotations
+
+from philinit.checks import missing_extra
+
+try:
+    import torch  # noqa: F401  (first: where torch is missing it names the extra)
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise  # torch is here, but lacks something: its own message is the right one
+    raise missing_extra("philinit.torch", "torch", "torch") from error
+
+from philinit.torch.initializers import layout
+from philinit.torch.memory import fill_
+from philinit.torch.modules import materialize
+
+__all__ = ["fill_", "layout", "materialize"]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fans of torch's weights, which lie the other way round than philinit reads a shape."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from philinit.initializers import VarianceScaling
+from philinit.initializers.base import Initializer
+from philinit.initializers.fans import DEFAULT_ROLES
+from philinit.initializers.orthogonal import Orthogonal
+
+
+def layout(init: Any) -> Any:
+    """`init` with the fans of torch's weights, (out, in, ...), as `torch.nn.init` has them.
+
+    fan_in = shape[1] * prod(shape[2:]) and fan_out = shape[0] * prod(shape[2:]), that is axis 1
+    is the input and axis 0 the output: of Linear, Conv1d, Conv2d and Conv3d, grouped or not. (Of
+    ConvTranspose torch takes the two the other way round, and so does this.)
+
+    Parameters
+    ----------
+    init : philinit initializer
+        Comes back as it is where it has no fans, or axes of its own, such as ``pi.HeNormal(
+        in_axis=2, out_axis=1, batch_axis=0)`` for experts stacked as (experts, out, in).
+
+    Raises
+    ------
+    TypeError
+        `init` is no philinit initializer.
+    ValueError
+        It has a `batch_axis`, but not the other two.
+
+    Notes
+    -----
+    torch's Kaiming and Xavier normals are not truncated, and philinit's are:
+
+    ===========================  ==========================================================
+    torch                        philinit
+    ===========================  ==========================================================
+    kaiming_uniform_             ``layout(pi.HeUniform(seed=1))``
+    kaiming_normal_              ``layout(pi.VarianceScaling(2.0, "fan_in", "normal"))``
+    xavier_uniform_              ``layout(pi.GlorotUniform(seed=1))``
+    xavier_normal_               ``layout(pi.VarianceScaling(1.0, "fan_avg", "normal"))``
+    Linear's and Conv's default  ``layout(pi.VarianceScaling(1 / 3, "fan_in", "uniform"))``
+    ===========================  ==========================================================
+
+    Examples
+    --------
+    >>> import philinit as pi, philinit.torch as pt
+    >>> init = pt.layout(pi.HeUniform(seed=1))
+    >>> init.in_axis, init.out_axis
+    (1, 0)
+    >>> init.distribution_for((256, 64)).high == (6 / 64) ** 0.5
+    True
+    """
+    if not isinstance(init, Initializer):
+        raise TypeError(
+            "`init` must be a philinit initializer such as philinit.HeNormal(seed=42); "
+            f"got init={init!r}"
+        )
+    if not isinstance(init, VarianceScaling):
+        return init
+    if (init.in_axis, init.out_axis) != (DEFAULT_ROLES["in_axis"], DEFAULT_ROLES["out_axis"]):
+        return init
+    if init.batch_axis != DEFAULT_ROLES["batch_axis"]:
+        raise ValueError(
+            "`init` must name in_axis and out_axis along with batch_axis, counted from the front, "
+            f"since torch has no layout for batches; got init={init!r}"
+        )
+    return dataclasses.replace(init, in_axis=1, out_axis=0)
+
+
+def check_layout(init: Any, shape: tuple[int, ...]) -> None:
+    """Refuse what is no initializer, and one that would read a weight of torch the wrong way."""
+    as_torch = layout(init)
+    if len(shape) < 2:
+        return
+    if as_torch is not init and as_torch.distribution_for(shape) != init.distribution_for(shape):
+        raise ValueError(
+            "`init` must have the fans of torch's weights, (out, in, ...); got "
+            f"init={init!r}, which reads shape {shape} as (..., in, out): pass "
+            "philinit.torch.layout(init), or name in_axis and out_axis counted from the front"
+        )
+    if isinstance(init, Orthogonal) and len(shape) > 2:
+        raise NotImplementedError(
+            f"an orthogonal weight of torch must have 2 axes; got shape {shape}: fill the "
+            "matrix that it is, weight.view(len(weight), -1)"
+        )

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract on real CUDA devices: `pytest -m gpu`; skipped, visibly, where there is none.
+
+Whatever tests/filling/test_cuda_backend.py shows through a stand-in is asked of the hardware here,
+and what no stand-in can show: that machine code, memory and streams do what they should.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import philinit as pi
+from philinit.distributions import Normal, TruncatedNormal, Uniform
+from philinit.dtypes import as_dtype
+from philinit.filling.cuda import compiler as cuda_compiler
+from philinit.kernels.cuda import KERNELS, LOOPS
+from philinit.tools.selftest import cases as _selftest
+from philinit.tools.selftest.golden import SHA256
+from tests.support import reference as r
+
+DEVICES, WHY = _selftest.devices()
+GPUS = DEVICES[1:]
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not GPUS, reason=f"no CUDA device: {WHY}")]
+
+KEY = pi.Key.from_seed(42)
+UNIFORM = Uniform(-0.1, 0.1)
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+by_dtype = pytest.mark.parametrize("dtype", DTYPES)
+by_gpu = pytest.mark.parametrize("device", GPUS or ["cuda"])
+
+
+@pytest.fixture
+def cupy() -> Iterator[Any]:
+    import cupy
+
+    yield cupy
+    cupy.get_default_memory_pool().free_all_blocks()
+
+
+def on_cpu(count: int, offset: int = 0, dtype: str = "float32", what: Any = UNIFORM) -> Any:
+    return pi.fill(np.empty(count, as_dtype(dtype)), what, KEY, offset)
+
+
+def free_bytes(cupy: Any) -> int:
+    return int(cupy.cuda.Device().mem_info[0])
+
+
+# --- bits ----------------------------------------------------------------------------------------
+
+
+@by_gpu
+def test_g2_golden_hashes_and_known_answers(device: str) -> None:
+    report = _selftest.check(device, lambda *_: None)
+    assert report.failure == ""
+    assert [o.case for o in report.outcomes if o.verdict == _selftest.DIFFERENT] == []
+    assert report.count(_selftest.EQUAL) >= 47
+
+
+@pytest.mark.parametrize("name", [name for name in SHA256 if name != "words"])
+def test_g1_any_length_offset_and_alignment(cupy: Any, name: str) -> None:
+    what, dtype, sampler = _selftest.described(name)
+    longest = 4 * 256 * 16 * cupy.cuda.Device().attributes["MultiProcessorCount"] + 1003
+    for count in (1, 2, 3, 5, 4096, 4099, longest):
+        for start, offset in ((0, 0), (1, 1), (2, 2**34 - 7), (3, 2**40 + 3), (5, 2**33 - 1)):
+            base = cupy.full((count + 16) * dtype.itemsize, 0xEE, np.uint8).view(dtype)
+            out = base[start : start + count]
+            pi.fill(out, what, KEY, offset, sampler=sampler)
+            want = np.full((count + 16) * dtype.itemsize, 0xEE, np.uint8).view(dtype)
+            place = want[start : start + count]
+            pi.fill(place, what, KEY, offset, sampler=sampler)
+            r.assert_same_bits(cupy.asnumpy(base), want, (name, count, start, offset))
+
+
+@by_dtype
+def test_tensors_beyond_2_to_the_32_weights(cupy: Any, dtype: str) -> None:
+    """One launch; looked at where 32-bit indices would go wrong."""
+    count = 2**32 + 1003
+    size = as_dtype(dtype).itemsize
+    if free_bytes(cupy) < count * size + (1 << 30):
+        pytest.skip(f"needs {count * size >> 30} GiB of the device's memory")
+    w = pi.fill(cupy.empty(count, as_dtype(dtype)), UNIFORM, KEY, 5)
+    for start in (0, 2**31 - 99, 2**32 - 99, 2**30 + 1, count - 1003, 3 * 2**30 - 7):
+        got = cupy.asnumpy(w[start : start + 198])
+        assert got.tobytes() == on_cpu(got.size, 5 + start, dtype).tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in SHA256 if name != "words"])
+def test_g1_boxes_and_rows_of_any_width_offset_and_alignment(cupy: Any, name: str) -> None:
+    what, dtype, sampler = _selftest.described(name)
+    rng = np.random.default_rng(3)
+    for width, rows in ((1, 70_000), (3, 5000), (16, 9001), (37, 4000), (128, 3000), (1024, 700)):
+        ids = rng.integers(0, 1 << 30, rows)
+        for part in (
+            pi.Shard((rows, 4096), (slice(None), slice(8, 8 + width))),
+            pi.Shard((3, rows // 3, 1001 + width), (slice(0, 2), slice(1, None), slice(5, -996))),
+            pi.Rows((1 << 30, width), ids),
+        ):
+            count = part.size
+            for start, offset in ((0, 0), (3, 2**34 - 1001), (1, 2**62 + 3)):
+                base = cupy.full((count + 8) * dtype.itemsize, 0xEE, np.uint8).view(dtype)
+                out = base[start : start + count].reshape(part.shape)
+                pi.fill(out, what, KEY, offset, shard=part, sampler=sampler)
+                want = np.full((count + 8) * dtype.itemsize, 0xEE, np.uint8).view(dtype)
+                place = want[start : start + count].reshape(part.shape)
+                pi.fill(place, what, KEY, offset, shard=part, sampler=sampler)
+                r.assert_same_bits(cupy.asnumpy(base), want, (name, width, part.shape, start))
+
+
+@by_dtype
+def test_counters_carry_in_the_middle_of_a_row(cupy: Any, dtype: str) -> None:
+    """Of 32, 64 and 128 bits: g++ does not see how a GPU carries."""
+    for key in (KEY, pi.Key((5, 6), 2**128 - 256 * 7), pi.Key((5, 6), 2**64 - 777)):
+        for what, sampler in ((UNIFORM, "native"), (TruncatedNormal(), "tensorflow")):
+            if (sampler, dtype) == ("tensorflow", "float64"):
+                continue
+            key = pi.Key(key.words, key.base // 256 * 256)
+            for offset in (0, 2**34 - 1001, 2**26 - 1001, 2**58 - 1001, 2**66 - 1001):
+                part = pi.Shard((1 << 20, 1 << 20), (slice(0, 40), slice(3, 1000)))
+                out = cupy.empty(part.shape, as_dtype(dtype))
+                pi.fill(out, what, key, offset, shard=part, sampler=sampler)
+                want = np.empty(part.shape, as_dtype(dtype))
+                pi.fill(want, what, key, offset, shard=part, sampler=sampler)
+                r.assert_same_bits(cupy.asnumpy(out), want, (sampler, offset))
+
+
+@by_dtype
+def test_a_box_beyond_2_to_the_32_weights(cupy: Any, dtype: str) -> None:
+    shape, width = (1 << 23, 1 << 20), 513
+    nbytes = (width << 23) * as_dtype(dtype).itemsize
+    if free_bytes(cupy) < nbytes + (1 << 30):
+        pytest.skip(f"needs {nbytes >> 30} GiB of the device's memory")
+    out = cupy.empty((1 << 23, width), as_dtype(dtype))
+    pi.fill(out, UNIFORM, KEY, 5, shard=pi.Shard(shape, (slice(None), slice(7, 7 + width))))
+    for row in (0, 1, 1 << 22, (1 << 23) - 1, (1 << 32) // width, (1 << 31) // width):
+        want = on_cpu(width, 12 + (row << 20), dtype)
+        assert cupy.asnumpy(out[row]).tobytes() == want.tobytes()
+
+
+def test_ids_live_as_long_as_they_are_read(cupy: Any) -> None:
+    """Their memory goes back to CuPy's pool at once, and to other work on the stream."""
+    rng, stream = np.random.default_rng(4), cupy.cuda.Stream(non_blocking=True)
+    filled = []
+    with stream:
+        for _ in range(50):
+            ids = rng.integers(0, 1 << 20, 20_000)
+            out = cupy.empty((ids.size, 64), np.float32)
+            pi.fill(out, UNIFORM, KEY, shard=pi.Rows((1 << 20, 64), ids))
+            cupy.zeros(ids.size, np.int64)  # the pool gives out the memory of the ids again
+            filled.append((out, ids.copy()))
+            ids[:] = 0
+    stream.synchronize()
+    for out, ids in filled:
+        want = pi.fill(
+            np.empty((ids.size, 64), np.float32), UNIFORM, KEY, shard=pi.Rows((1 << 20, 64), ids)
+        )
+        assert cupy.asnumpy(out).tobytes() == want.tobytes()
+
+
+@by_gpu
+@by_dtype
+def test_initializers(cupy: Any, device: str, dtype: str) -> None:
+    for init in (pi.GlorotUniform(seed=3), pi.HeNormal(seed=3), pi.Normal(0.0, 0.5, seed=3)):
+        w = init((31, 17), dtype, device=device)
+        assert type(w) is cupy.ndarray
+        assert (w.dtype, w.device.id) == (as_dtype(dtype), int(device[5:] or 0))
+        assert w.data.ptr % 64 == 0
+        assert cupy.asnumpy(w).tobytes() == init((31, 17), dtype).tobytes()
+        box = (slice(3, 9), slice(5, 8))
+        part = cupy.asnumpy(init.shard((31, 17), box, dtype, device=device))
+        assert part.tobytes() == np.ascontiguousarray(init((31, 17), dtype)[box]).tobytes()
+        part = cupy.asnumpy(init.rows((31, 17), [[5, 30], [5, 0]], dtype, device=device))
+        assert part.tobytes() == init((31, 17), dtype)[[[5, 30], [5, 0]]].tobytes()
+    for constant in (pi.Constant(-0.3), pi.Zeros(), pi.Identity(2.0)):
+        w = constant((6, 9), dtype, device=device)
+        assert cupy.asnumpy(w).tobytes() == constant((6, 9), dtype).tobytes()
+
+
+# --- code ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_no_kernel_spills_registers(cupy: Any, loop: str) -> None:
+    driver = cupy.cuda.driver
+    for name in KERNELS:
+        kernel = cuda_compiler.loaded(cupy, cupy.cuda.Device().id, name, loop)
+        pointer = kernel.function.ptr
+        local = driver.funcGetAttribute(driver.CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, pointer)
+        assert local == 0, name
+        assert kernel.resident >= 1, name
+
+
+def test_a_second_process_finds_the_compiled_code(tmp_path: Any) -> None:
+    code = "import philinit as pi; pi.uniform((9,), seed=1, device='cuda')"
+    where = {**os.environ, "PHILINIT_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=where, check=True)
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_mtime_ns
+    subprocess.run([sys.executable, "-c", code], env=where, check=True)
+    assert [f.stat().st_mtime_ns for f in tmp_path.iterdir()] == [before]
+
+
+# --- streams and memory of others ----------------------------------------------------------------
+
+
+def test_the_current_stream_orders_reads_after_the_fill(cupy: Any) -> None:
+    out = cupy.empty(1 << 24, np.float32)
+    stream = cupy.cuda.Stream(non_blocking=True)
+    for offset in range(20):
+        with stream:
+            pi.fill(out, UNIFORM, KEY, offset)
+            read = out[-1000:].copy()
+        stream.synchronize()
+        assert cupy.asnumpy(read).tobytes() == on_cpu(1000, offset + out.size - 1000).tobytes()
+
+
+def test_a_fill_does_not_wait(cupy: Any) -> None:
+    out = cupy.empty(1 << 26, np.float32)
+    pi.fill(out, UNIFORM, KEY)
+    cupy.cuda.Device().synchronize()
+    event = cupy.cuda.Event()
+    for _ in range(50):
+        pi.fill(out, Normal(), KEY)
+    event.record()
+    assert not event.done  # 50 launches of a quarter of a GB are not over yet
+    event.synchronize()
+    part = pi.Shard((1 << 16, 1 << 20), (slice(None), slice(1 << 10)))
+    for _ in range(50):
+        pi.fill(out.reshape(part.shape), Normal(), KEY, shard=part)
+    event.record()
+    assert not event.done
+    event.synchronize()
+
+
+def test_progress(cupy: Any) -> None:
+    seen: list[tuple[int, int]] = []
+    count = 3 * 2**28 + 5
+    if free_bytes(cupy) < 2 * count + (1 << 28):
+        pytest.skip("needs 2 GiB of the device's memory")
+    pi.fill(
+        cupy.empty(count, as_dtype("float16")), UNIFORM, KEY, progress=lambda *a: seen.append(a)
+    )
+    assert [done for done, _ in seen] == [2**28, 2**29, 3 * 2**28, count]
+
+
+@by_dtype
+def test_torch_tensors(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        tensor = torch.zeros((3, 100_003), dtype=getattr(torch, dtype), device="cuda")
+        address = tensor.data_ptr()
+        for offset in range(10):
+            assert pi.fill(tensor, UNIFORM, KEY, offset) is tensor
+            copy = tensor.clone()  # queued by torch behind the fill
+            stream.synchronize()
+            bits = copy.view(torch.uint8).cpu().numpy().tobytes()
+            assert bits == on_cpu(300_009, offset, dtype).tobytes()
+    assert tensor.data_ptr() == address
+    with pytest.raises(ValueError, match=r"refused: .*detach"):
+        pi.fill(tensor.requires_grad_(), UNIFORM, KEY)
+
+
+def test_the_cuda_array_interface(cupy: Any) -> None:
+    array = cupy.empty((9, 11), np.float32)
+    for stream in (None, 1, 2, cupy.cuda.Stream().ptr):
+        interface = {**array.__cuda_array_interface__, "stream": stream}
+        out = type("Interface", (), {"__cuda_array_interface__": interface})()
+        pi.fill(out, UNIFORM, KEY)
+        cupy.cuda.Device().synchronize()
+        assert cupy.asnumpy(array).tobytes() == on_cpu(99).tobytes()
+        array.fill(0)
+
+
+@pytest.mark.skipif(len(GPUS) < 2, reason="needs two GPUs")
+def test_arrays_on_another_than_the_current_device(cupy: Any) -> None:
+    with cupy.cuda.Device(1):
+        out = cupy.empty(100_003, np.float32)
+    pi.fill(out, TruncatedNormal(), KEY)
+    want = on_cpu(100_003, what=TruncatedNormal())
+    with cupy.cuda.Device(1):
+        assert cupy.asnumpy(out).tobytes() == want.tobytes()
+    assert cupy.cuda.Device().id == 0
+
+
+def test_too_much_memory_is_a_memory_error(cupy: Any) -> None:
+    with pytest.raises(MemoryError):
+        pi.uniform((2**44,), seed=1, device="cuda")
+
+
+# --- TensorFlow ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tf() -> Any:
+    tensorflow = pytest.importorskip("tensorflow")
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    if not gpus:
+        pytest.skip("this TensorFlow sees no GPU")
+    for gpu in gpus:
+        tensorflow.config.experimental.set_memory_growth(gpu, True)
+    return tensorflow
+
+
+@by_dtype
+def test_tensorflow_variables_on_a_gpu(tf: Any, dtype: str) -> None:
+    import philinit.tensorflow as pit
+
+    init = pi.GlorotUniform(seed=42)
+    for shape in ((), (0, 3), (1000, 257)):
+        if not shape:
+            t = pit.to_tensor(pi.Uniform(-0.1, 0.1, seed=42), shape, dtype, device="GPU:0")
+            assert t.numpy().tobytes() == on_cpu(1, 0, dtype).tobytes()
+            continue
+        for device in (None, "GPU:0"):
+            v = pit.variable(init, shape, dtype, device=device)
+            assert "GPU:0" in v.device
+            assert v.numpy().tobytes() == init(shape, dtype).tobytes()
+        pit.fill(v, pi.HeNormal(seed=7))
+        assert v.numpy().tobytes() == pi.HeNormal(seed=7)(shape, dtype).tobytes()
+        v.assign_add(tf.ones_like(v))
+
+
+def test_a_gpu_variable_and_its_first_update_take_no_second_buffer(tf: Any) -> None:
+    import philinit.tensorflow as pit
+
+    shape, nbytes = (1 << 18, 256), 1 << 28
+    pit.variable(pi.Zeros(), (4, 4), device="GPU:0").assign_add(tf.ones((4, 4)))
+    gc.collect()
+    tf.config.experimental.reset_memory_stats("GPU:0")
+    before = tf.config.experimental.get_memory_info("GPU:0")["current"]
+    v = pit.variable(pi.GlorotUniform(seed=1), shape, device="GPU:0")
+    with tf.device("GPU:0"):
+        rows = tf.IndexedSlices(tf.ones((2, 256)), tf.constant([1, 5]), tf.constant(shape))
+    v.scatter_sub(rows)
+    pit.fill(v, pi.GlorotUniform(seed=2))
+    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    assert nbytes <= peak - before < 1.2 * nbytes
+    twin = tf.Variable(v.read_value() + 1.0)  # a copy would have shown
+    assert tf.config.experimental.get_memory_info("GPU:0")["peak"] - before >= 2 * nbytes
+    del twin
+
+
+@by_dtype
+def test_cupy_arrays_imported_into_tensorflow(cupy: Any, tf: Any, dtype: str) -> None:
+    import philinit.tensorflow as pit
+
+    init = pi.HeNormal(seed=5)
+    with cupy.cuda.Stream(non_blocking=True):
+        for _ in range(10):
+            w = init((1000, 1003), dtype, device="cuda")
+            t = pit.from_dlpack(w)
+            assert tf.identity(t).numpy().tobytes() == init((1000, 1003), dtype).tobytes()
+    assert "GPU" in t.device

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""philinit.tensorflow on a GPU, driven through a stand-in for CuPy; no GPU takes part.
+
+TensorFlow has none here either: it places what "GPU:0" asks for on its CPU, and the stand-in takes
+that memory for a GPU's. So what is shown is which calls are made, on which memory, in which order;
+that TensorFlow's GPU kernels answer them as its CPU kernels do is for tests/gpu to show.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+import philinit as pi
+from tests.support import cuda_host
+from tests.support import cupy_stand_in as stand_in
+
+tf = pytest.importorskip("tensorflow")
+import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
+
+pytestmark = pytest.mark.skipif(cuda_host.compiler() is None, reason="needs g++")
+
+DTYPES = ["float32", "float64", "float16", "bfloat16"]
+by_dtype = pytest.mark.parametrize("dtype", DTYPES)
+INIT = pi.GlorotUniform(seed=42)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cubins")
+
+
+@pytest.fixture
+def cupy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The stand-in, and two GPUs that TensorFlow says it has."""
+    real = tf.config.list_logical_devices
+
+    def devices(kind: str | None = None) -> Any:
+        return ["GPU:0", "GPU:1"] if kind == "GPU" else real(kind)
+
+    monkeypatch.setattr(tf.config, "list_logical_devices", devices)
+    with stand_in.installed(cache) as module:
+        yield module
+
+
+def address(tensor: Any) -> int:
+    if isinstance(tensor, tf.Variable):
+        tensor = tensor.read_value()
+    found: int = tensor.__array__().__array_interface__["data"][0]
+    return found
+
+
+def kinds() -> list[str]:
+    return [call[0] for call in stand_in.calls]
+
+
+@by_dtype
+def test_a_tensor_is_written_where_tensorflow_has_it_and_waited_for(cupy: Any, dtype: str) -> None:
+    t = pit.to_tensor(INIT, (37, 5), dtype, device="GPU:0")
+    assert t.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
+    (launch,) = stand_in.names("launch")
+    assert launch[6] == address(t)
+    order = [k for k in kinds() if k in ("from_dlpack", "launch", "synchronize", "run")]
+    assert order == ["from_dlpack", "launch", "synchronize", "run"]
+    assert stand_in.names("empty") == []  # no memory of CuPy's pool
+
+
+@by_dtype
+def test_a_variable_keeps_the_memory_and_trains_in_it(cupy: Any, dtype: str) -> None:
+    with tf.device("GPU:0"):  # the scope counts
+        v = pit.variable(INIT, (37, 5), dtype)
+    (launch,) = stand_in.names("launch")
+    assert launch[6] == address(v)
+    assert v.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
+    gc.collect()
+    assert not stand_in._memories  # nobody else holds it, so that nothing is copied:
+    v.assign_add(tf.ones_like(v))
+    assert address(v) == launch[6]
+
+
+def test_without_a_device_tensorflows_first_gpu_is_taken(cupy: Any) -> None:
+    pit.variable(INIT, (3, 4))
+    assert len(stand_in.names("launch")) == 1
+    pit.variable(INIT, (3, 4), device="CPU:0")
+    pit.to_tensor(INIT, (3, 4), device="/CPU:0")
+    assert len(stand_in.names("launch")) == 1
+
+
+def test_a_shard(cupy: Any) -> None:
+    box = (slice(3, 9), slice(1, 4))
+    t = pit.to_tensor(INIT, (37, 5), device="GPU:1", shard=box)
+    assert np.array_equal(t.numpy(), INIT((37, 5))[box])
+    assert len(stand_in.names("launch")) == 1
+    assert len(stand_in.names("synchronize")) == 1  # once, at the end
+
+
+def test_the_device_is_asked_of_cuda_not_of_tensorflow(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow's GPU:0 may be cuda:1."""
+    held = []
+
+    def elsewhere(capsule: Any, real: Any = cupy.from_dlpack) -> Any:
+        array = real(capsule)
+        found = array.data.mem
+        stand_in._memories.discard(found)
+        held.append(stand_in._Memory(found.ptr, found.size, None, 1))
+        return array
+
+    monkeypatch.setattr(cupy, "from_dlpack", elsewhere)
+    t = pit.to_tensor(INIT, (37, 5), device="GPU:0")
+    assert [call[2] for call in stand_in.names("launch")] == [1]
+    assert t.numpy().tobytes() == INIT((37, 5)).tobytes()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+def test_empty_tensors_launch_nothing_but_check_their_arguments(cupy: Any, shape: Any) -> None:
+    assert pit.to_tensor(INIT, shape, device="GPU:0").shape == shape
+    assert pit.variable(INIT, shape, device="GPU:0").shape == shape
+    with pytest.raises(ValueError, match=r"`threads` must be at least 1"):
+        pit.to_tensor(INIT, shape, device="GPU:0", threads=0)
+    assert stand_in.names("launch") == []
+
+
+def test_errors_come_before_a_launch(cupy: Any) -> None:
+    for call, error, text in [
+        (lambda: pit.variable(INIT, (3,), device="GPU:2"), ValueError, "one of the 2 GPU devices"),
+        (lambda: pit.variable(INIT, (3,), device="TPU:0"), NotImplementedError, "got device='TPU"),
+        (lambda: pit.variable(INIT, (3, 4), threads=0), ValueError, "`threads` must be"),
+        (lambda: pit.variable(pi.Orthogonal(seed=1), (3, 4)), NotImplementedError, "CPU memory"),
+    ]:
+        with pytest.raises(error, match=text):
+            call()
+    assert stand_in.names("launch") == []
+
+
+def test_graphs_stay_on_the_cpu(cupy: Any) -> None:
+    @tf.function
+    def make(device: Any = None) -> Any:
+        return pit.to_tensor(INIT, (3, 4), device=device)
+
+    assert np.array_equal(make().numpy(), INIT((3, 4)))
+    with pytest.raises(NotImplementedError, match=r"must be in CPU memory; got device='GPU:0'"):
+        make("GPU:0")
+    assert stand_in.names("launch") == []
+
+
+def test_strategies_over_gpus_are_refused(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = tf.distribute.OneDeviceStrategy("GPU:0")
+    with strategy.scope(), pytest.raises(NotImplementedError, match=r"must be a CPU's for now"):
+        pit.variable(INIT, (3, 4))
+
+
+def test_without_a_driver_cuda_is_quoted_and_the_cpu_is_named(cupy: Any, cache: Path) -> None:
+    with (
+        stand_in.installed(cache, error="cudaErrorNoDevice: no CUDA-capable device"),
+        pytest.raises(
+            RuntimeError, match=r"got device='GPU:0': .*ErrorNoDevice.*say device='CPU:0'"
+        ),
+    ):
+        pit.variable(INIT, (3, 4))
+
+
+@pytest.mark.parametrize("device", ["GPU:0", "/job:localhost/replica:0/task:0/device:GPU:1"])
+def test_without_cupy_the_extras_and_the_cpu_are_named(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    text = r"got device='.*GPU.*needs CuPy: .*cuda12.*cuda13.*say device='CPU:0'"
+    for make in (pit.variable, pit.to_tensor):
+        with pytest.raises(ImportError, match=text):
+            make(INIT, (3, 4), device=device)
+        with tf.device(device), pytest.raises(ImportError, match=text):
+            make(INIT, (3, 4))
+
+
+@by_dtype
+def test_a_variable_is_refilled_in_place(
+    cupy: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    v = tf.Variable(tf.zeros((37, 5), dtype))
+    before = address(v)
+    monkeypatch.setattr(pit, "device_name", lambda device: "GPU:0")
+    assert pit.fill(v, INIT) is v
+    assert v.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
+    (launch,) = stand_in.names("launch")
+    assert launch[6] == address(v) == before
+    gc.collect()
+    v.assign_add(tf.ones_like(v))
+    assert address(v) == before
+
+
+def test_a_shared_variable_moves_first(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = tf.Variable(tf.zeros((37, 5)))
+    b = tf.Variable(a.read_value())
+    monkeypatch.setattr(pit, "device_name", lambda device: "GPU:0")
+    pit.fill(b, INIT)
+    assert np.array_equal(b.numpy(), INIT((37, 5)))
+    assert not a.numpy().any()
+
+
+# --- from_dlpack ---------------------------------------------------------------------------------
+
+
+@by_dtype
+def test_import_waits_for_the_current_stream_and_copies_nothing(cupy: Any, dtype: str) -> None:
+    w = INIT((37, 5), dtype, device="cuda:1")
+    stream = cupy.cuda.Stream()
+    with stream:
+        INIT.fill(w)
+        t = pit.from_dlpack(w)
+    assert t.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
+    assert address(t) == w.data.ptr
+    order = [call for call in stand_in.calls if call[0] in ("synchronize", "__dlpack__")]
+    assert order == [("synchronize", 1, stream.ptr), ("__dlpack__", None, None)]
+
+
+def test_import_refuses_what_would_abort_the_process(cupy: Any) -> None:
+    w = cupy.empty(100, np.float32)
+    with pytest.raises(ValueError, match=r"must lie at a multiple of 64 bytes.* 64 == 4"):
+        pit.from_dlpack(w[1:])
+    with pytest.raises(ValueError, match=r"`array` must be C-contiguous"):
+        pit.from_dlpack(cupy.empty((3, 4), np.float32).T)
+    with pytest.raises(ValueError, match=r"`array` must hold float32"):
+        pit.from_dlpack(w.view(np.int32))
+    assert pit.from_dlpack(cupy.empty((3, 0), np.float32)).shape == (3, 0)
