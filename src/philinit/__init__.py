@@ -66,60 +66,62 @@ if _TYPE_CHECKING:
 
 # Where the names above are at run time. They are looked up when first used: their dozen
 # dataclasses would double what `import philinit` costs beyond `import numpy`.
-_HOMES = ("initializers", "initializers.functions", "initializers.gains", "initializers.fans")
+_HOMES = {
+    "initializers": (
+        "Constant",
+        "GlorotNormal",
+        "GlorotUniform",
+        "HeNormal",
+        "HeUniform",
+        "Identity",
+        "Initializer",
+        "KaimingNormal",
+        "KaimingUniform",
+        "LecunNormal",
+        "LecunUniform",
+        "Normal",
+        "Ones",
+        "Orthogonal",
+        "TruncatedNormal",
+        "Uniform",
+        "VarianceScaling",
+        "XavierNormal",
+        "XavierUniform",
+        "Zeros",
+    ),
+    "initializers.functions": (
+        "constant",
+        "glorot_normal",
+        "glorot_uniform",
+        "he_normal",
+        "he_uniform",
+        "identity",
+        "kaiming_normal",
+        "kaiming_uniform",
+        "lecun_normal",
+        "lecun_uniform",
+        "normal",
+        "ones",
+        "orthogonal",
+        "truncated_normal",
+        "uniform",
+        "variance_scaling",
+        "xavier_normal",
+        "xavier_uniform",
+        "zeros",
+    ),
+    "initializers.fans": ("compute_fans",),
+    "initializers.gains": ("gain",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = ["Key", "Rows", "Shard", "distributions", "fill"]
-__all__ += [
-    "Constant",
-    "GlorotNormal",
-    "GlorotUniform",
-    "HeNormal",
-    "HeUniform",
-    "Identity",
-    "Initializer",
-    "KaimingNormal",
-    "KaimingUniform",
-    "LecunNormal",
-    "LecunUniform",
-    "Normal",
-    "Ones",
-    "Orthogonal",
-    "TruncatedNormal",
-    "Uniform",
-    "VarianceScaling",
-    "XavierNormal",
-    "XavierUniform",
-    "Zeros",
-    "compute_fans",
-    "constant",
-    "gain",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "identity",
-    "kaiming_normal",
-    "kaiming_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "normal",
-    "ones",
-    "orthogonal",
-    "truncated_normal",
-    "uniform",
-    "variance_scaling",
-    "xavier_normal",
-    "xavier_uniform",
-    "zeros",
-]
+__all__ += _HOME
 
 
 def __getattr__(name: str) -> _Any:
-    if name in __all__:
-        for home in _HOMES:
-            module = _import_module(f"philinit.{home}")
-            if hasattr(module, name):
-                globals()[name] = value = getattr(module, name)
-                return value
+    if name in _HOME:
+        globals()[name] = value = getattr(_import_module(f"philinit.{_HOME[name]}"), name)
+        return value
     raise AttributeError(f"module 'philinit' has no attribute {name!r}")
 
 

@@ -12,6 +12,8 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from philinit import dtypes
+
 Progress = Callable[[int, int], object]  # (done, total)
 
 SAMPLERS = ("native", "tensorflow")
@@ -126,3 +128,40 @@ def progress_within(progress: Progress | None, before: int, total: int) -> Progr
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)
+
+
+def check_view(view: Any, name: str) -> None:
+    """Refuse an array, of NumPy or CuPy, of another dtype, or that is not C-contiguous."""
+    dtype = view.dtype
+    if dtype.name not in dtypes.NAMES:
+        hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
+        raise ValueError(
+            f"`{name}` must hold {', '.join(dtypes.NAMES)}; got dtype={dtype.name}{hint}"
+        )
+    if not dtype.isnative:
+        raise ValueError(
+            f"`{name}` must be in native byte order; got dtype={dtype.str}: "
+            "fill a native array and convert it with .astype"
+        )
+    if not view.flags.c_contiguous:
+        raise ValueError(
+            f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
+            "bytes: pass a whole array or a slice of its first axis"
+        )
+
+
+def refuse_immutable(out: Any, name: str) -> None:
+    """TypeError for the arrays of frameworks that never write in place."""
+    kind = type(out)
+    for base in kind.__mro__:
+        top = base.__module__.partition(".")[0]
+        if top in ("tensorflow", "keras"):
+            raise TypeError(
+                f"`{name}` must be memory that can be written in place; got {top} object "
+                f"{kind.__name__}: use philinit.tensorflow.fill"
+            )
+        if top in ("jax", "jaxlib"):
+            raise TypeError(
+                f"`{name}` must be memory that can be written in place; got {kind.__name__}: "
+                "jax arrays are immutable, fill a NumPy array and hand that to jax"
+            )

@@ -7,21 +7,18 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from philinit.checks import finite, real
+
 
 def _finite(owner: Any, *names: str) -> None:
     """Turn the named fields into floats and refuse what is no finite real number."""
     for name in names:
-        value = _real(owner, name)
-        if not math.isfinite(value):
-            raise ValueError(f"`{name}` must be finite; got {name}={value}")
+        object.__setattr__(owner, name, finite(name, getattr(owner, name)))
 
 
 def _real(owner: Any, name: str) -> float:
-    value = getattr(owner, name)
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"`{name}` must be a real number; got {name}={value!r}")
-    value = float(value)
-    object.__setattr__(owner, name, value)
+    object.__setattr__(owner, name, real(name, getattr(owner, name)))
+    value: float = getattr(owner, name)
     return value
 
 

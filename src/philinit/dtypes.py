@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 NAMES = ("float32", "float64", "float16", "bfloat16")
+FLOAT32: np.dtype[Any] = np.dtype(np.float32)
+#: Those that NumPy has of its own.
+PLAIN = frozenset({FLOAT32, np.dtype(np.float64), np.dtype(np.float16)})
 
 
 @functools.cache
@@ -48,6 +51,8 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     """
     found: np.dtype[Any] | None
     if isinstance(dtype, np.dtype):
+        if dtype in PLAIN:
+            return dtype
         found = dtype
     elif isinstance(dtype, str):
         found = _from_name(dtype)

@@ -16,7 +16,7 @@ from philinit.dtypes import NAMES, as_dtype
 from philinit.files.layout import places
 from philinit.files.verify import ranges, ulps, verify_file
 from philinit.files.write import write_file
-from philinit.filling.compare import StreamComparison
+from philinit.filling.compare import holds
 from philinit.kernels.plan import plan
 from tests.support.weight_files import INITS, MANY, Stop, make_small, stop_at, tensor
 
@@ -255,17 +255,17 @@ def test_kernels_tell_every_bit_wherever_memory_begins(init, dtype):
         memory = np.zeros(shift + size * kind.itemsize + 1, np.uint8)
         found = memory[shift : shift + size * kind.itemsize].view(kind)
         found[:] = weights[offset : offset + size]
-        compared = StreamComparison(found, drawn, init.key, offset)
-        assert compared.equal()
+        compared = (found, drawn, init.key, offset)
+        assert holds(*compared)
         bits = found.view(np.uint8)
         for byte in [0, 1, 63, 64, 2047, 2048, bits.size // 2, bits.size - 65, bits.size - 1]:
             for bit in (1, 128):
                 bits[byte] ^= bit
-                assert not compared.equal()
+                assert not holds(*compared)
                 bits[byte] ^= bit
-        assert compared.equal()
+        assert holds(*compared)
         for count in (0, 1, 3, 7):
-            assert StreamComparison(found[:count], drawn, init.key, offset).equal()
+            assert holds(found[:count], drawn, init.key, offset)
 
 
 def test_ctrl_c_ends_a_verification(tmp_path, small):

@@ -336,12 +336,12 @@ def test_a_missing_seed_is_drawn_once_and_shown() -> None:
     assert init.seed != other.seed
     assert init.seed is not None
     assert 0 <= init.seed < 1 << 128
-    assert init.drawn
-    assert repr(init) == f"GlorotUniform(seed={init.seed}, drawn=True)"
+    assert init.from_entropy
+    assert repr(init) == f"GlorotUniform(seed={init.seed}, from_entropy=True)"
     assert eval(repr(init), vars(pi).copy()) == init == pi.GlorotUniform(seed=init.seed)
     assert same(init((5, 5)), init((5, 5)))
     assert same(init((5, 5)), pi.glorot_uniform((5, 5), seed=init.seed))
-    assert init.named("a").drawn
+    assert init.named("a").from_entropy
     assert not same(pi.glorot_uniform((5, 5)), pi.glorot_uniform((5, 5)))
 
 
@@ -394,7 +394,7 @@ def test_a_function_takes_the_parameters_of_its_class_and_gives_its_values(
     theirs = inspect.signature(make).parameters
     ours = inspect.signature(call).parameters
     assert {n: p.default for n, p in ours.items() if n not in ("shape", "dtype", "call")} == {
-        n: p.default for n, p in theirs.items() if n not in ("names", "drawn")
+        n: p.default for n, p in theirs.items() if n not in ("names", "from_entropy")
     }
     seed = {"seed": 5} if "seed" in theirs else {}
     assert same(call((4, 6), "float64", **seed), make(**seed)((4, 6), "float64"))
@@ -610,7 +610,11 @@ def test_orthogonal_favors_no_sign() -> None:
             TypeError,
             "`names` must be a sequence of str and int",
         ),
-        (lambda: free.HeNormal(drawn=1), TypeError, "`drawn` must be a bool; got drawn=1"),
+        (
+            lambda: free.HeNormal(from_entropy=1),
+            TypeError,
+            "`from_entropy` must be a bool; got from_entropy=1",
+        ),
         (lambda: free.HeNormal(42), TypeError, "positional"),
         (
             lambda: free.Uniform(1.0, 1.0),

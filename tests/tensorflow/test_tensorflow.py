@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import philinit
+from philinit.dtypes import as_dtype
 from philinit.filling import memory
 
 tf = pytest.importorskip("tensorflow")
@@ -398,7 +399,7 @@ def test_import_shares_the_memory(dtype, shape):
 def test_an_import_lives_as_long_as_tensorflow_uses_it(dtype):
     raw = np.zeros(4096, np.uint8)
     where = -memory.address(raw) % 64
-    a = raw[where : where + 1024].view(pit.dtypes.as_dtype(dtype))
+    a = raw[where : where + 1024].view(as_dtype(dtype))
     a[:] = 7
     alive = weakref.ref(raw)
     v = tf.Variable(pit.from_dlpack(a))

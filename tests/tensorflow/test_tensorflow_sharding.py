@@ -23,12 +23,12 @@ import pytest
 
 import philinit as pi
 from philinit import distributions
-from philinit.initializers.seeded import Drawn
+from philinit.initializers.seeded import KeyedDistribution
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
 from philinit import tf1  # noqa: E402
-from philinit.tensorflow import serve as _tensorflow_serve  # noqa: E402
+from philinit.initializers.config import describe, described  # noqa: E402
 
 v1 = tf.compat.v1
 
@@ -249,15 +249,16 @@ RANDOM = [
         pi.Identity(0.1),
         pi.Zeros(),
         pi.Ones(),
-        Drawn(distributions.Uniform(-0.1, 0.3), pi.Key((1, 2), 3 << 100)),
-        Drawn(distributions.Normal(0.5, 1 / 3), pi.Key.from_seed(5), "tensorflow"),
-        Drawn(distributions.TruncatedNormal(0.0, 1.0, -1.0, float("inf")), pi.Key.from_seed(6)),
+        KeyedDistribution(distributions.Uniform(-0.1, 0.3), pi.Key((1, 2), 3 << 100)),
+        KeyedDistribution(distributions.Normal(0.5, 1 / 3), pi.Key.from_seed(5), "tensorflow"),
+        KeyedDistribution(
+            distributions.TruncatedNormal(0.0, 1.0, -1.0, float("inf")), pi.Key.from_seed(6)
+        ),
     ],
     ids=repr,
 )
 def test_a_request_describes_an_initializer_exactly(init):
-    text = json.loads(json.dumps(_tensorflow_serve.described(init)))
-    again = _tensorflow_serve._initializer(text)
+    again = described(json.loads(json.dumps(describe(init))))
     assert again == init and again.key == init.key
 
 
@@ -265,11 +266,11 @@ def test_a_request_holds_no_code():
     class Own(pi.Constant):
         pass
 
-    with pytest.raises(TypeError, match="must be one of philinit's own initializers, which it can"):
-        _tensorflow_serve.described(Own(1.0))
-    for name in ("fill", "Key", "distributions"):
-        with pytest.raises(TypeError, match="must be one of philinit's own"):
-            _tensorflow_serve._initializer({"class": name, "config": {}})
+    with pytest.raises(TypeError, match="must be one of philinit's own initializers, which can be"):
+        describe(Own(1.0))
+    for name in ("fill", "Key", "distributions", "Initializer.__call__", None, 3):
+        with pytest.raises(ValueError, match="`init` must name one of philinit's initializers"):
+            described({"init": name})
 
 
 # --- real processes ------------------------------------------------------------------------------

@@ -74,8 +74,9 @@ def test_the_cpu_passes() -> None:
 
 
 def test_one_wrong_bit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoiled(view: Any, plan: Any, *rest: Any, real: Any = cpu.fill) -> None:
-        real(view, plan, *rest)
+    def spoiled(target: Any, plan: Any, *rest: Any, real: Any = cpu.fill) -> None:
+        real(target, plan, *rest)
+        view = target.view
         if plan.kernel == "normal_float16" and view.size > 4:
             view.view("u2")[77_777] ^= 1
         if plan.kernel == "words" and view.size == 4:

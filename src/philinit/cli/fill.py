@@ -142,7 +142,7 @@ def _seeds(seed: int | None, begun: dict[str, Tensor]) -> SeedFor:
     if begun:
         inits = {name: tensor.init for name, tensor in begun.items()}
         return lambda name: FileSeed(getattr(inits.get(name), "seed", None))
-    drawn = FileSeed(fresh_seed(), drawn=True)
+    drawn = FileSeed(fresh_seed(), from_entropy=True)
     return lambda name: drawn
 
 
@@ -180,6 +180,6 @@ def _say_what_was_written(
     say(console, text)
     for tensor in tensors[:1] if path.suffix == ".npy" else []:
         say(console, f"{tensor.init!r}, {tensor.dtype.name} of shape {tensor.shape}", "dim")
-    drawn = {t.init.seed for t in tensors if getattr(t.init, "drawn", False)}  # type: ignore[attr-defined]
+    drawn = {t.init.seed for t in tensors if getattr(t.init, "from_entropy", False)}  # type: ignore[attr-defined]
     for seed in drawn:
         say(console, f"the seed was drawn; to verify the file: --seed {seed}")

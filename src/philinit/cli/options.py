@@ -241,7 +241,7 @@ def make_initializer(
     Constants have no seed, sampler or names, and orthogonal no sampler: those are left out there.
     """
     kind = initializers()[name]
-    takes = {field.name for field in dataclasses.fields(kind) if field.init} - {"drawn"}  # type: ignore[arg-type]
+    takes = {field.name for field in dataclasses.fields(kind) if field.init} - {"from_entropy"}  # type: ignore[arg-type]
     given = {"seed": seed, "sampler": sampler, "names": tuple(names)}
     values = {key: value for key, value in given.items() if key in takes}
     free = sorted(takes - set(given))

@@ -49,7 +49,7 @@ class FileSeed(NamedTuple):
     """The seed of tensors that have none of their own, and whether it was drawn."""
 
     seed: int | None
-    drawn: bool = False
+    from_entropy: bool = False
 
 
 SeedFor = Callable[[str], FileSeed]  # by the name of the tensor
@@ -85,8 +85,8 @@ def make_tensor(
 ) -> Tensor:
     """A tensor as options or an entry of a spec describe it."""
     made: Initializer = make_initializer(init, seed.seed, sampler, names, parameters)
-    if seed.drawn and isinstance(made, Seeded):
-        made = dataclasses.replace(made, drawn=True)
+    if seed.from_entropy and isinstance(made, Seeded):
+        made = dataclasses.replace(made, from_entropy=True)
     return Tensor(name, made, shape, as_dtype(dtype))
 
 

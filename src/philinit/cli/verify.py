@@ -137,7 +137,7 @@ def _tensors(
             if name not in names:
                 raise click.UsageError(f"--tensor must name a tensor of the spec; got {name}")
         tensors = [tensor for tensor in tensors if not wanted or tensor.name in wanted]
-    if any(getattr(tensor.init, "drawn", False) for tensor in tensors):
+    if any(getattr(tensor.init, "from_entropy", False) for tensor in tensors):
         raise click.UsageError("--seed is needed: without it nobody knows what the weights were")
     return tensors
 

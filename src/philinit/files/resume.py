@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import philinit
+from philinit._version import __version__
 from philinit.files.tensors import Tensor
 
-_UNIMPORTANT = ("drawn",)  # that a seed was drawn changes no value
+_UNIMPORTANT = ("from_entropy",)  # that a seed was drawn changes no value
 
 
 def partial_of(path: Path) -> Path:
@@ -56,7 +56,7 @@ class Record:
         """Write the record of `path` with `done` bytes, which must be on the disk already."""
         fresh = self._next_place(path)
         document = {
-            "philinit": philinit.__version__,
+            "philinit": __version__,
             "done": done,
             "size": self.size,
             "tensors": [tensor.describe() for tensor in self.tensors],

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import philinit
 from philinit.checks import as_shape
 from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
 from philinit.filling.fill import fill
 from philinit.initializers.base import Array, Initializer
-from philinit.initializers.orthogonal import Orthogonal
+from philinit.initializers.config import describe, described
 from philinit.keys import Key
 from philinit.parts import Shard
 
@@ -72,8 +71,7 @@ class Tensor:
         object.__setattr__(self, "dtype", as_dtype(self.dtype))
         if self.nbytes >= 1 << 63:
             raise ValueError(f"a file must hold less than 2**63 bytes; got shape={self.shape}")
-        nothing = (slice(0, 0),) if self.shape else ()  # an empty box is checked as a full one
-        self.init.shard(self.shape, nothing, self.dtype)
+        self.init._check(self.shape, self.dtype)
 
     @property
     def size(self) -> int:
@@ -88,7 +86,7 @@ class Tensor:
     @property
     def in_pieces(self) -> bool:
         """Whether a piece can be made without the whole, with the same bits on every machine."""
-        return not isinstance(self.init, Orthogonal)
+        return self.init.elementwise
 
     def stream(self) -> tuple[Distribution, Key, str] | None:
         """(distribution, key, sampler) of which the elements are the weights; None for others."""
@@ -119,18 +117,17 @@ class Tensor:
         """Everything about the tensor, for JSON; `from_description` makes it again."""
         return {
             "name": self.name,
-            "init": type(self.init).__name__,
             "shape": list(self.shape),
             "dtype": self.dtype.name,
-            **self.init.get_config(),
+            **describe(self.init),
         }
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> Tensor:
         """The tensor that `describe` described."""
         config = dict(description)
-        name, kind, shape, dtype = (config.pop(key) for key in ("name", "init", "shape", "dtype"))
-        return cls(name, getattr(philinit, kind).from_config(config), tuple(shape), as_dtype(dtype))
+        name, shape, dtype = (config.pop(key) for key in ("name", "shape", "dtype"))
+        return cls(name, described(config), tuple(shape), as_dtype(dtype))
 
 
 _whole_lock = threading.Lock()

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from philinit.checks import Progress, check_threads
+from philinit.checks import Progress, check_threads, progress_within
 from philinit.files.layout import places
 from philinit.files.mapped import Mapped
 from philinit.files.tensors import Place, Tensor
-from philinit.filling.compare import StreamComparison
+from philinit.filling.compare import holds
 from philinit.filling.cpu import default_threads
 from philinit.filling.memory import address, empty
 from philinit.initializers.base import Array
@@ -95,7 +95,7 @@ def verify_file(
         for result in results:
             if not result.problem:
                 start, base = stored[result.tensor.name].start, before
-                report = None if progress is None else _from(progress, base, total)
+                report = progress_within(progress, base, total)
                 _Comparing(file, start, result).run(threads, report)
                 before += result.tensor.nbytes
     return results
@@ -108,10 +108,6 @@ def _problem(tensor: Tensor, place: Place | None) -> str:
     if wanted != found:
         return f"{found[1]} of shape {found[0]} in the file, not {wanted[1]} of shape {wanted[0]}"
     return ""
-
-
-def _from(progress: Progress, before: int, total: int) -> Progress:
-    return lambda done, _: progress(before + done, total)
 
 
 class _Comparing:
@@ -174,8 +170,8 @@ class _Comparing:
         if stream is None:
             return False
         distribution, key, sampler = stream
-        drawn = plan(distribution, self.tensor.dtype, sampler)
-        return StreamComparison(found.view(self.tensor.dtype), drawn, key, offset).equal()
+        made_by = plan(distribution, self.tensor.dtype, sampler)
+        return holds(found.view(self.tensor.dtype), made_by, key, offset)
 
     def _count(self, offset: int, made: Array, found: Array) -> None:
         """Note all differences of one piece, in which there are some."""

@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from philinit.filling.cpu import LARGEST_CHUNK, _Fill
+from philinit.filling.cpu import LARGEST_CHUNK, Windows
+from philinit.filling.memory import address
+from philinit.kernels.cpu.compiler import kernel
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
 
 
-class StreamComparison(_Fill):
-    """The memory `found`, against weights `offset`, `offset + 1`, ... of a stream."""
+def holds(found: np.ndarray[Any, Any], plan: Plan, key: Key, start: int) -> bool:
+    """Whether every bit of `found` is that of weights `start`, `start + 1`, ... of a stream.
 
-    loop = "verify"
-
-    def __init__(self, found: np.ndarray[Any, Any], plan: Plan, key: Key, offset: int) -> None:
-        super().__init__(found, plan, key, offset)
-        self.known = ctypes.c_int64()
-        self.streaming = ctypes.addressof(self.known)  # the last argument of these kernels
-
-    def equal(self) -> bool:
-        """Whether every bit is as it should be; stops at the first chunk with a difference."""
-        return all(self.write(*c) == self.known.value for c in self.chunks(LARGEST_CHUNK))
+    It stops at the first chunk with a difference.
+    """
+    equal = ctypes.c_int64()  # weights before the first difference of a chunk
+    where = ctypes.addressof(equal)  # the last argument of these kernels
+    task = Windows(kernel(plan.kernel, "verify"), found, address(found), plan, key, start, where)
+    return all(task.write(*chunk) == equal.value for chunk in task.chunks(LARGEST_CHUNK))

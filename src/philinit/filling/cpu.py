@@ -7,7 +7,7 @@ import contextlib
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,7 @@ from philinit.kernels.cpu.compiler import kernel
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
 from philinit.parts import Runs
+from philinit.targets import Target
 
 # A chunk is a window of counters that starts at a multiple of its size, a power of two: so counter
 # word 0 never wraps inside one, and the other three are constant.
@@ -51,149 +52,117 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def fill(
-    view: np.ndarray[Any, Any],
-    plan: Plan,
-    key: Key,
-    offset: int,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Write weights `offset` .. `offset + view.size` of the stream into `view`, in C order."""
+def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
+    """Write weights `start`, `start + 1`, ... of the stream into the target, in C order."""
+    view = target.view
     if view.size:
-        _Fill(view, plan, key, offset).run(threads, progress)
-    elif progress is not None:
-        progress(0, 0)
-
-
-def fill_runs(
-    view: np.ndarray[Any, Any],
-    plan: Plan,
-    key: Key,
-    runs: Runs,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Write the weights of `runs`, one at least, into `view`, in the order of the runs."""
-    _FillRuns(view, plan, key, runs).run(threads, progress)
-
-
-class _Task:
-    """One call: the memory, and the stream from the counter block of weight `origin` on."""
-
-    loop: str
-
-    def __init__(self, view: np.ndarray[Any, Any], plan: Plan, key: Key, origin: int) -> None:
-        self.view = view  # keeps the memory alive for the threads
-        self.plan = plan
-        self.call = kernel(plan.kernel, self.loop)
-        self.out = address(view)
-        self.itemsize = view.itemsize
-        self.count = view.size
-        self.per_block = 4 // plan.words
-        self.reserved = plan.reserved
-        if key.base % self.reserved:  # else a retry could carry into the next counter word
-            raise ValueError(
-                f"`key.base` must be a multiple of {self.reserved}, the counter blocks that "
-                f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
-            )
-        block, self.skip = divmod(origin, self.per_block)
-        self.first = (key.base + block * self.reserved) % _WRAP
-        self.blocks = -(-(self.skip + self.count) // self.per_block)
-        self.key = key.words
-        self.parameters = ctypes.addressof(plan.parameters)
-        self.streaming = int(self.count * self.itemsize >= STREAMING_BYTES)
-
-    def is_one_chunk(self) -> bool:
-        """Whether one call of the kernel, by one thread, is the best that can be done."""
-        return self.blocks <= SINGLE
-
-    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        """(start, stop) of the chunks of some `size` counter blocks that `write` takes."""
-        raise NotImplementedError
-
-    def write(self, start: int, stop: int) -> int:
-        """Run the kernel on a chunk; return how many weights that were."""
-        raise NotImplementedError
-
-    def run(self, threads: int | None, progress: Progress | None) -> None:
-        if self.is_one_chunk():
-            self.write(0, self.blocks)
+        streaming = view.nbytes >= STREAMING_BYTES
+        task = Windows(kernel(plan.kernel), view, address(view), plan, key, start, streaming)
+        if task.single and target.progress is None:
+            task.write(0, task.blocks)
         else:
-            threads = default_threads() if threads is None else threads
-            share = self.blocks // (4 * threads) if self.blocks > SINGLE else self.blocks
-            size = min(max(1 << max(share, 1).bit_length(), SMALLEST_CHUNK), LARGEST_CHUNK)
-            _run_chunks(self, size, threads, progress)
-        if progress is not None:
-            progress(self.count, self.count)
-
-    def check(self, status: int) -> None:
-        if status:  # no kernel can; a silent one would leave memory unwritten
-            raise RuntimeError(f"kernel {self.plan.kernel} returned {status}")
+            _run(task, target)
+    elif target.progress is not None:
+        target.progress(0, 0)
 
 
-class _Fill(_Task):
-    """Consecutive weights: a chunk is a window of counters."""
+def fill_runs(target: Target, plan: Plan, key: Key, runs: Runs) -> None:
+    """Write the weights of `runs`, one at least, into the target, in the order of the runs."""
+    _run(_Runs(kernel(plan.kernel, "runs"), target.view, plan, key, runs), target)
 
-    loop = "fill"
 
-    def is_one_chunk(self) -> bool:
-        counters = self.blocks * self.reserved
-        return super().is_one_chunk() and (self.first & _MASK32) + counters <= 1 << 32
+class Windows:
+    """Consecutive weights, cut into chunks of counter blocks in which counter word 0 never wraps.
+
+    `out` is the address of `view`; `last` is the last argument of the kernel: for the loop "fill"
+    whether lines may bypass the caches.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., int],
+        view: np.ndarray[Any, Any],
+        out: int,
+        plan: Plan,
+        key: Key,
+        start: int,
+        last: int,
+    ) -> None:
+        self.call, self.plan, self.key, self.last = call, plan, key.words, last
+        self.view, self.out, self.count = view, out, view.size  # the view keeps its memory alive
+        self.per_block = 4 // plan.words
+        block, self.skip = divmod(start, self.per_block)
+        self.first = (key.base + block * plan.reserved) % _WRAP
+        self.blocks = -(-(self.skip + self.count) // self.per_block)
+        # Whether one call of the kernel can do it all, before a second thread would have woken up.
+        counters = (self.first & _MASK32) + self.blocks * plan.reserved
+        self.single = self.blocks <= SINGLE and counters <= 1 << 32
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        start = 0
-        while start < self.blocks:
-            place = self.first // self.reserved + start
-            stop = min(start + size - place % size, self.blocks)
-            yield start, stop
-            start = stop
+        """(first, end) of chunks of some `size` counter blocks, as `write` takes them."""
+        begin = 0
+        while begin < self.blocks:
+            index = self.first // self.plan.reserved + begin
+            end = min(begin + size - index % size, self.blocks)
+            yield begin, end
+            begin = end
 
-    def write(self, start: int, stop: int) -> int:
-        skip = self.skip if start == 0 else 0
-        begin = start * self.per_block - self.skip + skip
-        end = min(stop * self.per_block - self.skip, self.count)
-        counter = (self.first + start * self.reserved) % _WRAP
+    def write(self, begin: int, end: int) -> int:
+        """Run the kernel on a chunk; return how many weights that were."""
+        counter = self.first + begin * self.plan.reserved
+        skip = 0 if begin else self.skip
+        index = begin * self.per_block - self.skip + skip
+        count = min(end * self.per_block - self.skip, self.count) - index
         status = self.call(
-            self.out + begin * self.itemsize,
-            end - begin,
+            self.out + index * self.view.itemsize,
+            count,
             skip,
             counter & _MASK32,
             counter >> 32 & _MASK32,
             counter >> 64 & _MASK32,
-            counter >> 96,
+            counter >> 96 & _MASK32,
             *self.key,
-            self.parameters,
-            self.streaming,
+            ctypes.addressof(self.plan.parameters),
+            self.last,
         )
-        self.check(status)
-        return end - begin
+        if status:
+            raise _unwritten(self.plan, status)
+        return count
 
 
-class _FillRuns(_Task):
+class _Runs:
     """Runs of weights: a chunk is as many weights as its counter blocks hold, of any runs."""
 
-    loop = "runs"
-
-    def __init__(self, view: np.ndarray[Any, Any], plan: Plan, key: Key, runs: Runs) -> None:
-        super().__init__(view, plan, key, runs.origin)
+    def __init__(
+        self, call: Callable[..., int], view: np.ndarray[Any, Any], plan: Plan, key: Key, runs: Runs
+    ) -> None:
+        self.call, self.plan, self.key = call, plan, key.words
+        self.view, self.out, self.count = view, address(view), view.size
+        self.per_block = 4 // plan.words
+        block, self.skip = divmod(runs.origin, self.per_block)
+        self.first = (key.base + block * plan.reserved) % _WRAP
+        self.blocks = -(-(self.skip + self.count) // self.per_block)
+        self.single = self.blocks <= SINGLE
         self.length = runs.length
         self.axes = np.array(runs.axes, np.int64)
         self.ids = runs.ids  # keeps them alive for the threads
-        counters = -(-(self.skip + runs.span) // self.per_block) * self.reserved
+        counters = -(-(self.skip + runs.span) // self.per_block) * plan.reserved
         self.near = int((self.first & _MASK64) + counters <= 1 << 64)
+        self.streaming = int(view.nbytes >= STREAMING_BYTES)
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        for start in range(0, self.blocks, size):
-            yield start, min(start + size, self.blocks)
+        """(first, end) of chunks of `size` counter blocks, as `write` takes them."""
+        for begin in range(0, self.blocks, size):
+            yield begin, min(begin + size, self.blocks)
 
-    def write(self, start: int, stop: int) -> int:
-        begin = start * self.per_block
-        end = min(stop * self.per_block, self.count)
+    def write(self, begin: int, end: int) -> int:
+        """Run the kernel on a chunk; return how many weights that were."""
+        index = begin * self.per_block
+        count = min(end * self.per_block, self.count) - index
         status = self.call(
-            self.out + begin * self.itemsize,
-            end - begin,
-            begin,
+            self.out + index * self.view.itemsize,
+            count,
+            index,
             self.length,
             self.axes.ctypes.data,
             len(self.axes),
@@ -203,14 +172,33 @@ class _FillRuns(_Task):
             self.first >> 64,
             self.near,
             *self.key,
-            self.parameters,
+            ctypes.addressof(self.plan.parameters),
             self.streaming,
         )
-        self.check(status)
-        return end - begin
+        if status:
+            raise _unwritten(self.plan, status)
+        return count
 
 
-def _run_chunks(task: _Task, size: int, threads: int, progress: Progress | None) -> None:
+def _unwritten(plan: Plan, status: int) -> RuntimeError:
+    """For a kernel that reports failure: none can, but a silent one would leave memory as it is."""
+    return RuntimeError(f"kernel {plan.kernel} returned {status}")
+
+
+def _run(task: Windows | _Runs, target: Target) -> None:
+    """All of a task: by one thread where a second one would come too late, else in chunks."""
+    if task.single:
+        task.write(0, task.blocks)
+    else:
+        threads = default_threads() if target.threads is None else target.threads
+        share = task.blocks // (4 * threads) if task.blocks > SINGLE else task.blocks
+        size = min(max(1 << max(share, 1).bit_length(), SMALLEST_CHUNK), LARGEST_CHUNK)
+        _run_chunks(task, size, threads, target.progress)
+    if target.progress is not None:
+        target.progress(task.count, task.count)
+
+
+def _run_chunks(task: Windows | _Runs, size: int, threads: int, progress: Progress | None) -> None:
     """Let the calling thread and `threads - 1` helpers take chunks until none is left.
 
     The caller works too, so a busy pool can delay but never block it; a KeyboardInterrupt reaches

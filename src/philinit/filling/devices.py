@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import re
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from philinit.filling import memory
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from philinit.filling.base import Backend
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
 
@@ -111,14 +108,3 @@ def _elsewhere(name: str, found: str, device: str | None) -> ValueError:
         f"`{name}` must lie on the device asked for; got {name} in {found} and device={device!r}: "
         "leave `device` out to fill it where it is"
     )
-
-
-def backend_of(view: Any) -> Backend:
-    """The backend that fills what `opened` yielded."""
-    if memory.on_cuda(view):
-        from philinit.filling.cuda import launch as cuda
-
-        return cuda
-    from philinit.filling.devices import cpu  # here, so that `import philinit` stays light
-
-    return cpu

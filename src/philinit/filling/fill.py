@@ -1,34 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one door between a description of weights and the backend that writes them."""
+"""The door to the kernels: `fill` checks and opens memory, `draw` trusts what it is given."""
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any, TypeVar
 
-from philinit.checks import Progress, check_sampler, check_threads
+import numpy as np
+
+from philinit.checks import Progress, check_progress, check_sampler, check_threads
 from philinit.distributions import Distribution, Normal, Uniform
-from philinit.filling.devices import backend_of, opened
+from philinit.filling.devices import opened
 from philinit.keys import Key
-from philinit.parts import SPAN_LIMIT, Rows, Runs, Shard
+from philinit.parts import SPAN_LIMIT, Rows, Shard
+from philinit.targets import Target
 
 T = TypeVar("T")
 
-
 # Counter blocks are numbered in 128 bits and hold four weights.
 OFFSET_LIMIT = 1 << 126
-
-
-def _check_offset(offset: Any, count: int) -> int:
-    if isinstance(offset, bool) or not hasattr(offset, "__index__"):
-        raise TypeError(f"`offset` must be an int; got offset={offset!r}")
-    offset = operator.index(offset)
-    if not 0 <= offset <= OFFSET_LIMIT - count:
-        raise ValueError(
-            f"`offset` must not be negative, and all weights must end at 2**126; "
-            f"got offset={offset} for {count} weights"
-        )
-    return int(offset)
 
 
 def fill(
@@ -96,44 +87,92 @@ def fill(
     if not isinstance(key, Key):
         raise TypeError(f"`key` must be a Key, as Key.from_seed(42) makes; got key={key!r}")
     check_sampler(sampler)
-    threads = check_threads(threads)
-    if progress is not None and not callable(progress):
-        raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
+    threads, progress = check_threads(threads), check_progress(progress)
+    if isinstance(offset, bool) or not hasattr(offset, "__index__"):
+        raise TypeError(f"`offset` must be an int; got offset={offset!r}")
     with opened(out) as view:
-        runs = None if shard is None else _runs(view, offset, shard)
-        start = _check_offset(offset, view.size) if runs is None else runs.origin
-        from philinit.kernels.plan import plan  # here, so that `import philinit` stays light
-
-        found = plan(distribution, view.dtype, sampler)
-        if runs is not None and runs.axes:
-            backend_of(view).fill_runs(view, found, key, runs, threads, progress)
-        else:
-            backend_of(view).fill(view, found, key, start, threads, progress)
+        if shard is not None:
+            check_part(view, shard)
+        target = Target(view, view.shape, shard, threads, progress)
+        draw(target, distribution, key, sampler, operator.index(offset))
     return out
 
 
-def _runs(view: Any, offset: Any, shard: Any) -> Runs:
-    """Where the elements of `shard` lie in the stream."""
-    check_shard(view, shard)
-    runs: Runs = shard.layout
-    _check_offset(offset, runs.origin + runs.span)
-    if runs.axes and runs.span > SPAN_LIMIT:
+def check_part(view: Any, part: Any) -> None:
+    """Refuse a `part` that is none, or not of the shape of `view`."""
+    if not isinstance(part, (Shard, Rows)):
+        raise TypeError(
+            "`shard` must be a Shard(global_shape, index) or Rows(global_shape, ids), since `out` "
+            f"has the shape of the part only; got shard={part!r}"
+        )
+    if view.shape != part.shape:
+        raise ValueError(
+            f"`out` must have the shape of the shard; got out of shape {view.shape} for "
+            f"{part.shape}"
+        )
+
+
+def draw(
+    target: Target,
+    distribution: Distribution,
+    key: Key,
+    sampler: str = "native",
+    offset: int = 0,
+) -> None:
+    """Write weights of a stream into a target; the tensor's own first weight has index `offset`.
+
+    Raises
+    ------
+    ValueError, NotImplementedError
+        Before a byte is written: what `philinit.kernels.plan.plan` refuses; weights beyond 2**126;
+        a part of several runs that spans more than 2**62 weights; for truncated normals of sampler
+        "tensorflow" a key whose base is not a multiple of the counter blocks of a group.
+    """
+    view, part = target.view, target.part
+    plan = _planner()(distribution, view.dtype, sampler)
+    if key.base % plan.reserved:  # else a retry could carry into the next counter word
+        raise ValueError(
+            f"`key.base` must be a multiple of {plan.reserved}, the counter blocks that "
+            f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
+        )
+    backend = _cpu() if type(view) is np.ndarray else _cuda()
+    runs = None if part is None else part.layout
+    size = view.size if runs is None else runs.origin + runs.span
+    if not 0 <= offset <= OFFSET_LIMIT - size:
+        raise ValueError(
+            "`offset` must not be negative, and all weights must end at 2**126; "
+            f"got offset={offset} for {size} weights"
+        )
+    if runs is None or not runs.axes:
+        backend.fill(target, plan, key, offset if runs is None else offset + runs.origin)
+        return
+    if runs.span > SPAN_LIMIT:
         raise ValueError(
             "`shard` must span at most 2**62 weights where it is not one run of them; got "
             f"{runs.span} from first to last: cut it along the outer axes"
         )
-    return runs.after(int(offset))
+    backend.fill_runs(target, plan, key, runs.after(offset))
 
 
-def check_shard(view: Any, shard: Any) -> None:
-    """Refuse a `shard` that is none, or not of the shape of `view`."""
-    if not isinstance(shard, (Shard, Rows)):
-        raise TypeError(
-            "`shard` must be a Shard(global_shape, index) or Rows(global_shape, ids), since `out` "
-            f"has the shape of the part only; got shard={shard!r}"
-        )
-    if view.shape != shard.shape:
-        raise ValueError(
-            f"`out` must have the shape of the shard; got out of shape {view.shape} for "
-            f"{shard.shape}"
-        )
+# Looked up once, and late: `import philinit` stays light.
+
+
+@functools.cache
+def _planner() -> Any:
+    from philinit.kernels.plan import plan
+
+    return plan
+
+
+@functools.cache
+def _cpu() -> Any:
+    from philinit.filling import cpu
+
+    return cpu
+
+
+@functools.cache
+def _cuda() -> Any:
+    from philinit.filling.cuda import launch
+
+    return launch

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from philinit import dtypes
+from philinit.checks import check_view, refuse_immutable
 
 # One cache line, one AVX-512 vector, and the least that TensorFlow takes without a copy or, on
 # DLPack's road, without aborting the process (it is built with EIGEN_MAX_ALIGN_BYTES=64).
@@ -19,10 +20,6 @@ ALIGNMENT = 64
 
 # DLDeviceType: memory that CUDA kernels write; kDLCUDA, kDLCUDAManaged.
 CUDA_DEVICES = (2, 13)
-
-_FLOAT32 = np.dtype(np.float32)
-_FLOAT64 = np.dtype(np.float64)
-_FLOAT16 = np.dtype(np.float16)
 
 
 def _address_function() -> Callable[[np.ndarray[Any, Any]], int]:
@@ -44,7 +41,7 @@ def _address_function() -> Callable[[np.ndarray[Any, Any]], int]:
 
     if sys.implementation.name != "cpython":
         return slow
-    probe = np.zeros((2, 3), _FLOAT32)
+    probe = np.zeros((2, 3), np.float32)
     inner = probe[1:, 1:]
     return fast if fast(probe) == slow(probe) and fast(inner) == slow(inner) else slow
 
@@ -123,63 +120,15 @@ def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
         view = out.view(np.ndarray)
     else:
         view = _foreign(out, name)
-    dtype = view.dtype
-    if not (dtype is _FLOAT32 or dtype is _FLOAT64 or dtype is _FLOAT16):
-        _check_dtype(view, name)
     flags = view.flags
-    if not flags.c_contiguous:
-        raise _not_contiguous(view, name)
+    if not (flags.c_contiguous and view.dtype in dtypes.PLAIN):  # else there is nothing to refuse
+        check_view(view, name)
     if not flags.writeable:
         raise ValueError(
             f"`{name}` must be writable; got a read-only {type(out).__name__}: pass a copy, or "
             "open the file or buffer for writing"
         )
     return view
-
-
-def check_cuda_view(view: Any, name: str) -> None:
-    """Refuse a CuPy array of another dtype, or that is not C-contiguous."""
-    _check_dtype(view, name)
-    if not view.flags.c_contiguous:
-        raise _not_contiguous(view, name)
-
-
-def _not_contiguous(view: Any, name: str) -> ValueError:
-    return ValueError(
-        f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
-        "bytes: pass a whole array or a slice of its first axis"
-    )
-
-
-def _check_dtype(view: Any, name: str) -> None:
-    dtype = view.dtype
-    if dtype.name not in dtypes.NAMES:
-        hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
-        raise ValueError(
-            f"`{name}` must hold {', '.join(dtypes.NAMES)}; got dtype={dtype.name}{hint}"
-        )
-    if not dtype.isnative:
-        raise ValueError(
-            f"`{name}` must be in native byte order; got dtype={dtype.str}: "
-            "fill a native array and convert it with .astype"
-        )
-
-
-def refuse_immutable(out: Any, name: str) -> None:
-    """TypeError for the arrays of frameworks that never write in place."""
-    kind = type(out)
-    for base in kind.__mro__:
-        top = base.__module__.partition(".")[0]
-        if top in ("tensorflow", "keras"):
-            raise TypeError(
-                f"`{name}` must be memory that can be written in place; got {top} object "
-                f"{kind.__name__}: use philinit.tensorflow.fill"
-            )
-        if top in ("jax", "jaxlib"):
-            raise TypeError(
-                f"`{name}` must be memory that can be written in place; got {kind.__name__}: "
-                "jax arrays are immutable, fill a NumPy array and hand that to jax"
-            )
 
 
 def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:

@@ -21,3 +21,4 @@ from philinit.initializers.scaling import LecunUniform as LecunUniform
 from philinit.initializers.scaling import VarianceScaling as VarianceScaling
 from philinit.initializers.scaling import XavierNormal as XavierNormal
 from philinit.initializers.scaling import XavierUniform as XavierUniform
+from philinit.initializers.seeded import KeyedDistribution as KeyedDistribution

@@ -1,33 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all initializers share: the interface, equality and configs, and the road to `fill`.
-
-One road: ``init(shape)``, ``init.fill(out)``, ``init.shard(global_shape, index)`` and
-``init.rows(global_shape, ids)`` all come to ``_write``, which for every random initializer but
-Orthogonal is one call of `philinit.filling.fill.fill`.
-"""
+"""What every initializer can do: called, filled in place, by shard, by rows, renamed."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import math
-from collections.abc import Mapping
 from typing import Any, Self, TypedDict, TypeVar
 
 import numpy as np
 
-from philinit.checks import Progress, as_shape
+from philinit.checks import Progress, as_shape, check_progress, check_threads
 from philinit.distributions import Distribution
-from philinit.dtypes import as_dtype
+from philinit.dtypes import FLOAT32, as_dtype
 from philinit.filling.devices import empty, opened
-from philinit.filling.fill import check_shard
+from philinit.filling.fill import check_part
+from philinit.initializers.config import Configured
 from philinit.keys import Key
 from philinit.parts import Rows, Shard
+from philinit.targets import Target
 
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
-
-_FLOAT32 = np.dtype(np.float32)
 
 
 class Call(TypedDict, total=False):
@@ -40,20 +31,16 @@ class Call(TypedDict, total=False):
     progress: Progress | None
 
 
-@functools.lru_cache(maxsize=64)
-def _dtype_of(name: str) -> np.dtype[Any]:
-    return as_dtype(name)
-
-
-class Initializer:
-    """What every initializer can do: a frozen, comparable, hashable, picklable rule.
+class Initializer(Configured):
+    """What every initializer can do: frozen, comparable, hashable, picklable.
 
     Calling it twice gives the same values. Equal initializers, those of one class with the same
     parameters and key, give equal values; ``repr`` can be evaluated to an equal one, and
     ``from_config(get_config())`` is one, through JSON too.
-
-    Subclasses are frozen dataclasses with ``repr=False, eq=False``: both are written once, here.
     """
+
+    #: Whether a shard can be made without the whole tensor, with the same bits on every machine.
+    elementwise = True
 
     def __call__(
         self,
@@ -101,14 +88,16 @@ class Initializer:
             A CUDA device is asked for, but there is no CuPy, or no device that works.
         """
         shape = as_shape(shape)
-        box = None if shard is None else _as_shard(shape, shard)
-        wanted = shape if box is None else box.shape
-        if dtype is None:
-            found = _FLOAT32
-        else:
-            found = _dtype_of(dtype) if isinstance(dtype, str) else as_dtype(dtype)
+        part = None if shard is None else _as_part(shape, shard)
+        wanted = shape if part is None else part.shape
+        found = FLOAT32 if dtype is None else as_dtype(dtype)
+        if threads is not None or progress is not None:
+            threads, progress = check_threads(threads), check_progress(progress)
         if out is None:
             out = empty(wanted, found, "cpu" if device is None else device)
+            if type(out) is np.ndarray:  # made here: nothing to look at
+                self._write(Target(out, shape, part, threads, progress))
+                return out
         with opened(out, device) as view:
             if dtype is not None and view.dtype != found:
                 raise ValueError(
@@ -120,7 +109,7 @@ class Initializer:
                     "`out` must have the shape asked for; "
                     f"got out of shape {view.shape} for {wanted}"
                 )
-            self._write(view, shape, box, threads, progress)
+            self._write(Target(view, shape, part, threads, progress))
         return out
 
     def fill(
@@ -133,14 +122,16 @@ class Initializer:
     ) -> T:
         """Write the weights into `out` in place and return it; fans from its shape.
 
-        With ``shard=Shard(global_shape, index)``, `out` is that box and the fans are the global
+        With ``shard=Shard(global_shape, index)``, `out` is that shard and the fans are the global
         tensor's; ``shard=Rows(global_shape, ids)`` likewise.
         """
+        if threads is not None or progress is not None:
+            threads, progress = check_threads(threads), check_progress(progress)
         with opened(out) as view:
             if shard is not None:
-                check_shard(view, shard)
+                check_part(view, shard)
             shape = view.shape if shard is None else shard.global_shape
-            self._write(view, shape, shard, threads, progress)
+            self._write(Target(view, shape, shard, threads, progress))
         return out
 
     def shard(
@@ -155,13 +146,14 @@ class Initializer:
         progress: Progress | None = None,
     ) -> Any:
         """``self(global_shape, dtype)[index]`` bit for bit, without the rest of the tensor."""
+        part = Shard(global_shape, index)
         return self(
-            global_shape,
+            part.global_shape,
             dtype,
             device=device,
             threads=threads,
             out=out,
-            shard=Shard(global_shape, index),
+            shard=part,
             progress=progress,
         )
 
@@ -182,18 +174,22 @@ class Initializer:
         an array of ints in [0, global_shape[0]), of any shape, duplicates allowed; the table may
         have up to 2**62 elements.
         """
+        part = Rows(global_shape, ids)
         return self(
-            global_shape,
+            part.global_shape,
             dtype,
             device=device,
             threads=threads,
             out=out,
-            shard=Rows(global_shape, ids),
+            shard=part,
             progress=progress,
         )
 
     def named(self, name: str | int) -> Self:
-        """The same rule on an independent key, for one layer of many; a constant stays itself."""
+        """The same initializer on an independent key, for one layer of many.
+
+        A constant stays itself.
+        """
         return self
 
     @property
@@ -205,67 +201,29 @@ class Initializer:
         """What is drawn for every element of a tensor of this shape; None where nothing is."""
         return None
 
-    def get_config(self) -> dict[str, Any]:
-        """Everything that makes this initializer, as numbers, strings and lists."""
-        config: dict[str, Any] = {}
-        for f in self._fields():
-            if f.init:
-                value = getattr(self, f.name)
-                if isinstance(value, tuple):
-                    value = list(value)
-                elif isinstance(value, float) and math.isinf(value):
-                    value = str(value)  # JSON has no infinity
-                config[f.name] = value
-        return config
+    # The two methods below are what the package itself calls, with arguments that were checked.
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The initializer that `config`, from `get_config`, describes."""
-        infinite = {"inf": math.inf, "-inf": -math.inf}
-        values = {n: infinite.get(v, v) if isinstance(v, str) else v for n, v in config.items()}
-        return cls(**values)
-
-    def __repr__(self) -> str:
-        """The call that makes an equal initializer: its seed, and what differs from the default."""
-        parts = []
-        for f in self._fields():
-            value = getattr(self, f.name)
-            if f.init and (f.name == "seed" or value != f.default):
-                infinite = isinstance(value, float) and math.isinf(value)
-                parts.append(f"{f.name}=" + (f"float('{value}')" if infinite else repr(value)))
-        return f"{type(self).__name__}({', '.join(parts)})"
-
-    def _fields(self) -> tuple[dataclasses.Field[Any], ...]:
-        """The parameters; none for this class, which is no dataclass itself."""
-        return dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-
-    def _identity(self) -> tuple[Any, ...]:
-        return type(self), *(getattr(self, f.name) for f in self._fields() if f.compare)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Initializer):
-            return NotImplemented
-        return self._identity() == other._identity()
-
-    def __hash__(self) -> int:
-        return hash(self._identity())
-
-    def __setattr__(self, name: str, value: Any) -> None:  # a dataclass guards its own fields only
-        raise dataclasses.FrozenInstanceError(f"`{type(self).__name__}` is frozen; got {name}=...")
-
-    def _write(
-        self,
-        view: Array,
-        shape: tuple[int, ...],
-        box: Shard | Rows | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        """Write all of `shape`, or the `box` of it, into `view`."""
+    def _write(self, target: Target) -> None:
+        """Write the weights of a target."""
         raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
 
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Raise what writing a tensor of this shape and dtype would raise; write nothing."""
+        nothing = Shard(shape, slice(0, 0)) if shape else None  # a scalar has no empty part
+        view = np.empty(() if nothing is None else nothing.shape, dtype)
+        self._write(Target(view, shape, nothing))
 
-def _as_shard(shape: tuple[int, ...], shard: Any) -> Shard | Rows:
+
+def check_init(init: Any) -> None:
+    """Refuse what is none of philinit's initializers."""
+    if not isinstance(init, Initializer):
+        raise TypeError(
+            "`init` must be a philinit initializer such as philinit.GlorotUniform(seed=42); "
+            f"got init={init!r}"
+        )
+
+
+def _as_part(shape: tuple[int, ...], shard: Any) -> Shard | Rows:
     if not isinstance(shard, (Shard, Rows)):
         return Shard(shape, shard)
     if shard.global_shape != shape:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The initializers that draw nothing element by element: constants, identity, orthogonal."""
+"""Initializers that draw nothing: Constant, Zeros, Ones, Identity."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from philinit.checks import Progress, check_threads, finite
+from philinit.checks import finite
 from philinit.dtypes import at_least, at_most, largest
-from philinit.initializers.base import Array, Initializer
-from philinit.parts import Rows, Shard
+from philinit.initializers.base import Initializer
+from philinit.parts import Rows
+from philinit.targets import Target
 
 _CHUNK = 1 << 24  # elements of a constant between two calls of `progress`
 
 
-def _nearest(name: str, value: float, dtype: np.dtype[Any]) -> float:
+def nearest(name: str, value: float, dtype: np.dtype[Any]) -> float:
     """`value` rounded once, to nearest even, to a number of `dtype`; no overflow, no underflow."""
     return _rounded(name, value, dtype) if value else value
 
@@ -39,13 +40,6 @@ def _rounded(name: str, value: float, dtype: np.dtype[Any]) -> float:
     return low
 
 
-def _check(threads: int | None, progress: Progress | None) -> None:
-    if threads is not None:
-        check_threads(threads)
-    if progress is not None and not callable(progress):
-        raise TypeError(f"`progress` must be callable; got progress={progress!r}")
-
-
 def _as_bits(view: Any, value: float) -> tuple[Any, Any]:
     """`view`, flat, and `value` as what can be stored there.
 
@@ -59,9 +53,10 @@ def _as_bits(view: Any, value: float) -> tuple[Any, Any]:
     return flat.view(kind), np.array(value, view.dtype).view(kind)[()]
 
 
-def _store(view: Array, value: float, progress: Progress | None) -> None:
-    """`value` into every element: one thread, which saturates the memory of most machines."""
-    flat, item = _as_bits(view, value)
+def _store(target: Target, value: float) -> None:
+    """`value` into every element, by one thread."""
+    flat, item = _as_bits(target.view, value)
+    progress = target.progress
     for start in range(0, flat.size, _CHUNK):
         flat[start : start + _CHUNK] = item
         if progress is not None:
@@ -86,16 +81,8 @@ class Constant(Initializer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", finite("value", self.value))
 
-    def _write(
-        self,
-        view: Array,
-        shape: tuple[int, ...],
-        box: Shard | Rows | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        _check(threads, progress)
-        _store(view, _nearest("value", self.value, view.dtype), progress)
+    def _write(self, target: Target) -> None:
+        _store(target, nearest("value", self.value, target.view.dtype))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -128,23 +115,17 @@ class Identity(Initializer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", finite("gain", self.gain))
 
-    def _write(
-        self,
-        view: Array,
-        shape: tuple[int, ...],
-        box: Shard | Rows | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
+    def _write(self, target: Target) -> None:
+        view, shape, part = target.view, target.shape, target.part
         if len(shape) != 2:
             raise ValueError(f"`shape` must have 2 axes for an identity matrix; got shape={shape}")
-        _check(threads, progress)
-        gain = _nearest("gain", self.gain, view.dtype)
-        if isinstance(box, Rows):
-            _diagonal_rows(view, box, gain, progress)
+        gain = nearest("gain", self.gain, view.dtype)
+        if isinstance(part, Rows):
+            _diagonal_of_rows(target, part, gain)
             return
-        (top, left), (height, width) = ((0, 0), shape) if box is None else (box.starts, box.lengths)
-        _store(view, 0.0, progress)
+        starts, (height, width) = ((0, 0), shape) if part is None else (part.starts, part.lengths)
+        top, left = starts
+        _store(target, 0.0)
         first, last = max(top, left), min(top + height, left + width)
         if first < last:
             start = (first - top) * width + (first - left)
@@ -152,13 +133,14 @@ class Identity(Initializer):
             flat[start :: width + 1][: last - first] = item
 
 
-def _diagonal_rows(view: Any, rows: Rows, gain: float, progress: Progress | None) -> None:
+def _diagonal_of_rows(target: Target, rows: Rows, gain: float) -> None:
+    view = target.view
     if not isinstance(view, np.ndarray):
         raise NotImplementedError(
             "rows of an identity matrix are made in CPU memory; got the memory of a cuda device: "
             'pass device="cpu" and copy them to the device'
         )
-    _store(view, 0.0, progress)
+    _store(target, 0.0)
     ids, columns = rows.ids.reshape(-1), view.shape[-1]
-    places = np.flatnonzero(ids < columns)
-    view.reshape(-1, columns)[places, ids[places]] = gain
+    inside = np.flatnonzero(ids < columns)
+    view.reshape(-1, columns)[inside, ids[inside]] = gain

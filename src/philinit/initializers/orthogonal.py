@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from philinit import distributions
-from philinit.checks import Progress, finite
-from philinit.filling.fill import fill
+from philinit.checks import finite
+from philinit.filling.fill import draw
 from philinit.filling.memory import empty
 from philinit.initializers.base import Array
-from philinit.initializers.constants import _check, _nearest
+from philinit.initializers.constants import nearest
 from philinit.initializers.seeded import Seeded
-from philinit.parts import Rows, Shard
+from philinit.targets import Target
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -31,7 +31,7 @@ class Orthogonal(Seeded):
     ----------
     gain : float
         Finite.
-    seed, names, drawn
+    seed, names, from_entropy
         As in `Seeded`. There is no sampler to choose.
 
     Raises
@@ -52,41 +52,36 @@ class Orthogonal(Seeded):
 
     gain: float = 1.0
 
+    elementwise = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "gain", finite("gain", self.gain))
 
-    def _write(
-        self,
-        view: Array,
-        shape: tuple[int, ...],
-        box: Shard | Rows | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
+    def _write(self, target: Target) -> None:
+        view, shape, part = target.view, target.shape, target.part
         if len(shape) < 2:
             raise ValueError(
                 f"`shape` must have at least 2 axes for an orthogonal matrix; got shape={shape}"
             )
-        _check(threads, progress)
-        _nearest("gain", self.gain, view.dtype)
+        nearest("gain", self.gain, view.dtype)
         if not isinstance(view, np.ndarray):
             raise NotImplementedError(
                 "an orthogonal matrix is made in CPU memory; got the memory of a cuda device: "
                 'pass device="cpu" and copy the matrix to the device'
             )
         if view.size:
-            whole = self._matrix(
-                shape, np.float64 if view.dtype == np.float64 else np.float32, threads
-            )
-            view[...] = whole if box is None else whole[box.index]
-        if progress is not None:
-            progress(view.size, view.size)
+            dtype = np.float64 if view.dtype == np.float64 else np.float32
+            whole = self._matrix(shape, dtype, target.threads)
+            view[...] = whole if part is None else whole[part.index]
+        if target.progress is not None:
+            target.progress(view.size, view.size)
 
     def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
         rows, columns = math.prod(shape[:-1]), shape[-1]
         normal = empty((max(rows, columns), min(rows, columns)), np.dtype(dtype))
-        fill(normal, distributions.Normal(), self.key, 0, threads=threads)
+        target = Target(normal, normal.shape, threads=threads)
+        draw(target, distributions.Normal(), self.key)
         q, r = np.linalg.qr(normal)
         q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain).astype(dtype)
         return (q if rows >= columns else q.T).reshape(shape)

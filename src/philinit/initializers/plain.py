@@ -15,7 +15,7 @@ class _Plain(Sampled):
     """The same distribution for every shape, its parameters the fields of the same names."""
 
     _KIND: ClassVar[Any]
-    _made: Any  # no field: follows from the fields
+    _made: ClassVar[Distribution]  # of an instance, but no field: follows from the fields
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -25,10 +25,8 @@ class _Plain(Sampled):
             object.__setattr__(self, name, getattr(made, name))
         object.__setattr__(self, "_made", made)
 
-    def distribution_for(self, shape: Any) -> Distribution:
-        """The one distribution, whatever the shape."""
-        made: Distribution = self._made
-        return made
+    def _distribution(self, shape: tuple[int, ...]) -> Distribution:
+        return self._made
 
 
 @dataclass(frozen=True, repr=False, eq=False)

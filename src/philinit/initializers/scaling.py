@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from philinit import distributions
-from philinit.checks import as_shape, finite, one_of, positive
+from philinit.checks import finite, one_of, positive
 from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers.fans import Axes, as_roles, compute_fans
 from philinit.initializers.gains import gain_squared
@@ -63,7 +63,7 @@ class VarianceScaling(Sampled):
         "uniform", "normal" or "truncated_normal".
     in_axis, out_axis, batch_axis : int or sequence of int
         As in `compute_fans`.
-    seed, sampler, names, drawn
+    seed, sampler, names, from_entropy
         As in `Seeded` and `Sampled`.
 
     Raises
@@ -95,14 +95,13 @@ class VarianceScaling(Sampled):
         for name, axes in roles.items():
             object.__setattr__(self, name, axes)
 
-    def distribution_for(self, shape: Any) -> Distribution:
-        """What is drawn for every element of a tensor of this shape, its parameters worked out."""
+    def _distribution(self, shape: tuple[int, ...]) -> Distribution:
         axes = (self.in_axis, self.out_axis, self.batch_axis)
-        return _scaled(self.scale, self.mode, self.distribution, axes, as_shape(shape))
+        return _scaled(self.scale, self.mode, self.distribution, axes, shape)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Specialization(VarianceScaling):
+class Specialized(VarianceScaling):
     """VarianceScaling with mode, distribution and usual gain given: ``scale = gain**2``.
 
     Parameters (keywords only)
@@ -116,7 +115,7 @@ class Specialization(VarianceScaling):
         Eq. 15 of He et al. 2015.
     param : float, optional
         The parameter of the activation, such as the slope of leaky_relu.
-    in_axis, out_axis, batch_axis, seed, sampler, names, drawn
+    in_axis, out_axis, batch_axis, seed, sampler, names, from_entropy
         As in `VarianceScaling`.
     """
 
@@ -127,11 +126,11 @@ class Specialization(VarianceScaling):
     activation: str | None = field(default=None, kw_only=True)
     param: float | None = field(default=None, kw_only=True)
 
-    _RULE: ClassVar[tuple[float, str, str]]  # usual gain squared, mode, distribution
+    _USUAL: ClassVar[tuple[float, str, str]]  # gain squared, mode, distribution
 
     def __post_init__(self) -> None:
         Sampled.__post_init__(self)
-        scale, mode, distribution = self._RULE
+        scale, mode, distribution = self._USUAL
         if self.gain is not None or self.activation is not None or self.param is not None:
             scale = positive("scale", self._scale())
         object.__setattr__(self, "scale", scale)
@@ -158,64 +157,64 @@ class Specialization(VarianceScaling):
         return gain_squared(self.activation, self.param)
 
 
-class GlorotUniform(Specialization):
+class GlorotUniform(Specialized):
     """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     VarianceScaling with scale = gain**2, mode "fan_avg", distribution "uniform"; gain 1 unless
     given. Also called Xavier uniform.
     """
 
-    _RULE = (1.0, "fan_avg", "uniform")
+    _USUAL = (1.0, "fan_avg", "uniform")
 
 
-class GlorotNormal(Specialization):
+class GlorotNormal(Specialized):
     """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     VarianceScaling with scale = gain**2, mode "fan_avg", distribution "truncated_normal"; gain 1
     unless given. Also called Xavier normal.
     """
 
-    _RULE = (1.0, "fan_avg", "truncated_normal")
+    _USUAL = (1.0, "fan_avg", "truncated_normal")
 
 
-class HeUniform(Specialization):
+class HeUniform(Specialized):
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
     VarianceScaling with scale = gain**2, mode "fan_in", distribution "uniform"; gain sqrt(2), the
     one of ReLU, unless `gain` or `activation` replaces it. Also called Kaiming uniform.
     """
 
-    _RULE = (2.0, "fan_in", "uniform")
+    _USUAL = (2.0, "fan_in", "uniform")
 
 
-class HeNormal(Specialization):
+class HeNormal(Specialized):
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``; He et al. 2015, arXiv:1502.01852.
 
     VarianceScaling with scale = gain**2, mode "fan_in", distribution "truncated_normal"; gain
     sqrt(2), the one of ReLU, unless `gain` or `activation` replaces it. Also called Kaiming normal.
     """
 
-    _RULE = (2.0, "fan_in", "truncated_normal")
+    _USUAL = (2.0, "fan_in", "truncated_normal")
 
 
-class LecunUniform(Specialization):
+class LecunUniform(Specialized):
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``; LeCun et al. 1998, Eq. 16.
 
     VarianceScaling with scale = gain**2, mode "fan_in", distribution "uniform"; gain 1 unless
     given.
     """
 
-    _RULE = (1.0, "fan_in", "uniform")
+    _USUAL = (1.0, "fan_in", "uniform")
 
 
-class LecunNormal(Specialization):
+class LecunNormal(Specialized):
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``; LeCun et al. 1998, Eq. 16.
 
     VarianceScaling with scale = gain**2, mode "fan_in", distribution "truncated_normal"; gain 1
     unless given. For SELU: Klambauer et al. 2017, arXiv:1706.02515.
     """
 
-    _RULE = (1.0, "fan_in", "truncated_normal")
+    _USUAL = (1.0, "fan_in", "truncated_normal")
 
 
 XavierUniform, XavierNormal = GlorotUniform, GlorotNormal

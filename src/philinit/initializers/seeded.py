@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from philinit.checks import Progress, check_sampler, is_bool
+import numpy as np
+
+from philinit import distributions
+from philinit.checks import as_shape, check_sampler, is_bool, one_of
 from philinit.distributions import Distribution
-from philinit.filling.fill import fill
-from philinit.initializers.base import Array, Initializer
+from philinit.filling.fill import draw
+from philinit.initializers.base import Initializer
+from philinit.initializers.config import from_plain, plain
+from philinit.kernels.plan import plan
 from philinit.keys import Key, as_seed, fresh_seed
-from philinit.parts import Rows, Shard
+from philinit.targets import Target
 
 
 @functools.lru_cache(maxsize=4096)
@@ -30,24 +35,26 @@ class Seeded(Initializer):
     ----------
     seed : int, optional
         In [-2**127, 2**128). Left out, 128 bits of entropy are drawn from the operating system,
-        once, here: `seed` then is the number drawn and `drawn` is True, in the repr as well.
+        once, here: `seed` then is that number, and `from_entropy` is True, in the repr as well.
     names : sequence of str and int
         Folded into the key one after the other; `named` appends to it.
-    drawn : bool
+    from_entropy : bool
         That the seed was not given. For information: it changes no value and no comparison.
     """
 
     seed: int | None = None
     names: Sequence[str | int] = ()
-    drawn: bool = field(default=False, compare=False)
+    from_entropy: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.drawn, bool):
-            raise TypeError(f"`drawn` must be a bool; got drawn={self.drawn!r}")
+        if not isinstance(self.from_entropy, bool):
+            raise TypeError(
+                f"`from_entropy` must be a bool; got from_entropy={self.from_entropy!r}"
+            )
         seed = self.seed
         if seed is None:
             object.__setattr__(self, "seed", fresh_seed())
-            object.__setattr__(self, "drawn", True)
+            object.__setattr__(self, "from_entropy", True)
         elif type(seed) is not int or seed.bit_length() > 127:
             object.__setattr__(self, "seed", as_seed(seed))
         if type(self.names) is not tuple or self.names:
@@ -65,26 +72,50 @@ class Seeded(Initializer):
     def key(self) -> Key:
         """The key of `seed` with all `names` folded in."""
         assert self.seed is not None  # set when the initializer was made
-        return _key(self.seed, tuple(self.names))
+        return _key(self.seed, self.names)  # type: ignore[arg-type]  # a tuple since then
 
     def named(self, name: str | int) -> Self:
-        """The same rule on an independent key; may be nested: ``init.named("a").named(3)``."""
+        """The same initializer on an independent key; nests: ``init.named("a").named(3)``."""
         return dataclasses.replace(self, names=(*self.names, name))
 
 
-@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
-class Sampled(Seeded):
+class Independent(Initializer):
     """An initializer whose elements are independent draws from one distribution.
+
+    Element i is a pure function of sampler, key and i: the same bits for any number of threads,
+    for any shard, and for any memory.
+    """
+
+    sampler: str
+
+    @property
+    def key(self) -> Key:
+        """The key of the stream."""
+        raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
+
+    def distribution_for(self, shape: Any) -> Distribution:
+        """What is drawn for every element of a tensor of this shape."""
+        return self._distribution(as_shape(shape))
+
+    def _distribution(self, shape: tuple[int, ...]) -> Distribution:
+        """`distribution_for` of a shape that was checked."""
+        raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
+
+    def _write(self, target: Target) -> None:
+        draw(target, self._distribution(target.shape), self.key, self.sampler)
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        plan(self._distribution(shape), dtype, self.sampler)
+
+
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
+class Sampled(Seeded, Independent):
+    """Independent draws on the key of a seed.
 
     Parameters
     ----------
     sampler : str
         "native", or "tensorflow" for the bits that TensorFlow gives for the same seed.
-
-    Notes
-    -----
-    Element i is a pure function of sampler, key and i: the same bits for any number of threads,
-    for any shard, and for any memory.
     """
 
     sampler: str = "native"
@@ -94,23 +125,9 @@ class Sampled(Seeded):
         if self.sampler != "native":
             check_sampler(self.sampler)
 
-    def distribution_for(self, shape: Any) -> Distribution:
-        """What is drawn for every element of a tensor of this shape."""
-        raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
-
-    def _write(
-        self,
-        view: Array,
-        shape: tuple[int, ...],
-        box: Shard | Rows | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        _draw(view, box, self.distribution_for(shape), self.key, self.sampler, threads, progress)
-
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Drawn(Initializer):
+class KeyedDistribution(Independent):
     """Independent draws from one distribution on one key, both as given; fans play no part.
 
     What the adapters for other libraries come down to, once they have worked out a layer's
@@ -136,29 +153,23 @@ class Drawn(Initializer):
         """The key as given."""
         return self.stream
 
-    def distribution_for(self, shape: Any) -> Distribution:
-        """The distribution as given, for every shape."""
+    def _distribution(self, shape: tuple[int, ...]) -> Distribution:
         return self.distribution
 
-    def _write(
-        self,
-        view: Array,
-        shape: tuple[int, ...],
-        box: Shard | Rows | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> None:
-        _draw(view, box, self.distribution, self.stream, self.sampler, threads, progress)
+    def get_config(self) -> dict[str, Any]:
+        """Distribution, key and sampler, as numbers, strings and lists."""
+        values = dataclasses.asdict(self.distribution)
+        return {
+            "distribution": {"class": type(self.distribution).__name__} | plain(values),
+            "stream": {"words": list(self.stream.words), "base": self.stream.base},
+            "sampler": self.sampler,
+        }
 
-
-def _draw(
-    view: Array,
-    box: Shard | Rows | None,
-    distribution: Distribution,
-    key: Key,
-    sampler: str,
-    threads: int | None,
-    progress: Progress | None,
-) -> None:
-    """Write the weights of a whole tensor, or of the `box` of it, into `view`."""
-    fill(view, distribution, key, shard=box, sampler=sampler, threads=threads, progress=progress)
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """What `config`, from `get_config`, describes."""
+        values = dict(config["distribution"])
+        kind = one_of("class", values.pop("class"), ("Uniform", "Normal", "TruncatedNormal"))
+        distribution = getattr(distributions, kind)(**from_plain(values))
+        stream = Key(tuple(config["stream"]["words"]), config["stream"]["base"])
+        return cls(distribution, stream, config["sampler"])

@@ -25,7 +25,7 @@ from philinit.distributions import (
 )
 from philinit.initializers.base import Initializer
 from philinit.initializers.fans import compute_fans
-from philinit.initializers.seeded import Drawn
+from philinit.initializers.seeded import KeyedDistribution
 from philinit.kernels.plan import plan
 from philinit.keys import Key
 from philinit.parts import Shard
@@ -144,7 +144,7 @@ def _converted(name: str, value: Any, dtype: np.dtype[Any]) -> float:
 
 def _drawn(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Make:
     plan(distribution, dtype, sampler)  # raises where `dtype` cannot hold it
-    return lambda seed: Drawn(distribution, Key.from_seed(seed), sampler)
+    return lambda seed: KeyedDistribution(distribution, Key.from_seed(seed), sampler)
 
 
 def _uniform(low: Any, high: Any, dtype: np.dtype[Any], sampler: str) -> Make:

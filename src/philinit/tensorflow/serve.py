@@ -8,24 +8,18 @@ So what goes over the network is the request and, where something fails, the rea
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
 import tensorflow as tf
 
-import philinit
 from philinit import dtypes
-from philinit.distributions import Normal, TruncatedNormal, Uniform
-from philinit.initializers.base import Initializer
-from philinit.initializers.seeded import Drawn
-from philinit.keys import Key
+from philinit._version import __version__
+from philinit.initializers.config import described
 from philinit.parts import Shard
 from philinit.tensorflow.memory import filled
 
 NAME = "philinit.tensorflow.serve"
-
-_DISTRIBUTIONS: dict[str, Any] = {d.__name__: d for d in (Uniform, Normal, TruncatedNormal)}
 
 _served: Any = None  # TensorFlow itself holds it weakly
 
@@ -61,10 +55,10 @@ def serve() -> None:
 
 
 def _answer(request: dict[str, Any]) -> Any:
-    if request["philinit"] != philinit.__version__:
+    if request["philinit"] != __version__:
         raise ValueError(
             "philinit must be of one version in all processes; "
-            f"got {request['philinit']} and, here, {philinit.__version__}"
+            f"got {request['philinit']} and, here, {__version__}"
         )
     if "shape" not in request:
         return tf.constant(True)
@@ -73,34 +67,5 @@ def _answer(request: dict[str, Any]) -> Any:
     if box is not None:
         box = Shard(shape, tuple(e if type(e) is int else slice(*e) for e in box))
     dtype = dtypes.as_dtype(request["dtype"])
-    init = _initializer(request["init"])
+    init = described(request["init"])
     return filled(init, shape, dtype, "CPU:0", box, request["threads"], None)
-
-
-def _initializer(text: dict[str, Any]) -> Initializer:
-    if "class" in text:
-        kind = getattr(philinit, text["class"])
-        if not (isinstance(kind, type) and issubclass(kind, Initializer)):
-            raise TypeError(f"the initializer must be one of philinit's own; got {text['class']}")
-        return kind.from_config(text["config"])
-    distribution = _DISTRIBUTIONS[text["distribution"]](**text["parameters"])
-    return Drawn(distribution, Key(tuple(text["words"]), text["base"]), text["sampler"])
-
-
-def described(init: Any) -> dict[str, Any]:
-    """What `_initializer` makes an equal initializer of, in any process."""
-    kind = type(init)
-    if kind is Drawn:
-        return {
-            "distribution": type(init.distribution).__name__,
-            "parameters": dataclasses.asdict(init.distribution),
-            "words": init.stream.words,
-            "base": init.stream.base,
-            "sampler": init.sampler,
-        }
-    if isinstance(init, Initializer) and getattr(philinit, kind.__name__, None) is kind:
-        return {"class": kind.__name__, "config": init.get_config()}
-    raise TypeError(
-        "in another process `init` must be one of philinit's own initializers, which it can make "
-        f"anew; got init={init!r}"
-    )

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import philinit
 from philinit import dtypes
+from philinit._version import __version__
 from philinit.checks import check_threads
+from philinit.initializers.config import describe
 from philinit.parts import Shard
 from philinit.tensorflow.memory import check_progress
 from philinit.tensorflow.refill import Part, shape_now
-from philinit.tensorflow.serve import NAME, described
+from philinit.tensorflow.serve import NAME
 
 # What TensorFlow makes of the exceptions of Python.
 _FROM_PYTHON = (
@@ -47,7 +48,7 @@ def filled(
         index = [e if isinstance(e, int) else (e.start, e.stop) for e in box.index]
     check_progress(progress)
     request = {
-        "init": described(init),
+        "init": describe(init),
         "shape": shape,
         "box": index,
         "dtype": dtype.name,
@@ -65,7 +66,7 @@ def check_served(device: str) -> None:
 
 
 def _ask(device: str, request: dict[str, Any], dtype: Any) -> Any:
-    text = json.dumps({"philinit": philinit.__version__, **request})
+    text = json.dumps({"philinit": __version__, **request})
     with tf.device(None), tf.device(device):
         try:
             # It returns when the server has answered.

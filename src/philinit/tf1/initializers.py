@@ -13,7 +13,7 @@ from philinit import distributions
 from philinit.checks import finite
 from philinit.distributions import Distribution
 from philinit.initializers import constants
-from philinit.initializers.seeded import Drawn
+from philinit.initializers.seeded import KeyedDistribution
 from philinit.parts import Shard
 from philinit.tensorflow import to_tensor
 from philinit.tensorflow.parts import place
@@ -170,7 +170,7 @@ class Orthogonal(Random):
         rows, columns = math.prod(whole[:-1]), whole[-1]
         rounded = dtype == tf.bfloat16 or (dtype == tf.float16 and self.sampler == "native")
         work = tf.float32 if rounded else dtype
-        init = Drawn(self.distribution_for(whole), self._key(whole, box), self.sampler)
+        init = KeyedDistribution(self.distribution_for(whole), self._key(whole, box), self.sampler)
         normal = to_tensor(init, (max(rows, columns), min(rows, columns)), work, device="CPU:0")
         q, r = tf.linalg.qr(normal, full_matrices=False)
         q *= tf.sign(tf.linalg.diag_part(r))

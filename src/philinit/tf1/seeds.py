@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the random TensorFlow 1 initializers share: seeds become the streams of TensorFlow's ops.
 
-Every one comes down to ``to_tensor(Drawn(distribution, key, sampler), whole_shape, shard)``.
+Every one comes down to ``to_tensor(KeyedDistribution(...), whole_shape, shard)``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from philinit.checks import check_sampler
 from philinit.distributions import Distribution
-from philinit.initializers.seeded import Drawn
+from philinit.initializers.seeded import KeyedDistribution
 from philinit.keys import Key, as_seed, fresh_seed
 from philinit.parts import Shard
 from philinit.tensorflow import to_tensor
@@ -94,7 +94,7 @@ class Random(Seedable):
         raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
 
     def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
-        init = Drawn(self.distribution_for(whole), self._key(whole, box), self.sampler)
+        init = KeyedDistribution(self.distribution_for(whole), self._key(whole, box), self.sampler)
         return to_tensor(init, whole, dtype, device="CPU:0", shard=box)
 
     def _key(self, whole: tuple[int, ...], box: Shard | None) -> Key:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 import philinit.keras as pk
-from philinit.initializers.seeded import Drawn
+from philinit.initializers.seeded import KeyedDistribution
 
 KD = keras.distribution
 ROWS, WIDTH = 64, 16
@@ -56,7 +56,7 @@ def train(model):
 def model_parallel():
     """Kernels and tables are spread; each device's part is drawn alone."""
     drawn = []
-    write = Drawn._write
+    write = KeyedDistribution._write
 
     def recording(self, view, *rest):
         if view.size:  # nothing is drawn where arguments are checked only
@@ -70,7 +70,7 @@ def model_parallel():
     distribution = KD.ModelParallel(layout_map=layouts, batch_dim_name="batch")
     whole = [np.array(weight.value) for weight in build(pk.HeNormal(seed=5)).weights]
     with distribution.scope():
-        with mock.patch.object(Drawn, "_write", recording):
+        with mock.patch.object(KeyedDistribution, "_write", recording):
             model = build(pk.HeNormal(seed=5))
         assert set(drawn) == {ROWS * WIDTH // 4, 2 * WIDTH**2 // 4, 2 * WIDTH * 8}
         check_model(model, whole)

@@ -21,6 +21,7 @@ from philinit.kernels.libm import CALLED
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
 from philinit.parts import Runs
+from philinit.targets import Target
 
 #: Weights of one launch where somebody wants to hear of progress: a millisecond or so.
 PIECE = 1 << 28
@@ -32,46 +33,34 @@ _MASK64 = (1 << 64) - 1
 _PARAMETERS = np.dtype([("v", np.float64, 8)])
 
 
-def fill(
-    view: Any,
-    plan: Plan,
-    key: Key,
-    offset: int,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Queue weights `offset` .. `offset + view.size` of the stream into `view`, in C order.
+def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
+    """Queue weights `start`, `start + 1`, ... of the stream into the target, in C order.
 
     With `progress` the fill is cut into launches of `PIECE` weights, each of which is waited for
     before it is reported, while the next one runs.
     """
-    _check(plan, key)
+    _check(plan)
+    view, progress = target.view, target.progress
     count = int(view.size)
     if count:
         cupy = import_cupy()
         with view.device:
             kernel = loaded(cupy, view.device.id, plan.kernel)
             size = count if progress is None else PIECE
-            launches = _fill(kernel, view.data.ptr, count, plan, key, offset, size)
+            launches = _fill(kernel, view.data.ptr, count, plan, key, start, size)
             _queue(cupy, launches, count, progress)
     if progress is not None:
         progress(count, count)
 
 
-def fill_runs(
-    view: Any,
-    plan: Plan,
-    key: Key,
-    runs: Runs,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Queue the weights of `runs`, one at least, into `view`, in the order of the runs.
+def fill_runs(target: Target, plan: Plan, key: Key, runs: Runs) -> None:
+    """Queue the weights of `runs`, one at least, into the target, in the order of the runs.
 
     That is one launch, unless there are more than 8 axes, or 2**31 steps of up to 16 bytes: 32 GiB
     of long runs, 4 GiB of single float32 weights. With `progress` as in `fill`.
     """
-    _check(plan, key)
+    _check(plan)
+    view, progress = target.view, target.progress
     cupy, count = import_cupy(), int(view.size)
     with view.device:
         launches = _fill_runs(cupy, view, plan, key, runs, None if progress is None else PIECE)
@@ -80,8 +69,8 @@ def fill_runs(
         progress(count, count)
 
 
-def _check(plan: Plan, key: Key) -> None:
-    """Refuse what CUDA kernels cannot do, and what CPU kernels refuse."""
+def _check(plan: Plan) -> None:
+    """Refuse what CUDA kernels cannot do."""
     from philinit.kernels.cuda import KERNELS
 
     # Parameters 2 and 3 of TensorFlow's normals are how log, sin and cos are computed.
@@ -92,11 +81,6 @@ def _check(plan: Plan, key: Key) -> None:
             'sampler="tensorflow" draws normals on a cuda device in float32, float16 and bfloat16 '
             f"only, and where logf, sinf and cosf are glibc's or correctly rounded; got {reason}: "
             'use sampler="native", or device="cpu"'
-        )
-    if key.base % plan.reserved:
-        raise ValueError(
-            f"`key.base` must be a multiple of {plan.reserved}, the counter blocks that "
-            f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from philinit.filling import memory
+from philinit.checks import check_view, refuse_immutable
 
 # No device has more; CuPy would say that an integer overflows.
 _ADDRESS_SPACE = 2**47
@@ -91,9 +91,9 @@ def writable_view(out: Any, *, name: str = "out") -> tuple[Any, Any]:
     The stream is None for a CuPy array, whose work goes to CuPy's current stream, and False where
     `out` does not tell: then the work must be waited for.
 
-    Raises what `memory.writable_view` raises, for the same reasons.
+    Raises what `philinit.filling.memory.writable_view` raises, for the same reasons.
     """
-    memory.refuse_immutable(out, name)
+    refuse_immutable(out, name)
     cupy = import_cupy()
     device_count()
     stream: Any = False
@@ -103,7 +103,7 @@ def writable_view(out: Any, *, name: str = "out") -> tuple[Any, Any]:
         view, stream = _through_dlpack(cupy, out, name)
     else:
         view, stream = _through_interface(cupy, out, name)
-    memory.check_cuda_view(view, name)
+    check_view(view, name)
     if view.size and view.data.ptr % min(view.dtype.itemsize, 4):
         # A GPU would stop the kernel there, and answer every later call with an error.
         raise ValueError(

@@ -12,6 +12,7 @@ import ctypes
 import dataclasses
 import functools
 import hashlib
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -23,11 +24,12 @@ import numpy as np
 from philinit import distributions
 from philinit.distributions import Distribution
 from philinit.dtypes import NAMES, as_dtype
-from philinit.filling import devices as backends
+from philinit.filling.devices import empty, resolve_device
 from philinit.kernels.libm import KINDS
 from philinit.kernels.plan import Plan, plan
 from philinit.keys import Key
 from philinit.parts import Runs
+from philinit.targets import Target
 from philinit.tools.selftest.golden import COUNT, OFFSETS, SEED, SHA256, SHA256_BY_LIBM
 
 EQUAL, DIFFERENT, SKIPPED = "equal", "different", "skipped"
@@ -87,8 +89,18 @@ class Report:
 
 def _drawn(device: str, what: Plan, dtype: np.dtype[Any], key: Key, offset: int, count: int) -> Any:
     """Weights made on `device`, as an ndarray."""
-    view = backends.empty((count,), dtype, device)
-    backends.backend_of(view).fill(view, what, key, offset, None, None)
+    view = empty((count,), dtype, device)
+    _backend(view).fill(Target(view, (count,)), what, key, offset)
+    return _on_host(view)
+
+
+def _backend(view: Any) -> Any:
+    """What fills `view`: the kernels are called with a plan of our own here."""
+    where = "cpu" if isinstance(view, np.ndarray) else "cuda.launch"
+    return importlib.import_module(f"philinit.filling.{where}")
+
+
+def _on_host(view: Any) -> Any:
     return view if isinstance(view, np.ndarray) else sys.modules["cupy"].asnumpy(view)
 
 
@@ -152,14 +164,14 @@ def _in_runs(name: str) -> Case:
         key, found = Key.from_seed(SEED), plan(what, dtype, sampler)
         digests = []
         for offset in OFFSETS:
-            view = backends.empty((COUNT,), dtype, device)
-            backend = backends.backend_of(view)
+            view = empty((COUNT,), dtype, device)
+            backend = _backend(view)
             ids = np.arange((COUNT - 1) // RUN)
             runs = Runs(offset, RUN, ((ids.size, RUN),), ids)
-            backend.fill_runs(view[: runs.size], found, key, runs, None, None)
-            backend.fill(view[runs.size :], found, key, offset + runs.size, None, None)
-            whole = view if isinstance(view, np.ndarray) else sys.modules["cupy"].asnumpy(view)
-            digests.append(_digest(whole))
+            head, tail = view[: runs.size], view[runs.size :]
+            backend.fill_runs(Target(head, head.shape), found, key, runs)
+            backend.fill(Target(tail, tail.shape), found, key, offset + runs.size)
+            digests.append(_digest(_on_host(view)))
         return tuple(digests) == SHA256[name]
 
     return Case(f"{name}, in runs", run)
@@ -235,7 +247,7 @@ def check(device: str, progress: Callable[[int, int, str], object]) -> Report:
     outcomes: list[Outcome] = []
     failure = title = ""
     try:
-        device = backends.resolve_device(device)
+        device = resolve_device(device)
         title = _title(device)
         wanted = cases(device)
         for number, case in enumerate(wanted):
