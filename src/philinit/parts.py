@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts of a global array that need not exist: a box of it, or rows of it by number."""
+"""Parts of a global array that need not exist: a shard of it, or rows of it by number."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ import numpy as np
 
 from philinit.checks import as_shape, is_bool
 
-# A backend counts elements from the first one of the tensor part, in signed 64-bit integers.
+# Kernels count elements from the first one of a part, in signed 64-bit integers.
 SPAN_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Elements ``origin + sum(place[a] * stride[a]) + i``, 0 <= i < length, in C order.
+    """Elements ``origin + sum(index[a] * stride[a]) + i``, 0 <= i < length, in C order.
 
     Parameters
     ----------
     origin : int
-        Global index of the element at place 0 of all axes; any size.
+        Global index of the element at index 0 of all axes; any size.
     length : int
         Elements of a run, at least 1 unless there are none at all.
     axes : tuple of (count, stride)
         The axes that runs are numbered by, the outermost first; none where there is one run.
     ids : ndarray of int64, optional
-        ``ids[j]`` is place j of the outermost axis, which is j otherwise. C-contiguous, one axis,
-        none negative.
+        Indices on the outermost axis, in order; 0, 1, ... otherwise. C-contiguous, none negative.
     """
 
     origin: int
@@ -74,14 +73,13 @@ class Runs:
             yield base
             return
         count, stride = self.axes[axis]
-        for place in range(count):
-            if axis == 0 and self.ids is not None:
-                place = int(self.ids[place])
-            yield from self._starts(axis + 1, base + place * stride)
+        indices = range(count) if axis or self.ids is None else self.ids.tolist()
+        for index in indices:
+            yield from self._starts(axis + 1, base + index * stride)
 
 
 def box(shape: tuple[int, ...], starts: tuple[int, ...], lengths: tuple[int, ...]) -> Runs:
-    """The box of `lengths` at `starts` of a C-ordered array, in as few runs as can be."""
+    """The part of `lengths` at `starts` of a C-ordered array, in as few runs as can be."""
     if 0 in lengths:
         return Runs(0, 0)
     origin, length, stride = 0, 1, 1
@@ -98,53 +96,42 @@ def box(shape: tuple[int, ...], starts: tuple[int, ...], lengths: tuple[int, ...
     return Runs(origin, length, tuple(outer[::-1]))
 
 
-def _bound(value: Any, length: int, axis: int, index: Any) -> int:
-    """One end of a slice, counted from the front; negative values count from the end."""
+def _position(value: Any, length: int, axis: int, index: Any, last: int) -> int:
+    """A position in [0, last] on an axis; negative ones count from the end."""
     try:
         if is_bool(value):
             raise TypeError
-        place = operator.index(value)
+        found = operator.index(value)
     except TypeError:
         raise TypeError(
             f"`index` must hold ints, slices of ints, and at most one Ellipsis; got index={index!r}"
         ) from None
-    if not -length <= place <= length:
-        raise ValueError(
-            f"`index` must stay inside the global shape; "
-            f"got {place} on axis {axis} of length {length}"
-        )
-    return place + length if place < 0 else place
+    if not -length <= found <= last:
+        where = f"got {found} on axis {axis} of length {length}"
+        raise ValueError(f"`index` must stay inside the global shape; {where}")
+    return found + length if found < 0 else found
 
 
 def _entry(entry: Any, length: int, axis: int, index: Any) -> slice | int:
     """One entry of an index as a slice with both ends written out, or as an int >= 0."""
-    if isinstance(entry, slice):
-        start = 0 if entry.start is None else _bound(entry.start, length, axis, index)
-        stop = length if entry.stop is None else _bound(entry.stop, length, axis, index)
-        if entry.step is not None and (is_bool(entry.step) or entry.step != 1):
-            raise ValueError(
-                f"`index` must hold slices of step 1; got {entry!r} on axis {axis}: "
-                "fill the box around it and slice the result"
-            )
-        if start > stop:
-            raise ValueError(
-                f"`index` must hold slices with start <= stop; got {entry!r} on axis {axis} "
-                f"of length {length}"
-            )
-        return slice(start, stop)
-    place = _bound(entry, length, axis, index)
-    if place == length:
+    if not isinstance(entry, slice):
+        return _position(entry, length, axis, index, length - 1)
+    start = 0 if entry.start is None else _position(entry.start, length, axis, index, length)
+    stop = length if entry.stop is None else _position(entry.stop, length, axis, index, length)
+    where = f"got {entry!r} on axis {axis} of length {length}"
+    if entry.step is not None and (is_bool(entry.step) or entry.step != 1):
         raise ValueError(
-            f"`index` must stay inside the global shape; "
-            f"got {place} on axis {axis} of length {length}"
+            f"`index` must hold slices of step 1; {where}: fill the shard around it and slice that"
         )
-    return place
+    if start > stop:
+        raise ValueError(f"`index` must hold slices with start <= stop; {where}")
+    return slice(start, stop)
 
 
 def _normalized(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
     """`index` with one entry for each axis of `shape`."""
     entries = index if isinstance(index, tuple) else (index,)
-    dots = [place for place, entry in enumerate(entries) if entry is Ellipsis]
+    dots = [at for at, entry in enumerate(entries) if entry is Ellipsis]
     if len(dots) > 1:
         raise ValueError(f"`index` must hold at most one Ellipsis; got index={index!r}")
     given = len(entries) - len(dots)
@@ -153,9 +140,9 @@ def _normalized(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
             f"`index` must have at most one entry an axis; got {given} entries for "
             f"global_shape={shape}"
         )
-    place = dots[0] if dots else len(entries)
+    at = dots[0] if dots else len(entries)
     rest = (slice(None),) * (len(shape) - given)
-    entries = entries[:place] + rest + entries[place + 1 :]
+    entries = entries[:at] + rest + entries[at + 1 :]
     return tuple(
         _entry(entry, length, axis, index)
         for axis, (entry, length) in enumerate(zip(entries, shape, strict=True))
@@ -164,7 +151,7 @@ def _normalized(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
 
 @dataclass(frozen=True)
 class Shard:
-    """The box ``global_array[index]`` of a global array that need not exist.
+    """The part ``global_array[index]`` of a global array that need not exist.
 
     Parameters
     ----------
@@ -184,15 +171,14 @@ class Shard:
 
     Notes
     -----
-    Both fields are stored in one normal form: a tuple of ints, and for each axis an int or a slice
-    with both ends written out. Equal boxes are therefore equal, and hash alike.
+    Both fields are stored in one normal form, with all ends written out: equal shards compare equal.
 
     Examples
     --------
-    >>> box = Shard((1_000_000_000, 128), (slice(5, 9), slice(0, 64)))
-    >>> box.shape, box.size
+    >>> shard = Shard((1_000_000_000, 128), (slice(5, 9), slice(0, 64)))
+    >>> shard.shape, shard.size
     ((4, 64), 256)
-    >>> list(box.runs())
+    >>> list(shard.runs())
     [(640, 64), (768, 64), (896, 64), (1024, 64)]
     """
 
@@ -209,22 +195,22 @@ class Shard:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """First global position of the box on each axis, dropped axes included."""
+        """First global position on each axis, dropped axes included."""
         return tuple(e.start if isinstance(e, slice) else e for e in self.index)
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Extent of the box on each axis; 1 where an int dropped the axis."""
+        """Extent on each axis; 1 where an int dropped the axis."""
         return tuple(e.stop - e.start if isinstance(e, slice) else 1 for e in self.index)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the box: one length for each slice."""
+        """Shape of the shard: one length for each slice."""
         return tuple(e.stop - e.start for e in self.index if isinstance(e, slice))
 
     @property
     def size(self) -> int:
-        """Number of elements of the box."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
@@ -233,10 +219,7 @@ class Shard:
         return box(self.global_shape, self.starts, self.lengths)
 
     def runs(self) -> Iterator[tuple[int, int]]:
-        """The box in C order as (global offset, length) pairs, both in elements.
-
-        Runs are as long as can be: two of them never touch. An empty box has none.
-        """
+        """The shard in C order as (global offset, length) pairs, as few as can be, in elements."""
         return iter(self.layout)
 
 
