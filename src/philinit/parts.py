@@ -149,8 +149,15 @@ def _normalized(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
     )
 
 
+class _Part:
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)  # type: ignore[attr-defined]  # of each subclass
+
+
 @dataclass(frozen=True)
-class Shard:
+class Shard(_Part):
     """The part ``global_array[index]`` of a global array that need not exist.
 
     Parameters
@@ -171,7 +178,7 @@ class Shard:
 
     Notes
     -----
-    Both fields are stored in one normal form, with all ends written out: equal shards compare equal.
+    Both fields are stored in one normal form, all ends written out: equal shards compare equal.
 
     Examples
     --------
@@ -209,11 +216,6 @@ class Shard:
         return tuple(e.stop - e.start for e in self.index if isinstance(e, slice))
 
     @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-    @property
     def layout(self) -> Runs:
         """Where the elements lie, in C order."""
         return box(self.global_shape, self.starts, self.lengths)
@@ -224,7 +226,7 @@ class Shard:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Rows(_Part):
     """Rows of a global array by number: ``global_array[ids]``, in the order of `ids`.
 
     Parameters
@@ -270,11 +272,6 @@ class Rows:
     def shape(self) -> tuple[int, ...]:
         """Shape of the part: that of `ids`, then that of a row."""
         return (*self.ids.shape, *self.global_shape[1:])
-
-    @property
-    def size(self) -> int:
-        """Number of elements of the part."""
-        return math.prod(self.shape)
 
     @property
     def layout(self) -> Runs:
