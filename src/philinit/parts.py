@@ -238,10 +238,8 @@ class Rows(_Part):
 
     Raises
     ------
-    TypeError
-        `ids` holds no integers.
-    ValueError
-        An id is outside of the array; there is no axis, or more than 2**62 elements.
+    TypeError, ValueError
+        `ids` holds no integers, or one outside of the array; no axis; more than 2**62 elements.
 
     Examples
     --------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The initializers as functions: make the rule, call it once.
+"""The initializers as functions: make the initializer, call it once.
 
 Every function takes ``(shape, dtype)``, then by keyword the parameters of the class it names, and
 the keywords of a call (`Initializer.__call__`): `device`, `threads`, `out`, `shard`, `progress`.
@@ -10,9 +10,20 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from philinit import initializers as rules
 from philinit.initializers.base import Call
+from philinit.initializers.constants import Constant, Identity, Ones, Zeros
 from philinit.initializers.fans import Axes
+from philinit.initializers.orthogonal import Orthogonal
+from philinit.initializers.plain import Normal, TruncatedNormal, Uniform
+from philinit.initializers.scaling import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    LecunUniform,
+    VarianceScaling,
+)
 
 
 def variance_scaling(
@@ -30,7 +41,7 @@ def variance_scaling(
     **call: Unpack[Call],
 ) -> Any:
     """Zero mean and variance ``scale / n`` for a fan n. See `VarianceScaling`."""
-    init = rules.VarianceScaling(
+    init = VarianceScaling(
         scale,
         mode,
         distribution,
@@ -58,7 +69,7 @@ def glorot_uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``. See `GlorotUniform`."""
-    init = rules.GlorotUniform(
+    init = GlorotUniform(
         gain=gain,
         activation=activation,
         param=param,
@@ -86,7 +97,7 @@ def glorot_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``. See `GlorotNormal`."""
-    init = rules.GlorotNormal(
+    init = GlorotNormal(
         gain=gain,
         activation=activation,
         param=param,
@@ -114,7 +125,7 @@ def he_uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``, gain sqrt(2). See `HeUniform`."""
-    init = rules.HeUniform(
+    init = HeUniform(
         gain=gain,
         activation=activation,
         param=param,
@@ -142,7 +153,7 @@ def he_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``, gain sqrt(2). See `HeNormal`."""
-    init = rules.HeNormal(
+    init = HeNormal(
         gain=gain,
         activation=activation,
         param=param,
@@ -170,7 +181,7 @@ def lecun_uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``. See `LecunUniform`."""
-    init = rules.LecunUniform(
+    init = LecunUniform(
         gain=gain,
         activation=activation,
         param=param,
@@ -198,7 +209,7 @@ def lecun_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``. See `LecunNormal`."""
-    init = rules.LecunNormal(
+    init = LecunNormal(
         gain=gain,
         activation=activation,
         param=param,
@@ -226,7 +237,7 @@ def uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[low, high). See `Uniform`."""
-    return rules.Uniform(low, high, seed=seed, sampler=sampler)(shape, dtype, **call)
+    return Uniform(low, high, seed=seed, sampler=sampler)(shape, dtype, **call)
 
 
 def normal(
@@ -240,7 +251,7 @@ def normal(
     **call: Unpack[Call],
 ) -> Any:
     """Normal of `mean` and `stddev`, not truncated. See `Normal`."""
-    return rules.Normal(mean, stddev, seed=seed, sampler=sampler)(shape, dtype, **call)
+    return Normal(mean, stddev, seed=seed, sampler=sampler)(shape, dtype, **call)
 
 
 def truncated_normal(
@@ -256,28 +267,28 @@ def truncated_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Normal cut at mean + lower * stddev and mean + upper * stddev. See `TruncatedNormal`."""
-    init = rules.TruncatedNormal(mean, stddev, lower, upper, seed=seed, sampler=sampler)
+    init = TruncatedNormal(mean, stddev, lower, upper, seed=seed, sampler=sampler)
     return init(shape, dtype, **call)
 
 
 def constant(shape: Any, dtype: Any = None, *, value: float = 0.0, **call: Unpack[Call]) -> Any:
     """`value` everywhere. See `Constant`."""
-    return rules.Constant(value)(shape, dtype, **call)
+    return Constant(value)(shape, dtype, **call)
 
 
 def zeros(shape: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
     """0 everywhere."""
-    return rules.Zeros()(shape, dtype, **call)
+    return Zeros()(shape, dtype, **call)
 
 
 def ones(shape: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
     """1 everywhere."""
-    return rules.Ones()(shape, dtype, **call)
+    return Ones()(shape, dtype, **call)
 
 
 def identity(shape: Any, dtype: Any = None, *, gain: float = 1.0, **call: Unpack[Call]) -> Any:
     """`gain` on the main diagonal of a matrix, 0 elsewhere. See `Identity`."""
-    return rules.Identity(gain)(shape, dtype, **call)
+    return Identity(gain)(shape, dtype, **call)
 
 
 def orthogonal(
@@ -289,4 +300,4 @@ def orthogonal(
     **call: Unpack[Call],
 ) -> Any:
     """Orthonormal rows or columns times `gain`. See `Orthogonal`."""
-    return rules.Orthogonal(gain, seed=seed)(shape, dtype, **call)
+    return Orthogonal(gain, seed=seed)(shape, dtype, **call)
