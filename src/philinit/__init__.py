@@ -3,7 +3,7 @@
 
 >>> import philinit as pi
 >>> w = pi.glorot_uniform((1024, 512), seed=42)  # a new ndarray
->>> init = pi.HeNormal(seed=42)  # a rule: frozen, comparable, picklable
+>>> init = pi.HeNormal(seed=42)  # frozen, comparable, picklable
 >>> kernel = init.named("encoder/0/kernel")((3, 3, 256, 512), dtype="float16")
 >>> rows = init.shard((10**9, 128), slice(5, 9))  # only these rows of a huge table
 >>> w is init.fill(w)  # in place
