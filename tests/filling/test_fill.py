@@ -22,7 +22,7 @@ import pytest
 import philinit as pi
 from philinit.distributions import TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
-from philinit.filling import cpu
+from philinit.filling import cpu, threads
 
 KEY = pi.Key.from_seed(42)
 UNIFORM = Uniform(-0.1, 0.1)
@@ -228,13 +228,13 @@ def test_a_fill_while_the_interpreter_shuts_down() -> None:
 
 def test_number_of_threads_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHILINIT_NUM_THREADS", "3")
-    assert cpu.default_threads() == 3
+    assert threads.default_threads() == 3
     for bad in ("0", "two", "-1"):
         monkeypatch.setenv("PHILINIT_NUM_THREADS", bad)
         with pytest.raises(ValueError, match=f"PHILINIT_NUM_THREADS={bad}"):
             filled(1_000_000)
     monkeypatch.delenv("PHILINIT_NUM_THREADS")
-    assert cpu.default_threads() >= 1
+    assert threads.default_threads() >= 1
 
 
 # --- bad input: a sentence, and nothing written --------------------------------------------------

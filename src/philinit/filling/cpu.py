@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from philinit.checks import Progress
 from philinit.filling.memory import address
+from philinit.filling.threads import default_threads, run
 from philinit.kernels.cpu.compiler import kernel
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
@@ -34,22 +30,6 @@ STREAMING_BYTES = 16 << 20
 _WRAP = 1 << 128
 _MASK32 = (1 << 32) - 1
 _MASK64 = (1 << 64) - 1
-
-_pool: ThreadPoolExecutor | None = None
-
-
-def default_threads() -> int:
-    """PHILINIT_NUM_THREADS, or the number of CPUs that this process may use."""
-    text = os.environ.get("PHILINIT_NUM_THREADS")
-    if text is not None:
-        if not text.isdecimal() or int(text) < 1:
-            raise ValueError(
-                f"PHILINIT_NUM_THREADS must be a positive integer; got PHILINIT_NUM_THREADS={text}"
-            )
-        return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
@@ -193,63 +173,6 @@ def _run(task: Windows | _Runs, target: Target) -> None:
         threads = default_threads() if target.threads is None else target.threads
         share = task.blocks // (4 * threads) if task.blocks > SINGLE else task.blocks
         size = min(max(1 << max(share, 1).bit_length(), SMALLEST_CHUNK), LARGEST_CHUNK)
-        _run_chunks(task, size, threads, target.progress)
+        run(task, size, threads, target.progress)
     if target.progress is not None:
         target.progress(task.count, task.count)
-
-
-def _run_chunks(task: Windows | _Runs, size: int, threads: int, progress: Progress | None) -> None:
-    """Let the calling thread and `threads - 1` helpers take chunks until none is left.
-
-    The caller works too, so a busy pool can delay but never block it; a KeyboardInterrupt reaches
-    it between two of its chunks.
-    """
-    chunks = task.chunks(size)
-    lock = threading.Lock()
-    done = 0
-    stopped = False
-
-    def next_chunk() -> tuple[int, int] | None:
-        with lock:
-            return None if stopped else next(chunks, None)
-
-    def work(report: Progress | None) -> None:
-        nonlocal done
-        while (chunk := next_chunk()) is not None:
-            written = task.write(*chunk)
-            with lock:
-                done += written
-            if report is not None and done < task.count:
-                report(done, task.count)
-
-    helpers: list[Future[None]] = []
-    try:
-        helpers = _submit(work, threads - 1)
-        work(progress)
-    finally:
-        stopped = True
-        for helper in helpers:
-            helper.cancel()
-        for helper in helpers:
-            if not helper.cancelled():
-                helper.result()
-
-
-def _submit(work: Any, helpers: int) -> list[Future[None]]:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(max_workers=256, thread_name_prefix="philinit")
-    futures: list[Future[None]] = []
-    # RuntimeError: the interpreter is shutting down, and the caller does it alone.
-    with contextlib.suppress(RuntimeError):
-        futures.extend(_pool.submit(work, None) for _ in range(helpers))
-    return futures
-
-
-def _after_fork_in_child() -> None:
-    global _pool
-    _pool = None  # its threads stayed in the parent
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

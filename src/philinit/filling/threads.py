@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads of one call: they begin with it, and none of them is left when it returns or raises.
+
+The calling thread works too. Each helper has the next one started while there is work left, and
+waits for it before it ends, so that whoever waits for the first helper has waited for all.
+
+A KeyboardInterrupt comes between two bytecodes of the main thread, also while it waits for a lock
+of Python, and a second one while the first is handled. So what must not be torn apart is one call
+of C, with nothing before it where Python looks for signals: starting a helper, and waiting for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import threading
+import weakref
+from _thread import start_new_thread
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from philinit.checks import Progress
+
+# A lock of C, which no signal interrupts; waiting for it lets other threads run.
+_allocate = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", ctypes.pythonapi))
+_free = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThread_free_lock", ctypes.pythonapi))
+_wait = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(
+    ("PyThread_acquire_lock", ctypes.pythonapi)
+)
+_open = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThread_release_lock", ctypes.pythonapi))
+
+LIMIT = 256  # threads of a call, unless there are more CPUs
+
+_running: weakref.WeakSet[_Call] = weakref.WeakSet()
+
+
+def default_threads() -> int:
+    """PHILINIT_NUM_THREADS, or the number of CPUs that this process may use."""
+    text = os.environ.get("PHILINIT_NUM_THREADS")
+    if text is not None:
+        if not text.isdecimal() or int(text) < 1:
+            raise ValueError(
+                f"PHILINIT_NUM_THREADS must be a positive integer; got PHILINIT_NUM_THREADS={text}"
+            )
+        return int(text)
+    affinity = getattr(os, "sched_getaffinity", None)
+    found = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(found, _quota() or found)
+
+
+@functools.cache
+def _quota() -> int | None:
+    """CPUs that a container's quota is worth, rounded up; None where there is no quota."""
+    for quota, period in (
+        ("/sys/fs/cgroup/cpu.max", None),
+        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+    ):
+        try:
+            words = Path(quota).read_text("ascii").split()
+            words += Path(period).read_text("ascii").split() if period else []
+            allowed, each = int(words[0]), int(words[1])
+        except (OSError, ValueError, IndexError):  # no such file, or "max"
+            continue
+        if allowed > 0 and each > 0:
+            return max(1, -(-allowed // each))
+    return None
+
+
+class Task(Protocol):
+    """Work that is cut into chunks, which any threads may do in any order."""
+
+    count: int
+
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """All chunks, of some `size`."""
+
+    def write(self, begin: int, end: int) -> int:
+        """Do one chunk; return how much of `count` that is."""
+
+
+class _Gate:
+    """A closed gate, which one thread opens and one waits for."""
+
+    def __init__(self) -> None:
+        self.lock = _allocate()
+        if not self.lock:
+            raise MemoryError("a lock is not to be had")
+        _wait(self.lock, 1)
+
+    def __del__(self) -> None:
+        _free(self.lock)
+
+
+class _Call:
+    """What the threads of one call share: chunks that are left, and what became of the others."""
+
+    def __init__(self, task: Task, size: int) -> None:
+        self.task = task
+        self.size = size
+        self.left = task.chunks(size)
+        self.lock = threading.Lock()
+        self.done = 0
+        self.stopped = False
+        self.error: BaseException | None = None
+        self.gates: list[_Gate] = []
+        self.forked = False
+
+    def next(self) -> tuple[int, int] | None:
+        """A chunk for whoever asks; None where there is no more to do."""
+        with self.lock:
+            return None if self.stopped else next(self.left, None)
+
+    def add(self, written: int) -> int:
+        """Count what was written; return how much that is in all."""
+        with self.lock:
+            self.done += written
+            return self.done
+
+
+def run(task: Task, size: int, threads: int, progress: Progress | None) -> None:
+    """Do all chunks of a task; an exception of `progress`, or a signal's, stops it.
+
+    When this returns or raises, no other thread works on the task any more. `progress` is called
+    on the calling thread, after its own chunks but the last.
+    """
+    call = _Call(task, size)
+    _running.add(call)
+    _work(call, min(threads, max(LIMIT, os.cpu_count() or 1)) - 1, progress)
+    if call.forked:  # in a child process, in which no helper lives on: all of it again, alone
+        for begin, end in task.chunks(size):
+            task.write(begin, end)
+    if call.error is not None:
+        raise call.error
+
+
+def _work(call: _Call, helpers: int, progress: Progress | None = None) -> None:
+    """Take chunks until none is left, with the help of up to `helpers` threads."""
+    chunk = call.next()
+    if chunk is None:
+        return
+    gate = _Gate() if helpers > 0 else None
+    if gate is not None:
+        call.gates.append(gate)
+    lock = None if gate is None else gate.lock
+    wait, start, arguments = _wait, start_new_thread, (call, helpers - 1, gate)
+    try:
+        if lock is not None:
+            try:
+                start(_help, arguments)
+            except RuntimeError:  # no thread is to be had, or the interpreter is shutting down
+                _open(lock)
+        while chunk is not None:
+            done = call.add(call.task.write(*chunk))
+            if progress is not None and done < call.task.count:
+                progress(done, call.task.count)
+            chunk = call.next()
+    finally:
+        call.stopped = True
+        if lock is not None:
+            wait(lock, 1)
+
+
+def _help(call: _Call, helpers: int, gate: _Gate) -> None:
+    try:
+        _work(call, helpers)
+    except BaseException as error:
+        call.error = error
+    finally:
+        _open(gate.lock)
+
+
+def _after_fork_in_child() -> None:
+    """Nobody waits for helpers, or for locks of theirs, that stayed in the parent."""
+    for call in list(_running):
+        call.forked, call.lock, call.left = True, threading.Lock(), iter(())
+        for gate in call.gates:
+            _open(gate.lock)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

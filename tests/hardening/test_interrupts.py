@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a fill has returned or raised, nobody writes, and the next fill works: 1,000 interrupts.
+
+A timer's signal raises KeyboardInterrupt, as Ctrl-C does, anywhere between the first bytecode of a
+fill and its end; every second time again a little later, while the first one is on its way.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here"),
+]
+
+LOOP = """
+import faulthandler, json, random, signal, sys, time
+import numpy as np
+import philinit as pi
+
+faulthandler.dump_traceback_later(100, exit=True)
+rounds, size, threads = map(int, sys.argv[1:])
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+uniform, key = pi.distributions.Uniform(-0.1, 0.1), pi.Key.from_seed(1)
+whole = pi.fill(np.empty(size, np.float32), uniform, key)
+lasts = []
+for _ in range(9):
+    start = time.perf_counter()
+    pi.fill(whole, uniform, key, threads=threads)
+    lasts.append(time.perf_counter() - start)
+lasts = sorted(lasts)[4]
+out, draw = np.empty_like(whole), random.Random(7)
+interrupted = late = 0
+for number in range(rounds):
+    out.fill(0)
+    again = draw.uniform(1e-5, 2e-4) if number % 2 else 0.0
+    try:
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-5, lasts), again)
+        pi.fill(out, uniform, key, threads=threads)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        interrupted += 1
+        while True:  # the second signal of the timer can come here
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                out.fill(7)  # what the caller puts there since
+                time.sleep(0.002)
+                break
+            except KeyboardInterrupt:
+                continue
+        late += int(np.count_nonzero(out != 7))
+assert np.array_equal(pi.fill(out, uniform, key, threads=threads), whole)
+print(json.dumps({"interrupted": interrupted, "late": late}))
+"""
+
+
+@pytest.mark.parametrize(("size", "threads"), [(4_000_000, 4), (300_000, 2), (20_000_000, 16)])
+def test_nothing_is_written_after_an_interrupt_and_no_later_fill_hangs(size, threads):
+    rounds = 500 if size < 10_000_000 else 200
+    done = subprocess.run(
+        [sys.executable, "-c", LOOP, str(rounds), str(size), str(threads)],
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["late"] == 0
+    assert found["interrupted"] > rounds // 10
