@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
+
+import numpy as np
 
 from philinit import dtypes
 
@@ -29,26 +31,43 @@ def is_bool(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
+def shown(value: Any) -> str:
+    """`value` for a message: its repr, but short, in one line, and harmless for a terminal."""
+    try:
+        text = repr(value)
+    except Exception:  # ints of thousands of digits have none, nor has every object of others
+        bits = f" of {value.bit_length()} bits" if isinstance(value, int) else ""
+        text = f"<{type(value).__name__}{bits}>"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= 160 else f"{text[:100]}...{text[-40:]}"
+
+
+def is_ordered(value: Any) -> bool:
+    """Whether `value` holds entries in an order of its own: no set, no mapping, no string."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Set, Mapping))
+
+
 def as_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of Python ints; an int alone is the shape of a vector, as in NumPy.
 
     Raises
     ------
     TypeError
-        A dimension is no integer (bool, float and None included), or `shape` is no sequence.
+        A dimension is no integer (bool, float and None included), or `shape` has no order (a set,
+        a dict).
     ValueError
         A dimension is negative. Zero is allowed.
     """
     if type(shape) is not tuple:
-        if isinstance(shape, Iterable) and not isinstance(shape, (str, bytes)):
-            shape = tuple(shape)
-        else:
-            shape = (shape,)
+        if isinstance(shape, (Set, Mapping)):
+            raise TypeError(f"`shape` must be a sequence of ints; got shape={shown(shape)}")
+        entries = is_ordered(shape) and getattr(shape, "ndim", 1) != 0  # np.array(5) is a 5
+        shape = tuple(shape) if entries else (shape,)
     for size in shape:
         if type(size) is not int:
             return as_shape(tuple(_as_size(s, shape) for s in shape))
         if size < 0:
-            raise ValueError(f"`shape` must not hold negative dimensions; got shape={shape}")
+            raise ValueError(f"`shape` must not hold negative dimensions; got shape={shown(shape)}")
     return shape  # type: ignore[no-any-return]  # every entry was checked above
 
 
@@ -59,18 +78,24 @@ def _as_size(size: Any, shape: tuple[Any, ...]) -> int:
         return operator.index(size)
     except TypeError:
         raise TypeError(
-            f"`shape` must hold ints only; got {size!r} of type {type(size).__name__} "
-            f"in shape={shape!r}"
+            f"`shape` must hold ints only; got {shown(size)} of type {type(size).__name__} "
+            f"in shape={shown(shape)}"
         ) from None
 
 
 def real(name: str, value: Any) -> float:
-    """`value` as a float, which may be infinite or NaN, or the TypeError that says it is none."""
+    """`value` as a float, which may be infinite or NaN, or the error that says it is none."""
     if type(value) is float:
         return value
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
-        raise TypeError(f"`{name}` must be a real number; got {name}={value!r}")
-    return float(value)
+    complex_ = isinstance(value, (complex, np.complexfloating))
+    if is_bool(value) or complex_ or isinstance(value, (str, bytes)) or getattr(value, "ndim", 0):
+        raise TypeError(f"`{name}` must be a real number; got {name}={shown(value)}")
+    try:
+        return value.__float__()  # type: ignore[no-any-return]  # float(str) would parse
+    except (AttributeError, TypeError):
+        raise TypeError(f"`{name}` must be a real number; got {name}={shown(value)}") from None
+    except OverflowError:
+        raise ValueError(f"`{name}` must fit into float64; got {name}={shown(value)}") from None
 
 
 def finite(name: str, value: Any) -> float:

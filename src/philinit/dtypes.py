@@ -30,7 +30,7 @@ def _from_name(name: str) -> np.dtype[Any] | None:
         return BFLOAT16()
     try:
         return np.dtype(name)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError, KeyError):  # NumPy parses lists, and what not
         return None
 
 
@@ -61,13 +61,14 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     else:
         try:
             found = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
-        except TypeError:
+        except (TypeError, ValueError, SyntaxError, KeyError):
             found = None
     if found is None:
         kind = ValueError if isinstance(dtype, str) else TypeError
         raise kind(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={dtype!r}")
     if found.name not in NAMES or not found.isnative:
-        raise ValueError(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={found.name}")
+        came = found.name if found.isnative else found.str
+        raise ValueError(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={came}")
     return found
 
 

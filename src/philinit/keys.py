@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from philinit.checks import is_bool, shown
+
 _MASK32 = (1 << 32) - 1
 _MASK64 = (1 << 64) - 1
 
@@ -41,16 +43,16 @@ def fresh_seed() -> int:
 
 def as_seed(seed: Any) -> int:
     """`seed` as a Python int in [-2**127, 2**128), or an error that says why not."""
-    if isinstance(seed, bool):
+    if is_bool(seed):
         raise TypeError(f"`seed` must be an int or None; got seed={seed!r}")
     try:
         value = operator.index(seed)
     except TypeError:
         raise TypeError(
-            f"`seed` must be an int or None; got seed={seed!r} of type {type(seed).__name__}"
+            f"`seed` must be an int or None; got seed={shown(seed)} of type {type(seed).__name__}"
         ) from None
     if not -(1 << 127) <= value < 1 << 128:
-        raise ValueError(f"`seed` must lie in [-2**127, 2**128); got seed={value}")
+        raise ValueError(f"`seed` must lie in [-2**127, 2**128); got seed={shown(value)}")
     return value
 
 
@@ -128,7 +130,7 @@ class Key:
         """
         if isinstance(data, str):
             tagged = b"s" + data.encode()
-        elif isinstance(data, bool):
+        elif is_bool(data):
             raise TypeError(f"`data` must be an int or a str; got data={data!r}")
         else:
             try:
@@ -136,7 +138,7 @@ class Key:
             except TypeError:
                 raise TypeError(
                     "`data` must be an int or a str; "
-                    f"got data={data!r} of type {type(data).__name__}"
+                    f"got data={shown(data)} of type {type(data).__name__}"
                 ) from None
         from hashlib import blake2b  # loads OpenSSL, which most imports of philinit do not need
 

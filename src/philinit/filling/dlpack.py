@@ -9,6 +9,7 @@ version 1.1; the protocol is that of the Python array API standard, "Data interc
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ HOST_DEVICES = (1, 3, 11)  # kDLCPU, kDLCUDAHost, kDLROCMHost
 # DLDataTypeCode -> the letter of a NumPy typestr.
 _KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}  # kDLInt, UInt, Float, Complex, Bool
 _BFLOAT = 4  # kDLBfloat
+
+_MOST_AXES = 64  # of NumPy 2; of NumPy 1 it was 32
 
 _READ_ONLY = 1  # DLPACK_FLAG_BITMASK_READ_ONLY
 _IS_COPIED = 2  # DLPACK_FLAG_BITMASK_IS_COPIED
@@ -164,14 +167,13 @@ def from_capsule(capsule: Any) -> np.ndarray[Any, Any]:
             f"got DLPack device {tensor.device.device_type}:{tensor.device.device_id}"
         )
     dtype, is_bfloat16 = _numpy_dtype(tensor.dtype)
-    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
-    strides = None
-    if tensor.strides:
-        strides = tuple(tensor.strides[i] * dtype.itemsize for i in range(tensor.ndim))
+    shape, strides = _shape_and_strides(tensor, dtype.itemsize)
     # Zero-size tensors may have no address; NumPy wants one, and reads nothing there.
-    data = (tensor.data or 0) + tensor.byte_offset if 0 not in shape else pointer
-    if not data:
+    data = pointer if 0 in shape else tensor.data or 0
+    if not data:  # before anything is added to it
         raise BufferError(f"a capsule of shape {shape} must have an address; got NULL")
+    if 0 not in shape:
+        data += tensor.byte_offset
     owner = _Owner(
         {
             "version": 3,
@@ -188,6 +190,36 @@ def from_capsule(capsule: Any) -> np.ndarray[Any, Any]:
     _set_name(capsule, _USED[name])
     owner.take(pointer, managed.deleter)
     return array
+
+
+def _shape_and_strides(
+    tensor: Any, itemsize: int
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Both in the units of NumPy, for a tensor that an address space can hold.
+
+    Raises
+    ------
+    BufferError
+        It has a number of axes that NumPy lacks, a negative length, or reaches further than 2**62
+        bytes from its first element.
+    """
+    if not 0 <= tensor.ndim <= _MOST_AXES or (tensor.ndim and not tensor.shape):
+        raise BufferError(f"a capsule must have 0 to {_MOST_AXES} axes; got ndim={tensor.ndim}")
+    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
+    if any(length < 0 for length in shape):
+        raise BufferError(f"a capsule must not have negative lengths; got shape {shape}")
+    steps = [tensor.strides[i] for i in range(tensor.ndim)] if tensor.strides else None
+    if steps is None:
+        reach = math.prod(shape)
+    else:
+        reach = sum(abs(s) * max(n - 1, 0) for s, n in zip(steps, shape, strict=True)) + 1
+    if (reach * itemsize + tensor.byte_offset) >> 62:
+        raise BufferError(
+            f"a capsule must fit into memory; got shape {shape}, strides {steps} and "
+            f"byte_offset={tensor.byte_offset}"
+        )
+    # Where there is nothing to step over, some producers leave whatever was there.
+    return shape, None if steps is None or 0 in shape else tuple(s * itemsize for s in steps)
 
 
 def _numpy_dtype(dtype: Any) -> tuple[np.dtype[Any], bool]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from philinit import dtypes
-from philinit.checks import check_view, refuse_immutable
+from philinit.checks import check_view, refuse_immutable, shown
 
 # One cache line, one AVX-512 vector, and the least that TensorFlow takes without a copy or, on
 # DLPack's road, without aborting the process (it is built with EIGEN_MAX_ALIGN_BYTES=64).
@@ -80,7 +80,13 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
             f"an array of shape {shape} and dtype {dtype.name} needs {nbytes} bytes; "
             "that much memory is not to be had"
         ) from None
-    return np.ndarray(shape, dtype, raw, -address(raw) % ALIGNMENT)
+    try:
+        return np.ndarray(shape, dtype, raw, -address(raw) % ALIGNMENT)
+    except ValueError as error:  # 65 axes, or (0, 2**63)
+        raise ValueError(
+            f"`shape` must be one that NumPy can hold; got shape={shown(shape)}, of which it says: "
+            f"{error}"
+        ) from None
 
 
 def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
@@ -117,7 +123,7 @@ def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
                 f"`{name}` must be a plain array, since a mask would go stale; "
                 f"got {type(out).__name__}: pass its `.data`"
             )
-        view = out.view(np.ndarray)
+        view = np.ndarray.view(out, np.ndarray)  # a subclass may have a `view` of its own
     else:
         view = _foreign(out, name)
     flags = view.flags
@@ -135,6 +141,9 @@ def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
     """View of the memory of an object that is no ndarray."""
     refuse_immutable(out, name)
     _check_device(out, name)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(out, torch.Tensor):
+        check_torch_memory(out, name)
     try:
         buffer = memoryview(out)
     except TypeError:
@@ -147,6 +156,39 @@ def _foreign(out: Any, name: str) -> np.ndarray[Any, Any]:
     return np.asarray(buffer)
 
 
+def check_torch_memory(tensor: Any, name: str) -> None:
+    """Refuse a torch tensor that has no memory, or whose memory holds other numbers than its own.
+
+    torch exports the address of a freed storage as NULL plus the tensor's offset: whoever wrote
+    there would end the process.
+    """
+    try:
+        plain = type(tensor).__torch_dispatch__ == sys.modules["torch"].Tensor.__torch_dispatch__
+        storage = tensor.untyped_storage()
+        nbytes, address_ = storage.nbytes(), storage.data_ptr() if plain else 0
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+        plain = False  # functional tensors, zero tensors, ...
+    if not plain:  # a class that takes operations into its own hands need have nothing in memory
+        raise ValueError(
+            f"`{name}` must be a plain torch tensor, in memory of its own; got "
+            f"{type(tensor).__name__} of a kind that need not have any"
+        )
+    last = tensor.storage_offset() + 1
+    last += sum(
+        stride * (n - 1) for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if n
+    )
+    if tensor.numel() and (not address_ or nbytes < last * tensor.element_size()):
+        raise ValueError(
+            f"`{name}` must have memory; got a torch tensor whose storage was freed or cut short "
+            f"to {nbytes} bytes, as FSDP frees what it has gathered: fill the module's parameter"
+        )
+    if tensor.is_neg() or tensor.is_conj():
+        raise ValueError(
+            f"`{name}` must hold its own numbers; got a torch tensor that stands for their "
+            "negatives or conjugates: pass .resolve_neg() of it, or the tensor it was made from"
+        )
+
+
 def on_cuda(out: Any) -> bool:
     """Whether `out` lies in the memory of a CUDA device, as far as it says so itself."""
     kind = type(out)
@@ -155,15 +197,27 @@ def on_cuda(out: Any) -> bool:
     if kind.__module__ == "cupy":  # asked for its device, it would ask CUDA, each time
         return True
     if hasattr(kind, "__dlpack_device__"):
-        return int(out.__dlpack_device__()[0]) in CUDA_DEVICES
+        return _dlpack_device(out)[0] in CUDA_DEVICES
     return hasattr(out, "__cuda_array_interface__")
+
+
+def _dlpack_device(out: Any) -> tuple[int, int]:
+    """DLPack's numbers of the device where `out` lies."""
+    try:
+        device_type, index = out.__dlpack_device__()
+    except (BufferError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(  # for example torch, of its meta device
+            f"the memory to write must lie on a device; {type(out).__name__} refused to name its "
+            f"own: {error}"
+        ) from None
+    return int(device_type), int(index)
 
 
 def _check_device(out: Any, name: str) -> None:
     if hasattr(out, "__dlpack_device__"):
         from philinit.filling import dlpack
 
-        device_type, index = (int(part) for part in out.__dlpack_device__())
+        device_type, index = _dlpack_device(out)
         if device_type in dlpack.HOST_DEVICES:
             return
         where = f"cuda:{index}" if device_type == 2 else f"DLPack device {device_type}:{index}"

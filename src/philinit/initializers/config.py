@@ -32,7 +32,8 @@ class Configured:
         parts = []
         for f in self._fields():
             value = getattr(self, f.name)
-            if f.init and (f.name == "seed" or value != f.default):
+            # By their reprs, for -0.0 == 0.0.
+            if f.init and (f.name == "seed" or repr(value) != repr(f.default)):
                 infinite = isinstance(value, float) and math.isinf(value)
                 parts.append(f"{f.name}=" + (f"float('{value}')" if infinite else repr(value)))
         return f"{type(self).__name__}({', '.join(parts)})"

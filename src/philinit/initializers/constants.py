@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,9 @@ class Constant(Initializer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", finite("value", self.value))
+
+    def _identity(self) -> tuple[Any, ...]:
+        return *super()._identity(), math.copysign(1.0, self.value)  # -0.0 has bits of its own
 
     def _write(self, target: Target) -> None:
         _store(target, nearest("value", self.value, target.view.dtype))

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
 from philinit import distributions
-from philinit.checks import as_shape, check_sampler, is_bool, one_of
+from philinit.checks import as_shape, check_sampler, is_bool, is_ordered, one_of, shown
 from philinit.distributions import Distribution
 from philinit.filling.fill import draw
 from philinit.initializers.base import Initializer
@@ -62,11 +62,16 @@ class Seeded(Initializer):
 
     def _check_names(self) -> None:
         names: Any = self.names  # whatever came
-        known = isinstance(names, Iterable) and not isinstance(names, (str, bytes))
-        names = tuple(names) if known else names
-        if not known or any(is_bool(n) or not isinstance(n, (str, int)) for n in names):
-            raise TypeError(f"`names` must be a sequence of str and int; got names={names!r}")
-        object.__setattr__(self, "names", names)
+        if is_ordered(names):
+            names = tuple(names)
+        known = isinstance(names, tuple) and all(
+            isinstance(n, (str, int)) and not is_bool(n) for n in names
+        )
+        if not known:
+            raise TypeError(f"`names` must be a sequence of str and int; got names={shown(names)}")
+        # Of NumPy's strings and of enumerations what they are, so that the repr can be evaluated.
+        plain_ = tuple(str.__str__(n) if isinstance(n, str) else int(n) for n in names)
+        object.__setattr__(self, "names", plain_)
 
     @property
     def key(self) -> Key:
