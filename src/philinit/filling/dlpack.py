@@ -183,7 +183,12 @@ def from_capsule(capsule: Any) -> np.ndarray[Any, Any]:
             "data": (data, bool(flags & _READ_ONLY)),
         }
     )
-    array = np.asarray(owner)
+    try:
+        array = np.asarray(owner)
+    except (ValueError, OverflowError) as error:  # such as (0, 2**63 - 1)
+        raise BufferError(
+            f"a capsule must be one that NumPy can hold; got shape {shape}: {error}"
+        ) from None
     if is_bfloat16:
         array = array.view(dtypes.BFLOAT16())
     # The last step that can fail, and the one that makes the memory ours.
@@ -218,8 +223,11 @@ def _shape_and_strides(
             f"a capsule must fit into memory; got shape {shape}, strides {steps} and "
             f"byte_offset={tensor.byte_offset}"
         )
+    if steps is None or 0 in shape:
+        return shape, None
     # Where there is nothing to step over, some producers leave whatever was there.
-    return shape, None if steps is None or 0 in shape else tuple(s * itemsize for s in steps)
+    used = [s if n > 1 else 1 for s, n in zip(steps, shape, strict=True)]
+    return shape, tuple(s * itemsize for s in used)
 
 
 def _numpy_dtype(dtype: Any) -> tuple[np.dtype[Any], bool]:
