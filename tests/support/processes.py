@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Python in a process of its own: what is measured or spoiled there stays there.
 
-    run_python("print(6 * 7)").stdout              its output; a failure shows what it printed
-    run_json("import json; print(json.dumps(...))")        what a probe found
-    run_python(code, check=False).returncode       a failure that is wanted
+run_python("print(6 * 7)").stdout              its output; a failure shows what it printed
+run_json("import json; print(json.dumps(...))")        what a probe found
+run_python(code, check=False).returncode       a failure that is wanted
 """
 
 import json
