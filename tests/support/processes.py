@@ -8,6 +8,7 @@ run_python(code, check=False).returncode       a failure that is wanted
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -33,21 +34,28 @@ def run(
     check: bool = True,
     cwd: object = ROOT,
 ) -> Done:
-    """Run a command to its end, with its output in pipes.
+    """Run a command to its end, with its output in pipes; past `timeout` all it started is killed.
 
     With `check`, an exit code other than 0 is a failed assertion that shows the output.
     """
-    done = subprocess.run(
+    process = subprocess.Popen(
         [str(part) for part in command],
         env=environment(env),
         cwd=str(cwd),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     assert not check or done.returncode == 0, (
-        f"exit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        f"{process.args}: exit code {done.returncode}\n{out[-4000:]}\n{err[-4000:]}"
     )
     return done
 
