@@ -2,29 +2,31 @@
 """G7: `import philinit` costs NumPy and nothing more, and starts no thread."""
 
 import ast
-import json
-import subprocess
+import functools
 import sys
 from pathlib import Path
 
 import pytest
 
 import philinit
+from tests.support.planted import assert_caught
+from tests.support.processes import run_json
 
-FOREIGN = (
-    "numba",
-    "llvmlite",
-    "ml_dtypes",
-    "tensorflow",
-    "torch",
-    "jax",
-    "keras",
-    "cupy",
-    "scipy",
-    "click",
-    "rich",
-    "psutil",
-)
+# What `import philinit` brings beyond NumPy and the standard library: these of its own modules.
+OWN = {
+    "philinit",
+    "philinit._version",
+    "philinit.checks",
+    "philinit.distributions",
+    "philinit.dtypes",
+    "philinit.filling",
+    "philinit.filling.devices",
+    "philinit.filling.fill",
+    "philinit.filling.memory",
+    "philinit.keys",
+    "philinit.parts",
+    "philinit.targets",
+}
 
 PROBE = """
 import json, sys, threading
@@ -36,53 +38,66 @@ def os_threads():
     except OSError:
         return threading.active_count()
 before = os_threads(), set(sys.modules)
-{statement}
-new = {{name.partition(".")[0] for name in set(sys.modules) - before[1]}}
-print(json.dumps({{"modules": sorted(new), "threads": os_threads() - before[0]}}))
+exec(sys.argv[1])
+new = sorted(set(sys.modules) - before[1])
+print(json.dumps({"modules": new, "threads": os_threads() - before[0]}))
 """
 
 
+@functools.cache
 def probe(statement):
     """What `statement` adds to a process that has imported NumPy: modules and threads."""
-    code = PROBE.format(statement=statement)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
-    return json.loads(done.stdout)
+    return run_json(PROBE, statement)
 
 
-def foreign(found):
-    return sorted(set(found["modules"]) & set(FOREIGN))
+def beyond_the_standard_library(found):
+    """The new modules, without those that Python itself ships."""
+    names = set(found["modules"])
+    return {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
+
+
+def check_import(statement):
+    """Nothing but the modules of OWN: even another of NumPy's would be here."""
+    assert beyond_the_standard_library(probe(statement)) == OWN
+
+
+def check_no_stranger(statement):
+    """Nothing but modules of philinit."""
+    found = beyond_the_standard_library(probe(statement))
+    assert {name for name in found if name.partition(".")[0] != "philinit"} == set()
+
+
+def check_no_thread(statement):
+    assert probe(statement)["threads"] == 0
+
+
+BUILD = "import philinit; philinit.GlorotUniform(seed=42); philinit.Key.from_seed(1)"
 
 
 def test_g7_import_brings_numpy_only():
-    found = probe("import philinit")
-    assert foreign(found) == []
-    assert "philinit" in found["modules"]
-
-
-def test_g7_neither_do_the_initializers():
-    assert foreign(probe("import philinit; philinit.GlorotUniform(seed=1)")) == []
-
-
-def test_g7_import_starts_no_thread():
-    assert probe("import philinit")["threads"] == 0
+    check_import("import philinit")
 
 
 def test_g7_building_an_initializer_brings_numpy_only():
-    found = probe("import philinit; philinit.GlorotUniform(seed=42); philinit.Key.from_seed(1)")
-    assert foreign(found) == []
-    assert found["threads"] == 0
+    check_no_stranger(BUILD)
+
+
+@pytest.mark.parametrize("statement", ["import philinit", BUILD])
+def test_g7_no_thread_is_started(statement):
+    check_no_thread(statement)
 
 
 def test_the_command_line_is_not_imported_with_the_package():
-    assert probe("import philinit.__main__ as m, sys; assert 'philinit.cli' not in sys.modules")
+    found = probe("import philinit.__main__")
+    assert not any(name.startswith("philinit.cli") for name in found["modules"])
 
 
-@pytest.mark.parametrize("name", ["numba", "ml_dtypes", "llvmlite"])
+@pytest.mark.parametrize("name", ["numba", "ml_dtypes", "philinit.parts, philinit.kernels.plan"])
 def test_the_check_would_catch_an_import(name):
-    pytest.importorskip(name)
-    assert name in foreign(probe(f"import philinit, {name}"))
+    """Of a library, and of a module of our own that ought to come later."""
+    assert_caught(check_import, f"import philinit, {name}")
+    if not name.startswith("philinit"):
+        assert_caught(check_no_stranger, f"import philinit, {name}", match=name)
 
 
 def test_the_check_would_catch_a_thread():
@@ -90,7 +105,7 @@ def test_the_check_would_catch_a_thread():
         "import philinit; e = threading.Event(); "
         "t = threading.Thread(target=e.wait, daemon=True); t.start()"
     )
-    assert probe(statement)["threads"] == 1
+    assert_caught(check_no_thread, statement)
 
 
 def test_every_public_name_is_there_for_readers_and_at_run_time() -> None:

@@ -4,19 +4,15 @@
 import configparser
 import importlib.metadata
 import importlib.resources
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-FOLDERS = {"philinit": ROOT / "src" / "philinit", "philinit.kernels": ROOT / "kernels"}
+from tests.support.paths import ROOT, SOURCES
+from tests.support.processes import run_module, run_python
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "setup.cfg").is_file(), reason="runs in a checkout: there is no setup.cfg"
@@ -36,7 +32,7 @@ def pyproject():
 def packages_on_disk():
     """Dotted name of each folder that holds Python files, below src/philinit and kernels."""
     found = {}
-    for top, folder in FOLDERS.items():
+    for top, folder in SOURCES.items():
         for path in folder.rglob("*.py"):  # rglob follows no links: an editor's link is no package
             parts = path.parent.relative_to(folder).parts
             found[".".join((top, *parts))] = path.parent
@@ -74,13 +70,7 @@ def test_each_pattern_of_package_data_matches_a_file():
 
 
 def test_kernels_cannot_be_imported_by_the_name_of_their_folder():
-    done = subprocess.run(
-        [sys.executable, "-c", "import kernels"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_python("import kernels", check=False)
     assert done.returncode == 1
     assert (
         "ImportError: this folder is installed as 'philinit.kernels'; do not import it as 'kernels'"
@@ -147,15 +137,8 @@ def wheel(tmp_path_factory):
     if (link := copy / "src" / "philinit" / "kernels").exists():  # an editor's link, not ours
         shutil.rmtree(link)
     target = copy.parent / "wheels"
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    done = subprocess.run(
-        [*command, "--wheel-dir", str(target), str(copy)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", target, copy]
+    run_module("pip", "wheel", *options, env={"PIP_DISABLE_PIP_VERSION_CHECK": 1})
     (built,) = target.glob("philinit-*.whl")
     return built
 
@@ -179,11 +162,4 @@ def test_the_wheel_imports_away_from_the_checkout(wheel, tmp_path):
         "assert cpu.__file__.startswith(sys.argv[1]), cpu.__file__\n"
         "assert (r.files('philinit.kernels') / 'README.md').is_file()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "site")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    run_python(code, tmp_path / "site", cwd=tmp_path)

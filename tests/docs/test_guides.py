@@ -3,24 +3,20 @@
 
 The blocks of a page are one script, in their order; in sharding.md those of a section are. What
 needs a framework runs in other processes, and shares one where it can, for the seconds that
-TensorFlow takes to start. docs/migrating.md is in test_docs.py.
+TensorFlow takes to start. docs/migrating.md is in test_migrating.py.
 """
 
 import json
-import os
 import re
 import shlex
-import signal
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import philinit as pi
+from tests.support import processes
+from tests.support.paths import DOCS
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
 FRAMEWORKS = ("tensorflow", "keras", "torch", "jax", "matplotlib")
 
 
@@ -32,26 +28,9 @@ def page(name):
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def run(command, folder, seconds=300):
-    """Run a command, and what it starts, to the end; the output of one that fails is shown."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "Agg", "COLUMNS": "100"}
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    assert process.returncode == 0, f"{shlex.join(command)}\n{output[-4000:]}"
-    return output
+def run(command, folder):
+    variables = {"TF_CPP_MIN_LOG_LEVEL": 3, "MPLBACKEND": "Agg", "COLUMNS": 100}
+    return processes.run(command, cwd=folder, env=variables).stdout
 
 
 def frameworks_of(code):

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import philinit as pi
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -60,9 +59,9 @@ def test_16_bit_uniforms_have_as_many_values_as_the_comparison_says() -> None:
             values = values.view(torch.int16)
         assert 1650 < different(values) < 1750
     assert kerass == "128 on TensorFlow and JAX" and jaxs == "128"
-    rule = keras.initializers.RandomUniform(0.0, 1.0, seed=1)
+    theirs = keras.initializers.RandomUniform(0.0, 1.0, seed=1)
     if keras.backend.backend() in ("tensorflow", "jax"):
-        assert different(tf.convert_to_tensor(rule((count,), "bfloat16")).numpy()) == 128
+        assert different(tf.convert_to_tensor(theirs((count,), "bfloat16")).numpy()) == 128
     assert different(jax.random.uniform(jax.random.key(1), (count,), "bfloat16")) == 128
 
 

@@ -7,12 +7,11 @@
 import importlib
 import inspect
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
+from tests.support.paths import DOCS, ROOT
+
 PAGES = sorted(DOCS.rglob("*.md"))
 INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 

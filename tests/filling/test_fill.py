@@ -6,9 +6,6 @@ from __future__ import annotations
 import array
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +20,7 @@ import philinit as pi
 from philinit.distributions import TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
 from philinit.filling import cpu, threads
+from tests.support.processes import run_python
 
 KEY = pi.Key.from_seed(42)
 UNIFORM = Uniform(-0.1, 0.1)
@@ -31,17 +29,6 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 def filled(count: int, offset: int = 0, dtype: str = "float32", **keywords: Any) -> Any:
     return pi.fill(np.empty(count, as_dtype(dtype)), UNIFORM, KEY, offset, **keywords)
-
-
-def run_script(script: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **keywords,
-    )
 
 
 # --- outputs -----------------------------------------------------------------------------------
@@ -193,7 +180,7 @@ def test_sixteen_python_threads_at_once_get_the_same_bits() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_the_same_bits_after_fork() -> None:
-    result = run_script(
+    result = run_python(
         """
         import hashlib, os, numpy as np, philinit as pi
         def digest():
@@ -213,7 +200,7 @@ def test_the_same_bits_after_fork() -> None:
 
 
 def test_a_fill_while_the_interpreter_shuts_down() -> None:
-    result = run_script(
+    result = run_python(
         """
         import atexit, numpy as np, philinit as pi
         def late():

@@ -32,7 +32,7 @@ def test_default_axes_equal_keras_for_every_rank(shape: tuple[int, ...]) -> None
         ((3, 5), {}, (3, 5)),
         ((3, 3, 256, 512), {}, (2304, 4608)),
         ((0, 5), {}, (0, 5)),
-        # JAX's rule: size of the axes times everything that has no role.
+        # As JAX counts: size of the axes times everything that has no role.
         ((512, 3, 3, 256), {"in_axis": -1, "out_axis": 0}, (2304, 4608)),
         ((8, 64, 512), {"in_axis": (0, 1), "out_axis": 2}, (512, 512)),
         ((8, 64, 512), {"in_axis": 2, "out_axis": [0, 1]}, (512, 512)),

@@ -9,7 +9,6 @@ import importlib.util
 import math
 import os
 import re
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,9 +21,9 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("Keras runs on another backend", allow_module_level=True)
 
 import philinit.keras as pk  # noqa: E402  (Keras may be missing)
+from tests.support.paths import DOCS  # noqa: E402
 
 v1 = tf.compat.v1
-DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = (DOCS / "migrating.md").read_text(encoding="utf-8")
 PREAMBLE, *SECTIONS = re.split(r"^(?=#{2,3} )", GUIDE, flags=re.MULTILINE)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sharding: every run against NumPy's own indexing of an array of offsets."""
+"""Shard: every run against NumPy's own indexing of an array of offsets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from philinit.parts import Shard
 
 
 @st.composite
-def boxes(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
+def shards(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
     shape = tuple(draw(st.lists(st.integers(0, 6), max_size=5)))
     entries: list[Any] = []
     for n in shape[: draw(st.integers(0, len(shape)))]:
@@ -41,8 +41,8 @@ def boxes(draw: st.DrawFn) -> tuple[tuple[int, ...], Any]:
     return shape, tuple(entries)
 
 
-@given(boxes())
-def test_runs_are_the_offsets_of_the_box_in_c_order(case: tuple[tuple[int, ...], Any]) -> None:
+@given(shards())
+def test_runs_are_the_offsets_of_the_shard_in_c_order(case: tuple[tuple[int, ...], Any]) -> None:
     shape, index = case
     offsets = np.arange(math.prod(shape)).reshape(shape)[index]
     shard = Shard(shape, index)
@@ -50,13 +50,13 @@ def test_runs_are_the_offsets_of_the_box_in_c_order(case: tuple[tuple[int, ...],
     assert shard.size == offsets.size
     runs = list(shard.runs())
     assert [i for start, n in runs for i in range(start, start + n)] == offsets.ravel().tolist()
-    # As few as can be: no two of them touch.
+    # As few as can be: no two of them meet.
     assert all(n > 0 for _, n in runs)
     assert all(a + n < b for (a, n), (b, _) in itertools.pairwise(runs))
 
 
-@given(boxes())
-def test_shards_compare_hash_pickle_and_print_as_their_box(
+@given(shards())
+def test_shards_compare_hash_pickle_and_print_as_their_index(
     case: tuple[tuple[int, ...], Any],
 ) -> None:
     shard = Shard(*case)
@@ -75,7 +75,7 @@ def test_offsets_beyond_two_to_the_32_and_two_to_the_62_are_exact() -> None:
     assert list(whole.runs()) == [(0, 1 << 64)]
 
 
-def test_runs_of_a_huge_box_come_one_by_one() -> None:
+def test_runs_of_a_huge_shard_come_one_by_one() -> None:
     runs = Shard((1 << 40, 2), (slice(5, None), 1)).runs()
     assert list(itertools.islice(runs, 2)) == [(11, 1), (13, 1)]
 

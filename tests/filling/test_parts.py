@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""G1: any box of a tensor, and rows by number, have the bits of the whole tensor.
+"""G1: any part of a tensor, and rows by number, have the bits of the whole tensor.
 
 Expected are contiguous fills, which test_samplers.py compares with the oracle, and the oracle.
 """
@@ -7,8 +7,6 @@ Expected are contiguous fills, which test_samplers.py compares with the oracle, 
 from __future__ import annotations
 
 import gc
-import itertools
-import math
 import re
 import tracemalloc
 from collections.abc import Iterator
@@ -19,11 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import philinit as pi
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.filling.fill import fill
 from philinit.keys import Key
-from philinit.parts import Rows, Runs, Shard, box
+from philinit.parts import Rows, Runs, Shard
 from tests.support import cases
 from tests.support import reference as r
 from tests.support.cases import ONE_EACH, Case
@@ -40,7 +37,7 @@ def _libm_of_glibc() -> Iterator[None]:
 
 
 def part(case: Case, shard: Any, key: Key = KEY, offset: int = 0, **how: Any) -> r.Array:
-    """The weights of a part, between guards that nobody may touch."""
+    """The weights of a part, between guards that nobody may write."""
     dtype = r.DTYPES[case.dtype]
     lead = how.pop("lead", 16)
     memory = np.full(lead + shard.size + 64, 7.0, dtype)
@@ -66,36 +63,11 @@ def check(case: Case, shard: Any, key: Key = KEY, offset: int = 0, **how: Any) -
     assert found.tobytes() == run_by_run(case, shard.layout.after(offset), key).tobytes()
 
 
-# --- where elements lie --------------------------------------------------------------------------
-
-
-@given(st.data())
-def test_a_box_is_as_few_runs_as_can_be(data: st.DataObject) -> None:
-    shape = tuple(data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=6)))
-    starts = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
-    lengths = tuple(data.draw(st.integers(1, n - s)) for n, s in zip(shape, starts, strict=True))
-    index = tuple(slice(s, s + n) for s, n in zip(starts, lengths, strict=True))
-    offsets = np.arange(math.prod(shape)).reshape(shape)[index].ravel().tolist()
-    runs = box(shape, starts, lengths)
-    assert [i for start, n in runs for i in range(start, start + n)] == offsets
-    assert all(a + n < b for (a, n), (b, _) in itertools.pairwise(runs))
-    assert runs.span == offsets[-1] - offsets[0] + 1
-    # Axes that could be one are one: nothing is left to merge.
-    assert all(outer[1] != inner[0] * inner[1] for outer, inner in itertools.pairwise(runs.axes))
-    assert all(count > 1 for count, _ in runs.axes)
-
-
-def test_a_shard_of_a_convolution_kernel_needs_one_axis_of_runs() -> None:
-    shard = Shard((3, 3, 256, 512), (slice(None), slice(None), slice(64, 128)))
-    assert shard.layout.axes == ((9, 256 * 512),)
-    assert shard.layout.length == 64 * 512
-
-
 # --- G1: every kernel ----------------------------------------------------------------------------
 
 
 @by_case
-def test_g1_boxes_of_any_kernel_are_the_tensor(case: Case) -> None:
+def test_g1_shards_of_any_kernel_are_the_tensor(case: Case) -> None:
     shape = (13, 5, 37)
     whole = np.empty(shape, r.DTYPES[case.dtype])
     fill(whole, case.distribution, KEY, sampler=case.sampler)
@@ -141,7 +113,9 @@ by_some = pytest.mark.parametrize("case", SOME, ids=lambda case: case.kernel)
 @by_some
 @settings(deadline=None)
 @given(data=st.data())
-def test_g1_any_box_at_any_offset_on_any_number_of_threads(case: Case, data: st.DataObject) -> None:
+def test_g1_any_shard_at_any_offset_on_any_number_of_threads(
+    case: Case, data: st.DataObject
+) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=4)))
     index = tuple(
         slice(*sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))) for n in shape
@@ -161,12 +135,12 @@ def test_g1_any_rows(case: Case, data: st.DataObject) -> None:
 
 
 @by_some
-@pytest.mark.parametrize("place", [1 << 32, 1 << 64, 1 << 96, 1 << 128])
-def test_counters_carry_inside_and_between_runs(case: Case, place: int) -> None:
+@pytest.mark.parametrize("position", [1 << 32, 1 << 64, 1 << 96, 1 << 128])
+def test_counters_carry_inside_and_between_runs(case: Case, position: int) -> None:
     """Words 1 to 3 of the counter change in the middle of a tile, of a run, and between runs."""
     reserved = 256 if case.kernel == "tensorflow truncated" else 1
     for blocks in (3, 40, 77, 700):
-        key = Key(KEY.words, (place - blocks * reserved) % (1 << 128))
+        key = Key(KEY.words, (position - blocks * reserved) % (1 << 128))
         for length in (1, 12, 30, 1000):
             check(case, Shard((60, 2 * length + 1), (slice(None), slice(1, 1 + length))), key)
         check(case, Rows((4000, 3), np.arange(3999, -1, -7)), key)
@@ -225,63 +199,7 @@ def test_a_part_takes_no_memory_but_its_own() -> None:
     assert peak < 20_000
 
 
-# --- rows of an initializer ----------------------------------------------------------------------
-
-INITS = [
-    pi.GlorotUniform(seed=1),
-    pi.HeNormal(seed=2, sampler="tensorflow"),
-    pi.Constant(0.5),
-    pi.Orthogonal(seed=3),
-    pi.Identity(2.0),
-]
-
-
-@pytest.mark.parametrize("init", INITS, ids=lambda init: type(init).__name__)
-@pytest.mark.parametrize("ids", [5, [], [0, 0, 8], [[1], [3]], np.arange(9, dtype=np.uint8)])
-def test_rows_are_those_of_the_whole_tensor(init: Any, ids: Any) -> None:
-    whole = init((9, 6), "float32")
-    expected = whole[np.asarray(ids, np.int64)]
-    found = init.rows((9, 6), ids)
-    assert found.shape == expected.shape
-    assert found.tobytes() == expected.tobytes()
-    out = np.empty(expected.shape, np.float32)
-    assert init.fill(out, shard=Rows((9, 6), ids)) is out
-    assert out.tobytes() == expected.tobytes()
-
-
-def test_a_row_of_a_table_beyond_all_memory_is_what_the_oracle_says() -> None:
-    init, shape = pi.GlorotUniform(seed=7), (1 << 55, 128)
-    for row in (0, 12_345_678_901, (1 << 55) - 1):
-        expected = r.weights(
-            init.distribution_for(shape), r.FLOAT32, r.key_of_seed(7), row * 128, 128
-        )
-        assert init.rows(shape, row).tobytes() == expected.tobytes()
-
-
-def test_ids_are_copied_so_that_nobody_changes_a_part() -> None:
-    ids = np.array([1, 2])
-    rows = Rows((5, 3), ids)
-    ids[0] = 99
-    assert rows.ids.tolist() == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("shape", "ids", "error", "message"),
-    [
-        ((5, 3), [0, 5], ValueError, "`ids` must lie in [0, 5), the rows that there are; got 5"),
-        ((5, 3), [-1], ValueError, "`ids` must lie in [0, 5), the rows that there are; got -1"),
-        ((5, 3), 2**64, TypeError, "`ids` must be integers; got ids of dtype object"),
-        ((5, 3), [0.0], TypeError, "`ids` must be integers; got ids of dtype float64"),
-        ((5, 3), [True], TypeError, "`ids` must be integers; got ids of dtype bool"),
-        ((5, 3), "3", TypeError, "`ids` must be integers"),
-        ((), 0, ValueError, "`global_shape` must have at least one axis"),
-        ((0, 3), [0], ValueError, "`ids` must lie in [0, 0)"),
-        ((1 << 62, 2), [0], ValueError, "`global_shape` must hold at most 2**62 elements"),
-    ],
-)
-def test_bad_rows(shape: Any, ids: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=re.escape(message)):
-        pi.GlorotUniform(seed=1).rows(shape, ids)
+# --- bad parts -----------------------------------------------------------------------------------
 
 
 def test_bad_parts_are_refused_before_a_byte_is_written() -> None:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests share: oracles, processes, planted mistakes, stand-ins for devices and programs."""
