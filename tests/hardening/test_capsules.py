@@ -4,10 +4,7 @@
 In a process of its own, since a capsule that is believed too much ends the process.
 """
 
-import subprocess
-import sys
-
-import pytest
+from tests.support.processes import run_python
 
 CAPSULES = """
 import ctypes, random, sys
@@ -97,10 +94,5 @@ print(read)
 """
 
 
-@pytest.mark.filterwarnings("default")
 def test_capsules_of_both_versions_are_read_inside_their_memory_or_refused():
-    done = subprocess.run(
-        [sys.executable, "-c", CAPSULES, "20000"], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 1000
+    assert int(run_python(CAPSULES, 20_000).stdout) > 1000

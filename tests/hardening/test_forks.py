@@ -2,10 +2,10 @@
 """A child process that was forked in the middle of something fills as its parent does."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+
+from tests.support.processes import run_python
 
 pytestmark = [
     pytest.mark.slow,
@@ -13,10 +13,11 @@ pytestmark = [
 ]
 
 PREFACE = """
-import faulthandler, hashlib, os, sys, threading, time
+import faulthandler, hashlib, os, sys, threading, time, warnings
 import numpy as np
 import philinit as pi
 
+warnings.simplefilter("ignore")  # of Python 3.12, about forks beside threads
 faulthandler.dump_traceback_later(60, exit=True)
 uniform, key = pi.distributions.Uniform(-0.1, 0.1), pi.Key.from_seed(1)
 
@@ -81,22 +82,10 @@ print("ok")
 """
 
 
-def run(code, *arguments, **environment):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PREFACE + code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "ok\n"
-
-
 @pytest.mark.parametrize("then", ["leave", "go on"])
 def test_a_fork_inside_progress(then):
-    run(IN_PROGRESS, then)
+    assert run_python(PREFACE + IN_PROGRESS, then).stdout == "ok\n"
 
 
 def test_a_fork_while_other_threads_fill():
-    run(WHILE_OTHERS_FILL)
+    assert run_python(PREFACE + WHILE_OTHERS_FILL).stdout == "ok\n"

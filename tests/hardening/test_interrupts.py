@@ -5,12 +5,11 @@ A timer's signal raises KeyboardInterrupt, as Ctrl-C does, anywhere between the 
 fill and its end; every second time again a little later, while the first one is on its way.
 """
 
-import json
 import signal
-import subprocess
-import sys
 
 import pytest
+
+from tests.support.processes import run_json
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,13 +60,6 @@ print(json.dumps({"interrupted": interrupted, "late": late}))
 @pytest.mark.parametrize(("size", "threads"), [(4_000_000, 4), (300_000, 2), (20_000_000, 16)])
 def test_nothing_is_written_after_an_interrupt_and_no_later_fill_hangs(size, threads):
     rounds = 500 if size < 10_000_000 else 200
-    done = subprocess.run(
-        [sys.executable, "-c", LOOP, str(rounds), str(size), str(threads)],
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = run_json(LOOP, rounds, size, threads, timeout=150)
     assert found["late"] == 0
     assert found["interrupted"] > rounds // 10

@@ -31,6 +31,7 @@ _wait = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(
 )
 _open = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThread_release_lock", ctypes.pythonapi))
 
+CGROUP = Path("/sys/fs/cgroup")
 LIMIT = 256  # threads of a call, unless there are more CPUs
 
 _running: weakref.WeakSet[_Call] = weakref.WeakSet()
@@ -53,13 +54,9 @@ def default_threads() -> int:
 @functools.cache
 def _quota() -> int | None:
     """CPUs that a container's quota is worth, rounded up; None where there is no quota."""
-    for quota, period in (
-        ("/sys/fs/cgroup/cpu.max", None),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ):
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
-            words = Path(quota).read_text("ascii").split()
-            words += Path(period).read_text("ascii").split() if period else []
+            words = " ".join((CGROUP / file).read_text("ascii") for file in files).split()
             allowed, each = int(words[0]), int(words[1])
         except (OSError, ValueError, IndexError):  # no such file, or "max"
             continue
