@@ -2,10 +2,10 @@
 """Statistics of billions of weights against exact bounds: `make quality`, some half hour.
 
 Each distribution in each dtype and sampler draws 2**30 weights (``--log2``), in which are counted:
-moments, a chi-square over cells of known probability, and the tails beyond 3, 4, 5 and 5.5 stddevs.
-1,000 neighboring seeds and 1,000 names are compared in pairs. Every bound follows from the number of
-weights and from ALPHA; every check has a twin on spoiled weights that must fail. ``--words`` writes
-random words to stdout for a battery such as ``dieharder -a -g 200``.
+moments, a chi-square over cells of known probability, and the tails beyond 3, 4, 5 and 5.5
+stddevs. 1,000 neighboring seeds and 1,000 names are compared in pairs. Every bound follows from the
+number of weights and from ALPHA; every check has a twin on spoiled weights that must fail.
+``--words`` writes random words to stdout for a battery such as ``dieharder -a -g 200``.
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ class Sample:
 
 
 def judged(sample: Sample, distribution: Any, dtype: str, coarse: bool) -> dict[str, Any]:
-    """z of the moments, p of the chi-square, and tails, each with whether it is within its bound."""
-    law, n = frozen(distribution), sample.size
+    """z of the moments, p of the chi-square, and tails, each with whether it is in its bound."""
+    exact, n = frozen(distribution), sample.size
     mean, second, third, fourth = sample.sums / n
-    moments = [float(law.moment(k)) for k in range(1, 9)]
+    moments = [float(exact.moment(k)) for k in range(1, 9)]
     found: dict[str, Any] = {}
     steps = {"float16": 2.0**-11, "bfloat16": 2.0**-8}.get(dtype, 2.0**-22)  # of rounding
     for k, value in enumerate((mean, second, third, fourth), 1):
@@ -124,9 +124,9 @@ def judged(sample: Sample, distribution: Any, dtype: str, coarse: bool) -> dict[
         z = (value - moments[k - 1]) / error
         found[f"moment {k}"] = {"z": z, "ok": abs(value - moments[k - 1]) < Z * error + slack}
     edges = cell_edges(distribution, dtype)
-    chances = np.diff(law.cdf(edges))
-    chances[0] += law.cdf(edges[0])
-    chances[-1] += law.sf(edges[-1])
+    chances = np.diff(exact.cdf(edges))
+    chances[0] += exact.cdf(edges[0])
+    chances[-1] += exact.sf(edges[-1])
     whole = np.add.reduceat(chances, starts := _merged(chances * n))
     seen = np.add.reduceat(sample.cells, starts)
     statistic = float(((seen - n * whole) ** 2 / (n * whole)).sum())
