@@ -26,7 +26,8 @@ from philinit.filling import devices as backends
 from philinit.filling import dlpack, memory
 from philinit.filling.cuda import compiler as cuda_compiler
 from philinit.filling.cuda import launch as cuda
-from philinit.kernels.libm import CALLED, libm
+from philinit.kernels.constants import CALLED
+from philinit.kernels.libm import libm
 from philinit.kernels.plan import plan
 from philinit.tools.selftest.cases import described
 from philinit.tools.selftest.golden import SHA256

@@ -24,7 +24,7 @@ from philinit.kernels.cpu import box_muller as bm
 from philinit.kernels.cpu.loops.fill import KERNELS
 from philinit.kernels.cpu.philox import BLOCKS, u64xN
 from philinit.kernels.cpu.simd.memory import store
-from philinit.kernels.cpu.simd.types import constant, sqrt
+from philinit.kernels.cpu.simd.operators import constant, sqrt
 from philinit.kernels.plan import Plan, plan
 from philinit.keys import Key
 from tests.support import cases, cuda_host

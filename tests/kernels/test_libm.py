@@ -14,8 +14,8 @@ import pytest
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.filling.fill import fill
 from philinit.kernels import libm as module
-from philinit.kernels.libm import CALLED, GLIBC, ROUNDED, Libm, libm
-from philinit.kernels.libm_constants import TURN
+from philinit.kernels.constants import CALLED, GLIBC, ROUNDED, TURN
+from philinit.kernels.libm import Libm, libm
 from philinit.kernels.plan import plan
 from philinit.keys import Key
 from tests.support import cases

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.filling import cpu
 from philinit.filling.fill import fill
+from philinit.kernels.constants import CALLED
 from philinit.kernels.cpu.loops.fill import KERNELS
-from philinit.kernels.libm import CALLED, libm
+from philinit.kernels.libm import libm
 from philinit.kernels.plan import plan
 from philinit.keys import Key
 from tests.support import cases

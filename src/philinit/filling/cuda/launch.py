@@ -17,7 +17,7 @@ import numpy as np
 from philinit.checks import Progress
 from philinit.filling.cuda.compiler import THREADS, Loaded, launch_geometry, loaded
 from philinit.filling.cuda.memory import import_cupy
-from philinit.kernels.libm import CALLED
+from philinit.kernels.constants import CALLED
 from philinit.kernels.plan import Plan
 from philinit.keys import Key
 from philinit.parts import Runs
