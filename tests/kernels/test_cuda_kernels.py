@@ -52,14 +52,14 @@ class Drawn:
     @property
     def plan(self) -> Plan:
         found = plan(self.distribution, r.DTYPES[self.dtype], self.sampler)
-        if found.kernel.startswith(("tensorflow_normal", "tensorflow_truncated")):
+        if found.kernel.name.startswith(("tensorflow_normal", "tensorflow_truncated")):
             kind = LIBMS[self.libm]
-            p = (ctypes.c_double * 8)(*found.parameters[:2], kind, kind, *found.parameters[4:])
-            return dataclasses.replace(found, parameters=p)
+            kinds = {"log_kind": kind, "trigonometry_kind": kind}
+            return make(found.kernel.name, **(found.values() | kinds))
         return found
 
     def __str__(self) -> str:
-        return f"{self.plan.kernel}-{self.distribution}-{self.libm}"
+        return f"{self.plan.kernel.name}-{self.distribution}-{self.libm}"
 
 
 CASES = [
@@ -73,7 +73,7 @@ for name in r.DTYPES:
         for libm in LIBMS:
             CASES += [Drawn(Normal(*p), name, "tensorflow", libm) for p in ((0, 1), (0.5, 0.02))]
             CASES.append(Drawn(TruncatedNormal(0, 0.02), name, "tensorflow", libm))
-ONE_EACH = list({case.plan.kernel: case for case in CASES}.values())
+ONE_EACH = list({case.plan.kernel.name: case for case in CASES}.values())
 
 
 def by_case(cases: list[Drawn]) -> Any:
@@ -81,7 +81,7 @@ def by_case(cases: list[Drawn]) -> Any:
 
 
 def per_block(case: Drawn) -> int:
-    return 4 // case.plan.words
+    return 4 // case.plan.kernel.words
 
 
 def on_cpu(case: Drawn, count: int, offset: int = 0, key: Key = KEY) -> r.Array:
@@ -101,8 +101,8 @@ def launch(
 ) -> None:
     block, skip = divmod(offset, per_block(case))
     p = case.plan
-    counter = (key.base + block * p.reserved) % (1 << 128)
-    library.launch(p.kernel, address, count, skip, counter, key.words, p.parameters, *grid)
+    counter = (key.base + block * p.kernel.reserved) % (1 << 128)
+    library.launch(p.kernel.name, address, count, skip, counter, key.words, p.parameters, *grid)
 
 
 def on_gpu(
@@ -141,10 +141,10 @@ def test_cuda_has_the_kernels_of_the_cpu_but_for_those_that_call_the_c_library()
     for name, kernel in cuda.KERNELS.items():
         theirs = KERNELS[name]
         assert (kernel.itemsize, kernel.words) == (theirs.itemsize, theirs.words)
-        assert kernel.group * kernel.itemsize == 16
+        assert cuda.group(kernel) * kernel.itemsize == 16
     named = re.findall(r"^KERNEL\((\w+),", cuda.source(), re.MULTILINE)
     assert sorted(named) == sorted(cuda.KERNELS)
-    assert {case.plan.kernel for case in ONE_EACH} == set(cuda.KERNELS) - {"words"}
+    assert {case.plan.kernel.name for case in ONE_EACH} == set(cuda.KERNELS) - {"words"}
 
 
 def test_the_source_includes_nothing_and_can_be_one_kernel_only() -> None:
@@ -201,7 +201,7 @@ def test_equals_the_cpu_for_any_grid(case: Drawn) -> None:
 @by_case(ONE_EACH)
 @pytest.mark.parametrize("power", [32, 34, 64, 66, 126])
 def test_equals_the_cpu_where_counter_words_carry(case: Drawn, power: int) -> None:
-    reserved = case.plan.reserved
+    reserved = case.plan.kernel.reserved
     for key in (KEY, Key((5, 6), (1 << 128) - 256 * 7)):
         for offset in (
             (1 << power) // reserved - 701,
@@ -212,7 +212,7 @@ def test_equals_the_cpu_where_counter_words_carry(case: Drawn, power: int) -> No
 
 
 # A truncated normal's counters are multiples of 256: its words cannot be chosen.
-@by_case([case for case in ONE_EACH if case.plan.reserved == 1])
+@by_case([case for case in ONE_EACH if case.plan.kernel.reserved == 1])
 def test_extreme_words(case: Drawn) -> None:
     """Chosen words, by the counters of their blocks; the CPU's numbers are held to the oracle."""
     raw = r.extreme_words(r.DTYPES[case.dtype])
@@ -239,7 +239,7 @@ def test_equals_the_cpu_for_many_parameters(dtype: str, sampler: str) -> None:
     for distribution in PARAMETERS:
         case = Drawn(distribution, dtype, sampler)
         try:
-            found = case.plan.kernel
+            found = case.plan.kernel.name
         except (ValueError, NotImplementedError):
             continue  # tests/kernels/test_plan.py
         if found in cuda.KERNELS:
@@ -328,14 +328,14 @@ def test_all_radii_and_directions_of_tensorflow_normals(libm: str) -> None:
 
 @by_case(ONE_EACH)
 def test_128_bit_stores_wherever_the_address_allows(case: Drawn) -> None:
-    group = cuda.KERNELS[case.plan.kernel].group
+    group = cuda.group(case.plan.kernel)
     memory = np.empty(16 * 100 + 64, np.uint8)
     base = memory.ctypes.data + -memory.ctypes.data % 16
 
     def stores(address: int, count: int, skip: int) -> int:
         p = case.plan
         rest = skip, 0, (1, 2), p.parameters, 1
-        return cuda_host.launch(p.kernel, address, count, *rest)
+        return cuda_host.launch(p.kernel.name, address, count, *rest)
 
     item = r.DTYPES[case.dtype].itemsize
     assert stores(base, 100 * group, 0) == 100
@@ -369,7 +369,7 @@ def check_huge(case: Drawn, library: cuda_host.Library | None = None) -> None:
     weights = 256 * 16 // dtype.itemsize  # of a thread block's step
     starts, ran = range(0, count, grid * weights), (0, 77, grid - 1)
     offset = 4
-    if case.plan.reserved > 1:  # the grid starts anew where c0 wraps: every 2**24 counter blocks
+    if case.plan.kernel.reserved > 1:  # the grid starts anew where c0 wraps: every 2**24 counter blocks
         starts, ran, offset = range(0, count, 1 << 26), (0, 77), 0
     with sparse(count * dtype.itemsize + 64) as memory:
         view = np.ndarray(count, dtype, memory)
@@ -396,7 +396,7 @@ def check_huge(case: Drawn, library: cuda_host.Library | None = None) -> None:
         del view
 
 
-@by_case([case for case in ONE_EACH if case.plan.kernel.startswith(("uniform", "tensorflow_tr"))])
+@by_case([case for case in ONE_EACH if case.plan.kernel.name.startswith(("uniform", "tensorflow_tr"))])
 def test_indices_beyond_2_to_the_32(case: Drawn) -> None:
     check_huge(case)
 
@@ -461,7 +461,7 @@ def check_many(case: Drawn, library: cuda_host.Library) -> None:
 
 def check_carries(case: Drawn, library: cuda_host.Library) -> None:
     for power in (34, 66, 128):
-        offset = 0 if power == 128 else (1 << power) // case.plan.reserved - 701
+        offset = 0 if power == 128 else (1 << power) // case.plan.kernel.reserved - 701
         same(case, 1501, offset, Key((5, 6), 0 if power < 128 else r.M64 << 64), library=library)
 
 
@@ -526,7 +526,7 @@ MISTAKES: dict[str, tuple[Drawn, Check, str, str]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_planted_mistake_is_caught(mistake: str) -> None:
     case, check, right, wrong = MISTAKES[mistake]
-    source = cuda.source(case.plan.kernel)
+    source = cuda.source(case.plan.kernel.name)
     assert source.count(right) == 1, f"{right!r} must stand once in the source"
     spoiled = cuda_host.build(source.replace(right, wrong))
     with pytest.raises((AssertionError, RuntimeError), match=r"differ|written|wrote|aligned|array"):
@@ -535,4 +535,4 @@ def test_a_planted_mistake_is_caught(mistake: str) -> None:
 
 def test_the_checks_of_planted_mistakes_pass_without_them() -> None:
     for case, check in {(case, check) for case, check, _, _ in MISTAKES.values()}:
-        check(case, cuda_host.build(cuda.source(case.plan.kernel)))
+        check(case, cuda_host.build(cuda.source(case.plan.kernel.name)))

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     reason="g++ compiles the CUDA kernels for this test; it is missing",
 )
 
-by_case = pytest.mark.parametrize("case", ONE_EACH, ids=lambda case: case.plan.kernel)
+by_case = pytest.mark.parametrize("case", ONE_EACH, ids=lambda case: case.plan.kernel.name)
 END = Key((5, 6), (1 << 128) - 256 * 7)  # the counter wraps within the first weights
 
 
@@ -51,10 +51,10 @@ def launch(
 ) -> int:
     """`resident` threads at once: the fewer, the more steps a thread takes."""
     p, ids = case.plan, 0 if runs.ids is None else runs.ids.ctypes.data
-    what = cuda_runs.argument(runs, cuda.KERNELS[p.kernel], address, ids, resident)
+    extent = cuda_runs.argument(runs, p.kernel, address, ids, resident)
     block, skip = divmod(runs.origin, per_block(case))
-    counter = (key.base + block * p.reserved) % (1 << 128)
-    return into.launch(p.kernel, address, what, skip, counter, key.words, p.parameters, *grid)
+    counter = (key.base + block * p.kernel.reserved) % (1 << 128)
+    return into.launch(p.kernel.name, address, extent, skip, counter, key.words, p.parameters, *grid)
 
 
 def on_gpu(
@@ -169,7 +169,7 @@ def test_every_length_lead_and_base(case: Drawn) -> None:
 @pytest.mark.parametrize("power", [32, 34, 58, 64, 66, 120])
 def test_counter_words_carry_within_and_between_runs(case: Drawn, power: int) -> None:
     for key in (KEY, END):
-        for origin in ((1 << power) // case.plan.reserved - 701, (1 << power) - 701):
+        for origin in ((1 << power) // case.plan.kernel.reserved - 701, (1 << power) - 701):
             same(case, rows(50, 61, 23, max(origin, 0)), key, grid=1)
             same(case, rows(1500, 1501, 2, max(origin, 0)), key, grid=1, shift=3)
 
@@ -195,7 +195,7 @@ def test_any_grid_and_any_number_of_steps_a_thread(case: Drawn) -> None:
 
 @by_case
 def test_128_bit_stores_wherever_the_address_allows(case: Drawn) -> None:
-    group = cuda.KERNELS[case.plan.kernel].group
+    group = cuda.group(case.plan.kernel)
     memory = np.empty(16 * 600 + 64, np.uint8)
     base = memory.ctypes.data + -memory.ctypes.data % 16
     item = r.DTYPES[case.dtype].itemsize
@@ -226,11 +226,11 @@ TENSORFLOW = Drawn(TruncatedNormal(0, 1), "float32", "tensorflow")
 def check_huge(case: Drawn, into: cuda_host.Library | None = None) -> None:
     """Nearly 2**31 threads and 2**33 weights in one launch, of which a few thread blocks run."""
     into = into or library()
-    dtype, group = r.DTYPES[case.dtype], cuda.KERNELS[case.plan.kernel].group
+    dtype, group = r.DTYPES[case.dtype], cuda.group(case.plan.kernel)
     grid = 1 << 20
     for length, count in ((4 * group, (1 << 29) - 1), (1, (1 << 31) - 1)):
         runs = rows(length, length + 4, count)
-        per_run = cuda_runs.steps_of_run(runs, cuda.KERNELS[case.plan.kernel], 0)
+        per_run = cuda_runs.steps_of_run(runs, case.plan.kernel, 0)
         assert count * per_run < 1 << 31
         with sparse(runs.size * dtype.itemsize + 64) as memory:
             view = np.ndarray((count, length), dtype, memory)
@@ -291,9 +291,9 @@ def test_every_weight_is_written_once() -> None:
 # --- arithmetic ----------------------------------------------------------------------------------
 
 QUOTIENTS = """
-extern "C" __global__ void philinit_quotients(void *out, const What what, u32 n, u64, u64, u32,
+extern "C" __global__ void philinit_quotients(void *out, const Extent extent, u32 n, u64, u64, u32,
                                               u32, Parameters) {
-  *(u32 *)out = what.threads_of_run.quotient(n);
+  *(u32 *)out = extent.threads_of_run.quotient(n);
 }
 """
 EDGES = [*range(1, 40), *(2**k + d for k in range(6, 31) for d in (-1, 0, 1)), 2**31 - 2, 2**31 - 1]
@@ -301,10 +301,10 @@ EDGES = [*range(1, 40), *(2**k + d for k in range(6, 31) for d in (-1, 0, 1)), 2
 
 def test_quotients_are_exact() -> None:
     into = library(cuda.source("words", "runs") + QUOTIENTS)
-    what, out = np.zeros(1, cuda_runs.RUNS), np.empty(1, np.uint32)
+    extent, out = np.zeros(1, cuda_runs.RUNS), np.empty(1, np.uint32)
     rng = np.random.default_rng(1)
     for value in (*EDGES, *rng.integers(1, 2**31, 100).tolist()):
-        what["threads_of_run"] = found = cuda_runs.divisor(value)
+        extent["threads_of_run"] = found = cuda_runs.divisor(value)
         assert max(found) < 1 << 32
         for n in (
             0,
@@ -316,7 +316,7 @@ def test_quotients_are_exact() -> None:
             2**31 // value * value - 1,
         ):
             n = min(n, 2**31 - 1)
-            into.launch("quotients", out.ctypes.data, what, n, 0, (0, 0), [0.0] * 8, 1, 1)
+            into.launch("quotients", out.ctypes.data, extent, n, 0, (0, 0), Parameters(), 1, 1)
             assert out[0] == n // value, (n, value)
 
 
@@ -391,12 +391,12 @@ def test_numbers_of_a_launch_stay_below_two_to_the_31(name: str) -> None:
         runs = rows(length, stride, count, 3)
         parts = list(cuda_runs.parts(runs, kernel))
         assert sum(part.size for part in parts) == runs.size
-        steps = length // kernel.group + 2
+        steps = length // cuda.group(kernel) + 2
         assert len(parts) <= 2 + 2 * count * steps // (1 << 31)
         for part in parts:
-            what = cuda_runs.argument(part, kernel, 2, 0, 1)
-            threads = int(what["threads_of_run"]["value"][0])
-            assert int(what["threads"][0]) == part.count * threads < 1 << 31
+            extent = cuda_runs.argument(part, kernel, 2, 0, 1)
+            threads = int(extent["threads_of_run"]["value"][0])
+            assert int(extent["threads"][0]) == part.count * threads < 1 << 31
             assert part.count * cuda_runs.steps_of_run(part, kernel, 2) < 1 << 31
     for part in cuda_runs.parts(rows(1 << 31, 1 << 32, 3), kernel):
         assert part.axes == ()
@@ -408,10 +408,10 @@ def test_threads_cover_the_steps_of_a_run(length: int, count: int, resident: int
     """Few of them idle, and one step each where the device could hold more threads."""
     kernel = cuda.KERNELS["uniform_float32"]
     runs = rows(length, length + 4, count)
-    what = cuda_runs.argument(runs, kernel, 0, 0, resident)[0]
-    steps, most = int(what["steps"]), int(what["steps_of_thread"])
+    extent = cuda_runs.argument(runs, kernel, 0, 0, resident)[0]
+    steps, most = int(extent["steps"]), int(extent["steps_of_thread"])
     assert steps == cuda_runs.steps_of_run(runs, kernel, 0)
-    threads = int(what["threads_of_run"]["value"])
+    threads = int(extent["threads_of_run"]["value"])
     taken = [
         range(
             first := lane + lane // cuda_runs.LANES * cuda_runs.LANES * (most - 1),
@@ -442,7 +442,7 @@ def check_ragged(case: Drawn, into: cuda_host.Library) -> None:
 
 def check_carries(case: Drawn, into: cuda_host.Library) -> None:
     for power in (34, 66):
-        same(case, rows(150, 157, 11, (1 << power) // case.plan.reserved - 701), into=into)
+        same(case, rows(150, 157, 11, (1 << power) // case.plan.kernel.reserved - 701), into=into)
     same(case, Runs(0, 50, ((3, 1 << 60), (2, 1 << 34), (2, 77))), into=into)
     same(case, rows(150, 157, 20), END, into=into)
 
@@ -510,7 +510,7 @@ MISTAKES: dict[str, tuple[Drawn, Check, str, str]] = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_planted_mistake_is_caught(mistake: str) -> None:
     case, check, right, wrong = MISTAKES[mistake]
-    source = cuda.source(case.plan.kernel, "runs")
+    source = cuda.source(case.plan.kernel.name, "runs")
     assert source.count(right) == 1, f"{right!r} must stand once in the source"
     spoiled = library(source.replace(right, wrong))
     with pytest.raises((AssertionError, RuntimeError), match=r"differ|written|wrote|aligned|array"):
@@ -519,4 +519,4 @@ def test_a_planted_mistake_is_caught(mistake: str) -> None:
 
 def test_the_checks_of_planted_mistakes_pass_without_them() -> None:
     for case, check in {(case, check) for case, check, _, _ in MISTAKES.values()}:
-        check(case, library(cuda.source(case.plan.kernel, "runs")))
+        check(case, library(cuda.source(case.plan.kernel.name, "runs")))

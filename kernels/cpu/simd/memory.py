@@ -200,11 +200,11 @@ def store_int64(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
 
 
 def loader(
-    name: str, floats: Sequence[str] = (), integers: Sequence[str] = (), gap: int = 0
+    name: str, floats: Sequence[str] = (), integers: Sequence[str] = (), room: int = 0
 ) -> Any:
     """A function of an address that loads a named tuple: float64 numbers, then int64.
 
-    `gap` is the number of float64 there is room for, where those named are fewer.
+    `room` is for how many float64 there is room, where those named are fewer.
     """
     kind = namedtuple(name, (*floats, *integers))
     loaded = types.NamedTuple([types.float64] * len(floats) + [types.int64] * len(integers), kind)
@@ -212,7 +212,7 @@ def loader(
     @intrinsic
     def load_fields(typingctx: Any, address: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            integer, first = ir.IntType(64), max(gap, len(floats))
+            integer, first = ir.IntType(64), max(room, len(floats))
             fields = [(ir.DoubleType(), i) for i in range(len(floats))]
             fields += [(integer, first + i) for i in range(len(integers))]
             numbers = [

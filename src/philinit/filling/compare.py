@@ -22,7 +22,6 @@ def holds(found: np.ndarray[Any, Any], plan: Plan, key: Key, start: int) -> bool
     """
     equal = ctypes.c_int64()  # weights before the first difference of a chunk
     where = ctypes.addressof(equal)  # the last argument of these kernels
-    task = Windows(
-        kernel(plan.kernel.name, "verify"), found, address(found), plan, key, start, where
-    )
+    call = kernel(plan.kernel.name, "verify")
+    task = Windows(call, found, address(found), plan, key, start, where)
     return all(task.write(*chunk) == equal.value for chunk in task.chunks(LARGEST_CHUNK))
