@@ -162,7 +162,9 @@ def main() -> None:
     def whole_loops(name: str) -> list[str]:
         kernel = cuda.KERNELS[name]
         loops = [(gpu, gpu_code.main_loop(code[gpu.arch][name])) for gpu in GPUS]
-        return [cell(gpu, cost(loop, cuda.group(kernel), gpu), kernel.itemsize) for gpu, loop in loops]
+        return [
+            cell(gpu, cost(loop, cuda.group(kernel), gpu), kernel.itemsize) for gpu, loop in loops
+        ]
 
     console.print(table(GPUS, whole_loops))
     console.print(

@@ -11,7 +11,7 @@ import pytest
 
 import gpu_code
 from philinit.kernels import cuda
-from tests.kernels.test_cuda_compile import (
+from tests.kernels.cuda.test_cuda_compile import (
     ARCHS,
     LOOSE,
     PLAIN,
