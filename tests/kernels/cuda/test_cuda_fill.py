@@ -229,10 +229,10 @@ extern "C" __global__ void philinit_all_angles(void *out, u64 count, u32, u64, u
   const box_muller map(p);
   for (u64 n = threadIdx.x; n < count; n += blockDim.x) {
     const float2 x = map.direction((u32)n);
-    float *const place = (float *)out + 3 * n;
-    place[0] = map.radius((u32)n);
-    place[1] = x.x;
-    place[2] = x.y;
+    float *const three = (float *)out + 3 * n;
+    three[0] = map.radius((u32)n);
+    three[1] = x.x;
+    three[2] = x.y;
   }
 }
 """
@@ -259,10 +259,9 @@ def test_all_radii_and_directions_of_tensorflow_normals(libm: str) -> None:
     radii, directions = np.empty(count, np.float32), np.empty((count, 2), np.float32)
     scan(count, radii.ctypes.data, directions.ctypes.data)
     found = np.empty((count, 3), np.float32)
-    kind = LIBMS[libm]
-    cuda_host.build(cuda.source("words") + RADII_AND_DIRECTIONS).launch(
-        "all_angles", found.ctypes.data, count, 0, 0, (0, 0), [0, 0, kind, kind, 0, 0, 0, 0], 1
-    )
+    p = table.Parameters((), (LIBMS[libm], LIBMS[libm]))  # of log, and of sin and cos
+    library = cuda_host.build(cuda.source("words") + RADII_AND_DIRECTIONS)
+    library.launch("all_angles", found.ctypes.data, count, 0, 0, (0, 0), p, 1)
     r.assert_same_bits(found[:, 0].copy(), radii, "radii")
     r.assert_same_bits(found[:, 1:].copy(), directions, "sin and cos")
 

@@ -190,8 +190,8 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
     ),
     "attempts start anew": (TENSORFLOW, check_ragged, "(u64)n + attempt", "(u64)n"),
     "reserved blocks forgotten": (
-        *(TENSORFLOW, check_ragged, "RESERVED = RESERVED_BLOCKS"),
-        "RESERVED = 1",
+        *(TENSORFLOW, check_ragged, "draw(stream, b * RESERVED)"),
+        "draw(stream, b)",
     ),
 }
 
