@@ -121,9 +121,9 @@ def run_cost(
 ) -> Cost:
     """What a weight takes in rows of `length`, of so many that threads take all steps they can."""
     step, first = turns
-    what = argument(Runs(0, length, ((1 << 20, length),)), cuda.KERNELS[name], 0, 0, 1)[0]
-    way = first + step * (int(what["steps_of_thread"]) - 1)
-    return cost(way, length / int(what["threads_of_run"]["value"]), gpu)
+    extent = argument(Runs(0, length, ((1 << 20, length),)), cuda.KERNELS[name], 0, 0, 1)[0]
+    way = first + step * (int(extent["steps_of_thread"]) - 1)
+    return cost(way, length / int(extent["threads_of_run"]["value"]), gpu)
 
 
 def table(gpus: tuple[Gpu, ...], cells: Callable[[str], list[str]], *columns: str) -> Table:
@@ -151,7 +151,7 @@ def main() -> None:
             def cells(name: str, gpu: Gpu = gpu) -> list[str]:
                 kernel, here = cuda.KERNELS[name], runs[gpu.arch][name]
                 turns = gpu_code.shortest_turn(here), gpu_code.shortest_turn(here, new_run=True)
-                plain = cost(gpu_code.shortest_turn(code[gpu.arch][name]), kernel.group, gpu)
+                plain = cost(gpu_code.shortest_turn(code[gpu.arch][name]), cuda.group(kernel), gpu)
                 used = [plain, *(run_cost(name, turns, length, gpu) for length in (1024, 128, 16))]
                 return [cell(gpu, each, kernel.itemsize) for each in used]
 
@@ -162,7 +162,9 @@ def main() -> None:
     def whole_loops(name: str) -> list[str]:
         kernel = cuda.KERNELS[name]
         loops = [(gpu, gpu_code.main_loop(code[gpu.arch][name])) for gpu in GPUS]
-        return [cell(gpu, cost(loop, kernel.group, gpu), kernel.itemsize) for gpu, loop in loops]
+        return [
+            cell(gpu, cost(loop, cuda.group(kernel), gpu), kernel.itemsize) for gpu, loop in loops
+        ]
 
     console.print(table(GPUS, whole_loops))
     console.print(

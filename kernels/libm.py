@@ -16,10 +16,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from philinit.kernels.libm_constants import CALLED as CALLED
-from philinit.kernels.libm_constants import GLIBC as GLIBC
-from philinit.kernels.libm_constants import ROUNDED as ROUNDED
-from philinit.kernels.libm_constants import TURN
+from philinit.kernels.constants import CALLED, GLIBC, ROUNDED, TURN
 
 KINDS = {"glibc": GLIBC, "rounded": ROUNDED, "system": CALLED}
 

@@ -16,9 +16,8 @@ import numpy as np
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
 from philinit.dtypes import at_least, at_most, below
 from philinit.kernels.constants import NORMAL_LARGEST_32
-from philinit.kernels.plan_parts import Plan as Plan
-from philinit.kernels.plan_parts import check_overflow, make, unknown
 from philinit.kernels.plan_tensorflow import tensorflow
+from philinit.kernels.table import Plan, check_overflow, make
 from philinit.kernels.tails import masses
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
@@ -36,15 +35,18 @@ def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan
     NotImplementedError
         `sampler` does not draw this distribution in this dtype.
     """
+    if not isinstance(distribution, (Uniform, Normal)):
+        raise TypeError(
+            "`distribution` must be a Uniform, Normal or TruncatedNormal; "
+            f"got distribution={distribution!r}"
+        )
     if sampler == "tensorflow":
         return tensorflow(distribution, dtype)
     if isinstance(distribution, Uniform):
         return _uniform(distribution, dtype)
     if isinstance(distribution, TruncatedNormal):
         return _truncated(distribution, dtype)
-    if isinstance(distribution, Normal):
-        return _normal(distribution, dtype)
-    raise unknown(distribution)
+    return _normal(distribution, dtype)
 
 
 def _float32(value: float) -> float:
@@ -112,12 +114,12 @@ def _inside(
     return _towards_zero(half / reach, dtype), middle
 
 
-def _kernel16(name: str, low: float, high: float, dtype: np.dtype[Any], *parameters: float) -> Plan:
+def _kernel16(kernel: str, low: float, high: float, dtype: np.dtype[Any], **values: float) -> Plan:
     """The plan for a 16-bit dtype, where numbers can still round past `low` and `high`."""
     if not low < 0.0 < high:
-        return make(f"{name}_clamped", dtype, *parameters, low, high)
-    patterns = np.array([low, high]).astype(dtype).view(np.uint16)
-    return make(name, dtype, *parameters, low, high, *map(float, patterns))
+        return make(f"{kernel}_clamped_{dtype.name}", low=low, high=high, **values)
+    low_bits, high_bits = map(int, np.array([low, high]).astype(dtype).view(np.uint16))
+    return make(f"{kernel}_{dtype.name}", low_bits=low_bits, high_bits=high_bits, **values)
 
 
 def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
@@ -126,12 +128,13 @@ def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
     low, high = _bounds(at_least(d.low, dtype), below(d.high, dtype), dtype, d)
     middle = d.low / 2 + d.high / 2
     if dtype.itemsize == 8:
-        return make("uniform", dtype, *_inside(low, high, middle, 1 << 63, dtype))
+        scale, middle = _inside(low, high, middle, 1 << 63, dtype)
+        return make("uniform_float64", scale=scale, middle=middle)
     ends = at_least(d.low, FLOAT32), below(d.high, FLOAT32)
-    parameters = _inside(*ends, _float32(middle), 1 << 31, FLOAT32)
+    scale, middle = _inside(*ends, _float32(middle), 1 << 31, FLOAT32)
     if dtype.itemsize == 4:
-        return make("uniform", dtype, *parameters)
-    return _kernel16("uniform", low, high, dtype, *parameters)
+        return make("uniform_float32", scale=scale, middle=middle)
+    return _kernel16("uniform", low, high, dtype, scale=scale, middle=middle)
 
 
 def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
@@ -139,7 +142,7 @@ def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
     if dtype.itemsize == 8:
         return _bounded(d, -math.inf, math.inf, dtype)
     check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
-    return make("normal", dtype, _float32(d.stddev), _float32(_mean(d)))
+    return make(f"normal_{dtype.name}", stddev=_float32(d.stddev), mean=_float32(_mean(d)))
 
 
 def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
@@ -148,26 +151,25 @@ def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
         return _bounded(d, d.lower, d.upper, dtype)
     low, high = _support(d, -2.0, 2.0, dtype)
     stddev, mean = _inside(*_support(d, -2.0, 2.0, FLOAT32), _float32(_mean(d)), 2, FLOAT32)
-    parameters = min(stddev, at_most(d.stddev, FLOAT32)), mean
+    stddev = min(stddev, at_most(d.stddev, FLOAT32))
     if dtype.itemsize == 4:
-        return make("truncated", dtype, *parameters)
-    return _kernel16("truncated", low, high, dtype, *parameters)
+        return make("truncated_float32", stddev=stddev, mean=mean)
+    return _kernel16("truncated", low, high, dtype, stddev=stddev, mean=mean)
 
 
 def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
     low, high = _support(d, lower, upper, dtype)
-    below_, above, inside, center = masses(lower, upper)
+    lower_mass, upper_mass, inside, center = masses(lower, upper)
     return make(
-        "bounded",
-        dtype,
-        d.stddev,
-        _mean(d),
-        low,
-        high,
-        below_,
-        above,
-        inside * 2.0**-64,
-        center,
+        f"bounded_{dtype.name}",
+        stddev=d.stddev,
+        mean=_mean(d),
+        low=low,
+        high=high,
+        lower_mass=lower_mass,
+        upper_mass=upper_mass,
+        scale=inside * 2.0**-64,
+        center=center,
     )
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
-from philinit.kernels.constants import RESERVED_BLOCKS, TENSORFLOW_LARGEST
+from philinit.distributions import Normal, TruncatedNormal, Uniform, describe
+from philinit.kernels.constants import TENSORFLOW_LARGEST
 from philinit.kernels.libm import libm
-from philinit.kernels.plan_parts import Plan, check_overflow, make, unknown
+from philinit.kernels.table import Plan, check_overflow, make
 
 # TensorFlow's threads take subnormal numbers for zeros. The smallest normals are 2**-37.3 stddev,
 # the smallest uniform numbers 2**-23 (2**-52) of the range; numbers from LEAST_TERM up are
@@ -31,7 +31,7 @@ def _check_subnormal(
         )
 
 
-def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
+def tensorflow(d: Uniform | Normal, dtype: np.dtype[Any]) -> Plan:
     """The plan for TensorFlow's numbers; errors as in `philinit.kernels.plan.plan`."""
 
     def rounded(value: float) -> float:
@@ -46,9 +46,7 @@ def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
         _check_subnormal("low", d.low, LEAST_TERM, dtype, d)
         low, high = rounded(d.low), rounded(d.high)
         check_overflow(high - low, dtype, d)  # TensorFlow multiplies by it
-        return make("tensorflow_uniform", dtype, rounded(high - low), low)
-    if not isinstance(d, Normal):
-        raise unknown(d)
+        return make(f"tensorflow_uniform_{dtype.name}", span=rounded(high - low), minimum=low)
     truncated = isinstance(d, TruncatedNormal)
     if isinstance(d, TruncatedNormal) and (d.lower, d.upper) != (-2.0, 2.0):
         raise NotImplementedError(
@@ -63,9 +61,14 @@ def tensorflow(d: Distribution, dtype: np.dtype[Any]) -> Plan:
         max(abs(d.mean), d.stddev, rounded(rounded(reach * stddev) + abs(mean))), dtype, d
     )
     found = libm()
-    addresses = found.addresses64 if dtype.itemsize == 8 else found.addresses32
-    parameters = stddev, mean, found.log, found.trigonometry, *addresses
-    if not truncated:
-        return make("tensorflow_normal", dtype, *parameters)
-    reserved = RESERVED_BLOCKS if dtype.itemsize < 8 else RESERVED_BLOCKS // 2
-    return make("tensorflow_truncated", dtype, *parameters, reserved=reserved)
+    log, sin, cos = found.addresses64 if dtype.itemsize == 8 else found.addresses32
+    return make(
+        f"tensorflow_{'truncated' if truncated else 'normal'}_{dtype.name}",
+        stddev=stddev,
+        mean=mean,
+        log_kind=found.log,
+        trigonometry_kind=found.trigonometry,
+        log=log,
+        sin=sin,
+        cos=cos,
+    )

@@ -13,12 +13,11 @@ from typing import Any
 
 from numba import njit, types
 
-from philinit.kernels import libm_constants as c
+from philinit.kernels import constants as c
 from philinit.kernels.cpu.philox import BLOCKS
 from philinit.kernels.cpu.simd.lanes import call1, shuffle
 from philinit.kernels.cpu.simd.lookup import table64
-from philinit.kernels.cpu.simd.types import (
-    VectorType,
+from philinit.kernels.cpu.simd.operators import (
     bits,
     constant,
     convert,
@@ -28,6 +27,7 @@ from philinit.kernels.cpu.simd.types import (
     splat,
     sqrt,
 )
+from philinit.kernels.cpu.simd.types import VectorType
 
 N = BLOCKS  # pairs at once
 f32xN = VectorType(types.float32, N)

@@ -24,7 +24,7 @@ from philinit.kernels.cache import cache_folder as cache_folder
 from philinit.kernels.cache import cached, keep
 
 #: The modules of kernels/cpu whose `entry` makes a kernel's loop, and the number of its arguments.
-LOOPS = {"fill": 11, "runs": 15, "verify": 11}
+LOOPS = {"fill": 11, "runs": 8, "verify": 11}
 
 _lock = threading.RLock()
 _loaded: dict[tuple[str, str], Callable[..., int]] = {}
@@ -49,12 +49,12 @@ def _digest() -> str:
     """A digest of all that machine code depends on: sources, compilers, CPU."""
     import llvmlite
 
-    from philinit.kernels.cpu.target import cpu
+    from philinit.kernels.cpu.simd.target import cpu
 
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    constants = (here.parent / name for name in ("constants.py", "libm_constants.py"))
-    for source in sorted([*here.rglob("*.py"), *constants]):
+    shared = (here.parent / name for name in ("constants.py", "table.py"))
+    for source in sorted([*here.rglob("*.py"), *shared]):
         digest.update(
             str(source.relative_to(here.parent)).encode() + b"\0" + source.read_bytes() + b"\0"
         )
@@ -76,7 +76,7 @@ def _compile_and_keep(name: str, loop: str) -> bytes:
 def _machine() -> Any:
     import llvmlite.binding as llvm
 
-    from philinit.kernels.cpu.target import cpu
+    from philinit.kernels.cpu.simd.target import cpu
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

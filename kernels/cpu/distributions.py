@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words to numbers: the maps of kernels/README.md on vectors of words.
 
-A map takes words and `p`, the parameters that `philinit.kernels.plan` computed for it. Maps for
+A map takes words and `p`, the parameters by their names in `philinit.kernels.table`. Maps for
 32-bit words take u32x16 and give f32x16; the float64 maps take signed 64-bit words.
 """
 
@@ -12,22 +12,24 @@ from numba import njit
 from philinit.kernels import constants as c
 from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.lookup import table
-from philinit.kernels.cpu.simd.types import (
+from philinit.kernels.cpu.simd.operators import (
     any_lane,
     bits,
     clamp,
     convert,
-    f32x8,
-    f32x16,
-    f64x8,
     fma,
-    i32x8,
-    i32x16,
-    i64x8,
     polynomial,
     select,
     splat,
     sqrt,
+)
+from philinit.kernels.cpu.simd.types import (
+    f32x8,
+    f32x16,
+    f64x8,
+    i32x8,
+    i32x16,
+    i64x8,
     u32x16,
     u64x8,
 )
@@ -56,8 +58,7 @@ join = shuffle(f32x16, range(16))
 @njit
 def uniform32(w, p):
     """Inside [low, high) by the choice of scale and middle: see the plan."""
-    scale, middle = p[0], p[1]
-    return fma(convert(f32x16, bits(i32x16, w)), scale, middle)
+    return fma(convert(f32x16, bits(i32x16, w)), p.scale, p.middle)
 
 
 @njit
@@ -86,25 +87,23 @@ def standard_truncated32(w):
 
 @njit
 def normal32(w, p):
-    stddev, mean = p[0], p[1]
-    return fma(standard_normal32(w), stddev, mean)
+    return fma(standard_normal32(w), p.stddev, p.mean)
 
 
 @njit
 def truncated32(w, p):
     """Within 2 stddev of the mean, and inside the bounds by the choice of stddev: see the plan."""
-    stddev, mean = p[0], p[1]
-    return fma(standard_truncated32(w), stddev, mean)
+    return fma(standard_truncated32(w), p.stddev, p.mean)
 
 
 @njit
 def uniform32_clamped(w, p):
-    return clamp(uniform32(w, p), p[2], p[3])
+    return clamp(uniform32(w, p), p.low, p.high)
 
 
 @njit
 def truncated32_clamped(w, p):
-    return clamp(truncated32(w, p), p[2], p[3])
+    return clamp(truncated32(w, p), p.low, p.high)
 
 
 @njit
@@ -121,8 +120,7 @@ def bounded32(w, p):
 
 @njit
 def uniform64(k, p):
-    scale, middle = p[0], p[1]
-    return fma(convert(f64x8, k), scale, middle)
+    return fma(convert(f64x8, k), p.scale, p.middle)
 
 
 @njit
@@ -174,9 +172,8 @@ def standard_bounded64(k, lower_mass, upper_mass, scale, center):
 @njit
 def bounded64(k, p):
     """Normal between any bounds, infinite ones included."""
-    stddev, mean, low, high = p[0], p[1], p[2], p[3]
-    x = standard_bounded64(k, p[4], p[5], p[6], p[7])
-    return clamp(fma(x, stddev, mean), low, high)
+    x = standard_bounded64(k, p.lower_mass, p.upper_mass, p.scale, p.center)
+    return clamp(fma(x, p.stddev, p.mean), p.low, p.high)
 
 
 @njit

@@ -17,8 +17,9 @@ from philinit.kernels.constants import (
     PHILOX_W1,
 )
 from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER
-from philinit.kernels.cpu.simd.types import VectorType, constant
-from philinit.kernels.cpu.target import has_feature
+from philinit.kernels.cpu.simd.operators import constant
+from philinit.kernels.cpu.simd.target import has_feature
+from philinit.kernels.cpu.simd.types import VectorType
 
 LOW = 0xFFFFFFFF
 

@@ -6,22 +6,17 @@ from __future__ import annotations
 from numba import njit
 
 from philinit.kernels.cpu.simd.lanes import shuffle
-from philinit.kernels.cpu.simd.types import (
+from philinit.kernels.cpu.simd.operators import (
     bits,
     convert,
-    f32x16,
-    i16x32,
-    i32x16,
     minimum,
     select,
     splat,
     to_bfloat,
     to_half,
-    u16x16,
-    u16x32,
-    u32x16,
 )
-from philinit.kernels.cpu.target import has_feature
+from philinit.kernels.cpu.simd.target import has_feature
+from philinit.kernels.cpu.simd.types import f32x16, i16x32, i32x16, u16x16, u16x32, u32x16
 
 lower_16 = shuffle(u16x32, range(0, 64, 2))
 upper_16 = shuffle(u16x32, range(1, 64, 2))
@@ -51,13 +46,13 @@ to_bfloat16 = bfloat_by_instruction if has_feature("avx512bf16") else bfloat_by_
 
 @njit
 def between(packed, p):
-    """16-bit floats moved into [low, high] with low < 0 < high, given as bits in p[4] and p[5].
+    """16-bit floats moved into [low, high] with low < 0 < high, given as bits.
 
     Read as signed integers, positive floats are in order and negative ones below them; read as
     unsigned integers, negative floats are in the order of their magnitudes, above all positive.
     """
-    below = minimum(bits(i16x32, packed), int(p[5]))
-    return minimum(bits(u16x32, below), int(p[4]))
+    below = minimum(bits(i16x32, packed), p.high_bits)
+    return minimum(bits(u16x32, below), p.low_bits)
 
 
 @njit

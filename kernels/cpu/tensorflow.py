@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tile of TensorFlow's standard normals, truncated ones too, in the place of random words.
+"""A tile of TensorFlow's standard normals, truncated ones too, instead of random words.
 
 Counter blocks become groups: four float32 or two float64, 16 bytes each.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import njit, types
 
-from philinit.kernels.constants import PHILOX_ROUNDS, RESERVED_BLOCKS
+from philinit.kernels.constants import GLIBC, PHILOX_ROUNDS, RESERVED_BLOCKS, ROUNDED
 from philinit.kernels.cpu import box_muller as bm
 from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
 from philinit.kernels.cpu.simd.lanes import compress, mask16, mask_bits, popcount, shuffle
@@ -25,9 +25,9 @@ from philinit.kernels.cpu.simd.memory import (
     store_int64,
     store_interleaved,
 )
-from philinit.kernels.cpu.simd.types import VectorType, bits, constant, convert, splat, sqrt, u32x16
+from philinit.kernels.cpu.simd.operators import bits, constant, convert, splat, sqrt
+from philinit.kernels.cpu.simd.types import VectorType, u32x16
 from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
-from philinit.kernels.libm_constants import GLIBC, ROUNDED
 
 LARGEST_TILE = 512
 square_scratch = scratch(8 * LARGEST_TILE)
@@ -68,29 +68,26 @@ glibc_normals, rounded_normals, called_normals = map(
 def to_normals32(address, blocks, p):
     """Words to standard normals in place, four for each of `blocks` counter blocks."""
     squares = square_scratch()
-    log_kind, trigonometry_kind = p[2], p[3]
-    log, sin, cos = int(p[4]), int(p[5]), int(p[6])
-    if log_kind == GLIBC:
-        glibc_squares(squares, address, blocks, log)
-    elif log_kind == ROUNDED:
-        rounded_squares(squares, address, blocks, log)
+    if p.log_kind == GLIBC:
+        glibc_squares(squares, address, blocks, p.log)
+    elif p.log_kind == ROUNDED:
+        rounded_squares(squares, address, blocks, p.log)
     else:
-        called_squares(squares, address, blocks, log)
-    if trigonometry_kind == GLIBC:
-        glibc_normals(squares, address, blocks, sin, cos)
-    elif trigonometry_kind == ROUNDED:
-        rounded_normals(squares, address, blocks, sin, cos)
+        called_squares(squares, address, blocks, p.log)
+    if p.trigonometry_kind == GLIBC:
+        glibc_normals(squares, address, blocks, p.sin, p.cos)
+    elif p.trigonometry_kind == ROUNDED:
+        rounded_normals(squares, address, blocks, p.sin, p.cos)
     else:
-        called_normals(squares, address, blocks, sin, cos)
+        called_normals(squares, address, blocks, p.sin, p.cos)
 
 
 @njit
 def to_normals64(address, blocks, p):
     """Words to standard normals in place, two for each of `blocks` counter blocks."""
-    log, sin, cos = int(p[4]), int(p[5]), int(p[6])
     for i in range(0, 2 * blocks, 8):
         w = load(bm.u64x8, address + 8 * i)
-        store(address + 8 * i, bm.called_normal64(w, log, sin, cos))
+        store(address + 8 * i, bm.called_normal64(w, p.log, p.sin, p.cos))
 
 
 def normals(to_normals: Any) -> Draw:
@@ -164,11 +161,11 @@ def truncated(to_normals: Any, integer: Any) -> Draw:
         left = 0
         for i in range(waiting):
             n = load_index(groups, i)
-            place = address + 16 * n
-            x = join(load(group, place), load(group, fresh + 16 * i))
+            target = address + 16 * n
+            x = join(load(group, target), load(group, fresh + 16 * i))
             x = compress(x, (x << 1) > -1, MISSING)
             x = first(x, x)
-            store(place, x)
+            store(target, x)
             store_index(groups, left, n)
             left += mask_bits((x << 1) < 0) != 0
         return left

@@ -12,15 +12,8 @@ from typing import Any
 
 from numba import njit
 
-from philinit.kernels.cpu.simd.types import (
-    bits,
-    f32x16,
-    f64x8,
-    i32x16,
-    select,
-    u32x16,
-    u64x8,
-)
+from philinit.kernels.cpu.simd.operators import bits, select
+from philinit.kernels.cpu.simd.types import f32x16, f64x8, i32x16, u32x16, u64x8
 
 ONE = 0x3F800000  # the bits of 1.0f
 ONE_64 = 0x3FF << 52  # the bits of 1.0
@@ -47,16 +40,14 @@ def nearest_bfloat(x):
 @njit
 def uniform32(w, p):
     """The low 23 bits as a number in [0, 1), times the range, plus the minimum."""
-    span, minimum = p[0], p[1]
-    return (bits(f32x16, (w & 0x7FFFFF) | ONE) - 1.0) * span + minimum
+    return (bits(f32x16, (w & 0x7FFFFF) | ONE) - 1.0) * p.span + p.minimum
 
 
 @njit
 def uniform64(w, p):
     """The low 20 bits of the first word and the second word."""
-    span, minimum = p[0], p[1]
     w = bits(u64x8, w)
-    return (bits(f64x8, ((w & 0xFFFFF) << 32) | (w >> 32) | ONE_64) - 1.0) * span + minimum
+    return (bits(f64x8, ((w & 0xFFFFF) << 32) | (w >> 32) | ONE_64) - 1.0) * p.span + p.minimum
 
 
 def uniform16(mantissa_bits: int, nearest: Any) -> Any:
@@ -64,30 +55,26 @@ def uniform16(mantissa_bits: int, nearest: Any) -> Any:
 
     @njit
     def uniform(w, p):
-        span, minimum = p[0], p[1]
         u = bits(f32x16, ((w & mask) << shift) | ONE) - 1.0
-        return nearest(nearest(u * span) + minimum)
+        return nearest(nearest(u * p.span) + p.minimum)
 
     return uniform
 
 
 @njit
 def scaled32(z, p):
-    stddev, mean = p[0], p[1]
-    return bits(f32x16, z) * stddev + mean
+    return bits(f32x16, z) * p.stddev + p.mean
 
 
 @njit
 def scaled64(z, p):
-    stddev, mean = p[0], p[1]
-    return bits(f64x8, z) * stddev + mean
+    return bits(f64x8, z) * p.stddev + p.mean
 
 
 def scaled16(nearest: Any) -> Any:
     @njit
     def scaled(z, p):
-        stddev, mean = p[0], p[1]
-        return nearest(nearest(nearest(bits(f32x16, z)) * stddev) + mean)
+        return nearest(nearest(nearest(bits(f32x16, z)) * p.stddev) + p.mean)
 
     return scaled
 

@@ -17,7 +17,7 @@ from philinit.kernels.cpu.philox import (
 )
 from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER, load, store_interleaved
-from philinit.kernels.cpu.simd.types import splat
+from philinit.kernels.cpu.simd.operators import splat
 
 in_store_order = shuffle(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernels for NVIDIA GPUs: CUDA C++ that NVRTC compiles, and a C++ compiler for tests.
 
-`source` joins the files below and the constants of the CPU kernels to one translation unit that
+`source` joins the files below, the constants and the table of kernels to one translation unit that
 includes nothing.
 """
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 import functools
 import importlib.resources
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from philinit.kernels import constants, libm_constants
+from philinit.kernels import constants as c
+from philinit.kernels import table
 
 FILES = (
     "arithmetic.cuh",
     "philox.cuh",
+    "words.cuh",
     "rounding.cuh",
     "distributions.cuh",
     "box_muller.cuh",
@@ -31,36 +32,14 @@ FILES = (
 LOOPS = ("fill", "runs")  # over consecutive weights, and over runs of them
 
 
-class Kernel(NamedTuple):
-    """Bytes of a weight, 32-bit words of a weight, weights that a thread writes at once."""
-
-    itemsize: int
-    words: int
-    group: int
+# TensorFlow's float64 normals call the C library for every number: there is none on a GPU.
+_CPU_ONLY = ("tensorflow_normal_float64", "tensorflow_truncated_float64")
+KERNELS = {name: row for name, row in table.KERNELS.items() if name not in _CPU_ONLY}
 
 
-def _kernels() -> Iterator[tuple[str, Kernel]]:
-    yield "words", Kernel(4, 1, 4)
-    sizes = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
-    for name, dtypes in {
-        "uniform": sizes,
-        "uniform_clamped": ("float16", "bfloat16"),
-        "normal": ("float32", "float16", "bfloat16"),
-        "truncated": ("float32", "float16", "bfloat16"),
-        "truncated_clamped": ("float16", "bfloat16"),
-        "bounded": sizes,
-        "tensorflow_uniform": sizes,
-        "tensorflow_normal": ("float32", "float16", "bfloat16"),
-        "tensorflow_truncated": ("float32", "float16", "bfloat16"),
-    }.items():
-        for dtype in dtypes:
-            size = sizes[dtype]
-            yield f"{name}_{dtype}", Kernel(size, 2 if size == 8 else 1, 16 // size)
-
-
-# By the names of the CPU kernels, which `philinit.kernels.plan` gives. TensorFlow's float64 normals
-# call the C library for every number: there is none on a GPU.
-KERNELS: dict[str, Kernel] = dict(_kernels())
+def group(kernel: table.Kernel) -> int:
+    """Weights that a thread writes at once: 16 bytes."""
+    return 16 // kernel.itemsize
 
 
 def entry(name: str) -> str:
@@ -77,7 +56,7 @@ def source(only: str | None = None, loop: str = "fill") -> str:
         raise ValueError(f"`loop` must be one of {LOOPS}; got loop={loop!r}")
     folder = importlib.resources.files(__name__)
     parts = [] if only is None else [f'#define PHILINIT_ONLY "{only}"\n']
-    parts += ['#line 1 "philinit/kernels/constants.py, as C++"\n', *_constants()]
+    parts += ['#line 1 "philinit/kernels/constants.py, as C++"\n', *_constants(), *_rows()]
     for name in (file.format(loop=loop) for file in FILES):
         text = (folder / name).read_text(encoding="utf-8")
         parts.append(f'#line 1 "philinit/kernels/cuda/{name}"\n{text}\n')
@@ -85,31 +64,36 @@ def source(only: str | None = None, loop: str = "fill") -> str:
 
 
 def _constants() -> Iterator[str]:
-    c, m = constants, libm_constants
     for name in ("PHILOX_M0", "PHILOX_M1", "PHILOX_W0", "PHILOX_W1"):
         yield f"constexpr unsigned {name} = {getattr(c, name):#x}u;\n"
-    for name in ("PHILOX_ROUNDS", "NORMAL_SHIFT", "TRUNCATED_SHIFT", "RESERVED_BLOCKS"):
+    for name in ("PHILOX_ROUNDS", "NORMAL_SHIFT", "TRUNCATED_SHIFT", "RESERVED_BLOCKS", "ROUNDED"):
         yield f"constexpr int {name} = {getattr(c, name)};\n"
-    yield f"constexpr long long LOG_SPLIT = {c.LOG_SPLIT:#x}LL;\n"
-    yield f"constexpr long long LOG_SPLIT_32 = {m.LOG_SPLIT_32:#x}LL;\n"
+    for name in ("LOG_SPLIT", "LOG_SPLIT_32"):
+        yield f"constexpr long long {name} = {getattr(c, name):#x}LL;\n"
     for name in ("NORMAL_CENTER", "TRUNCATED_C"):
         yield f"constexpr float {name} = {_hex(getattr(c, name), 4)};\n"
-    for name in ("LN2_HIGH", "LN2_LOW", "NORMAL64_CENTER_W", "NORMAL64_TAIL_W"):
+    logarithm, normal64 = ("LN2", "LN2_HIGH", "LN2_LOW"), ("NORMAL64_CENTER_W", "NORMAL64_TAIL_W")
+    for name in (*logarithm, *normal64, "TURN", "TURN_LOW"):
         yield f"constexpr double {name} = {_hex(getattr(c, name), 8)};\n"
-    for name in ("LN2", "TURN", "TURN_LOW"):
-        yield f"constexpr double {name} = {_hex(getattr(m, name), 8)};\n"
     for name in ("NORMAL_TABLE", "TRUNCATED_TABLE"):
         rows = getattr(c, name)
-        body = ",\n".join(_row(row, 4) for row in rows)
+        body = ",\n".join(_numbers(row, 4) for row in rows)
         size = f"[{len(rows)}][{len(rows[0])}]"
         yield f"__device__ const float {name}{size} = {{\n{body}}};\n"
-    for module, prefixes in ((c, ("LOG_POLY", "NORMAL64_")), (m, ("LOG_", "GLIBC_", "ROUNDED_"))):
-        for name, row in vars(module).items():
-            if name.startswith(prefixes) and isinstance(row, tuple):
-                yield f"__device__ constexpr double {name}[{len(row)}] = {_row(row, 8)};\n"
+    for name, row in vars(c).items():
+        if name.startswith(("LOG_", "NORMAL64_", "GLIBC_", "ROUNDED_")) and isinstance(row, tuple):
+            yield f"__device__ constexpr double {name}[{len(row)}] = {_numbers(row, 8)};\n"
 
 
-def _row(row: Sequence[float], size: int) -> str:
+def _rows() -> Iterator[str]:
+    yield f"constexpr int FLOATS = {table.FLOATS}, INTEGERS = {table.INTEGERS};\n"
+    yield "struct Row {\n  unsigned itemsize, words, reserved;\n};\n"
+    for name, row in KERNELS.items():
+        sizes = f"{row.itemsize}, {row.words}, {row.reserved}"
+        yield f"constexpr Row ROW_{name} = {{{sizes}}};\n"
+
+
+def _numbers(row: Sequence[float], size: int) -> str:
     return "{" + ", ".join(_hex(value, size) for value in row) + "}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs.cuh takes for `philinit.parts.Runs`: the same in a struct, with the loop's numbers."""
+"""What loops/runs.cuh takes for `philinit.parts.Runs`: a struct, with the loop's own numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from philinit.kernels.cuda import Kernel
+from philinit.kernels.cuda import group
+from philinit.kernels.table import Kernel
 from philinit.parts import Runs
 
 LANES = 4  # threads side by side in a run: their 64 bytes are two whole sectors of memory
@@ -51,7 +52,7 @@ def parts(runs: Runs, kernel: Kernel, most: int | None = None) -> Iterator[Runs]
     A part without axes is one run, for the loop over consecutive weights. With `most`, no part
     has more weights than that, unless it is one run.
     """
-    steps = runs.length // kernel.group + 2  # of a run, at most
+    steps = runs.length // group(kernel) + 2  # of a run, at most
     limit = (_LIMIT - 1) // steps if runs.length < _LIMIT else 0
     return _cut(runs, limit if most is None else min(limit, most // runs.length))
 
@@ -62,16 +63,16 @@ def _cut(runs: Runs, most: int) -> Iterator[Runs]:
         yield runs
         return
     (count, stride), *inner = runs.axes
-    places = most // (runs.count // count)  # of the outermost axis in a part
-    if places and len(runs.axes) <= AXES:
-        for place in range(0, count, places):
-            here = min(places, count - place)
-            ids = runs.ids if runs.ids is None else runs.ids[place : place + here]
-            origin = runs.origin + (place * stride if ids is None else 0)
+    indices = most // (runs.count // count)  # of the outermost axis in a part
+    if indices and len(runs.axes) <= AXES:
+        for index in range(0, count, indices):
+            here = min(indices, count - index)
+            ids = runs.ids if runs.ids is None else runs.ids[index : index + here]
+            origin = runs.origin + (index * stride if ids is None else 0)
             yield replace(runs, origin=origin, axes=((here, stride), *inner), ids=ids)
     else:
-        for place in range(count):
-            at = place if runs.ids is None else int(runs.ids[place])
+        for index in range(count):
+            at = index if runs.ids is None else int(runs.ids[index])
             yield from _cut(Runs(runs.origin + at * stride, runs.length, tuple(inner)), most)
 
 
@@ -80,11 +81,11 @@ def steps_of_run(runs: Runs, kernel: Kernel, address: int) -> int:
     block = 4 // kernel.words  # weights of a counter block
     alike = math.gcd(block, *(stride for _, stride in runs.axes))
     lead = runs.origin % alike + block - alike  # weights of a block that come before a run
-    if kernel.group > block:
+    if group(kernel) > block:
         aligned = (address - lead * kernel.itemsize) % 16 == 0
-        if not (aligned and alike == block and runs.length % kernel.group == 0):
+        if not (aligned and alike == block and runs.length % group(kernel) == 0):
             lead += block  # a run may take a block before it
-    return -(-(lead + runs.length) // kernel.group)
+    return -(-(lead + runs.length) // group(kernel))
 
 
 def _threads_of_run(steps: int, steps_of_thread: int) -> int:
@@ -95,7 +96,7 @@ def _threads_of_run(steps: int, steps_of_thread: int) -> int:
 def argument(runs: Runs, kernel: Kernel, address: int, ids: int, resident: int) -> Any:
     """The struct for a launch on a part with axes, as an ndarray of one element.
 
-    The first weight goes to `address`; `ids` is where the places on the outermost axis are in the
+    The first weight goes to `address`; `ids` is where the indices on the outermost axis are in the
     device's memory, or 0. The device holds `resident` threads at once: no thread takes a second
     step before there are as many.
     """
@@ -111,7 +112,7 @@ def argument(runs: Runs, kernel: Kernel, address: int, ids: int, resident: int) 
     struct["threads"] = runs.count * threads
     struct["threads_of_run"] = divisor(threads)
     struct["inner"] = len(runs.axes) - 1
-    for place, (count, stride) in enumerate(runs.axes):
-        struct["axes"]["stride"][0, place] = stride
-        struct["axes"]["count"][0, place] = divisor(count)
+    for index, (count, stride) in enumerate(runs.axes):
+        struct["axes"]["stride"][0, index] = stride
+        struct["axes"]["count"][0, index] = divisor(count)
     return struct

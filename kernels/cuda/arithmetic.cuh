@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Integers by their size, bits of floats, and float operations that round once, to nearest even.
 //
-// The float32 operations are written in PTX: the intrinsics lose subnormal numbers under -ftz=true,
-// which CuPy adds to every compilation. Those on float64 know no such option.
+// The float32 operations are written in PTX, so that no option of the compiler changes them: the
+// intrinsics lose subnormal numbers under -ftz=true. Those on float64 know no such option.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -10,8 +10,10 @@ typedef long long i64;
 
 static_assert(sizeof(u32) == 4 && sizeof(u64) == 8, "counters and indices need these sizes");
 
+// What philinit.kernels.plan computed; philinit.kernels.table has this layout, and the names.
 struct Parameters {
-  double v[8];  // what philinit.kernels.plan computed
+  double floats[FLOATS];
+  i64 integers[INTEGERS];
 };
 
 #ifdef __CUDA_ARCH__

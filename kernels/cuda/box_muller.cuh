@@ -22,13 +22,13 @@ __device__ __forceinline__ double minus_two_times(const double (&c)[N], double x
   return y;
 }
 
-// Both libms that the plan tells of by p[2] and p[3]: 0 is glibc's, 1 is correctly rounded.
+// For both kinds of libm that the plan can name, of log and of sin and cos.
 struct box_muller {
   const char *rows;  // of this lane's copy
   bool rounded_log, rounded_trigonometry;
 
   __device__ __forceinline__ explicit box_muller(const Parameters &p)
-      : rounded_log(p.v[2] != 0.0), rounded_trigonometry(p.v[3] != 0.0) {
+      : rounded_log(p.integers[0] == ROUNDED), rounded_trigonometry(p.integers[1] == ROUNDED) {
     __shared__ double2 table[16][COPIES];  // the inverse and -2 log of the center of a sixteenth
     for (u32 i = threadIdx.x; i < 16 * COPIES; i += blockDim.x)
       table[i / COPIES][i % COPIES] = {__dmul_rn(0x1p-23, LOG_INVERSE[i / COPIES]),

@@ -22,7 +22,7 @@ struct uniform32 {
   float scale, middle;
 
   __device__ __forceinline__ explicit uniform32(const Parameters &p)
-      : scale(round32(p.v[0])), middle(round32(p.v[1])) {}
+      : scale(round32(p.floats[0])), middle(round32(p.floats[1])) {}
 
   __device__ __forceinline__ float operator()(u32 w) const {
     return fma32(__int2float_rn((int)w), scale, middle);
@@ -96,7 +96,7 @@ struct scaled_and_moved {
   float stddev, mean;
 
   __device__ __forceinline__ explicit scaled_and_moved(const Parameters &p)
-      : stddev(round32(p.v[0])), mean(round32(p.v[1])) {}
+      : stddev(round32(p.floats[0])), mean(round32(p.floats[1])) {}
 
   __device__ __forceinline__ float operator()(u32 w) const {
     return fma32(standard(w), stddev, mean);
@@ -114,7 +114,7 @@ struct clamped {
   float low, high;
 
   __device__ __forceinline__ explicit clamped(const Parameters &p)
-      : number(p), low(round32(p.v[2])), high(round32(p.v[3])) {}
+      : number(p), low(round32(p.floats[2])), high(round32(p.floats[3])) {}
 
   __device__ __forceinline__ float operator()(u32 w) const { return clamp(number(w), low, high); }
 };
@@ -128,7 +128,7 @@ struct uniform64 {
   double scale, middle;
 
   __device__ __forceinline__ explicit uniform64(const Parameters &p)
-      : scale(p.v[0]), middle(p.v[1]) {}
+      : scale(p.floats[0]), middle(p.floats[1]) {}
 
   __device__ __forceinline__ double operator()(u64 k) const {
     return __fma_rn(__ll2double_rn((i64)k), scale, middle);
@@ -184,8 +184,8 @@ struct bounded64 {
   double stddev, mean, low, high, lower_mass, upper_mass, scale, center;
 
   __device__ __forceinline__ explicit bounded64(const Parameters &p)
-      : stddev(p.v[0]), mean(p.v[1]), low(p.v[2]), high(p.v[3]), lower_mass(p.v[4]),
-        upper_mass(p.v[5]), scale(p.v[6]), center(p.v[7]) {}
+      : stddev(p.floats[0]), mean(p.floats[1]), low(p.floats[2]), high(p.floats[3]), lower_mass(p.floats[4]),
+        upper_mass(p.floats[5]), scale(p.floats[6]), center(p.floats[7]) {}
 
   __device__ __forceinline__ double operator()(i64 k) const {
     const double x = standard_bounded64(k, lower_mass, upper_mass, scale, center);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The list of kernels: every distribution and dtype is one line, as in kernels/cpu/fill.py.
+// How GPUs make a tile of each kernel in philinit.kernels.table; kernels/cpu/kernels.py is the same for
+// CPUs. ROW_name is what the table says of a kernel.
 //
-// out: address of the first weight, a multiple of its size, or of 4; what: how many weights to write,
-// or which runs of them; skip: weights of the first counter block that come before the first one;
+// out: address of the first weight, a multiple of its size, or of 4; extent: how many weights to
+// write, or which runs of them; skip: weights of the first counter block that come before the first one;
 // high, low: the counter of that block; k0, k1: the key. Any grid, of thread blocks of 256.
 
 // Where PHILINIT_ONLY is the name of a kernel, the others are left empty, which compiles ten times
@@ -30,15 +31,19 @@ struct Launch<false> {
   __device__ __forceinline__ static void run(const Arguments &...) {}
 };
 
+template <class K>
+constexpr bool agrees(const Row &row) {
+  return K::ITEM == row.itemsize && K::WEIGHTS * row.words == 4 && K::RESERVED == row.reserved;
+}
+
 #define KERNEL(name, ...)                                                                          \
+  static_assert(agrees<Tile<__VA_ARGS__>>(ROW_##name), "the table says otherwise");                \
   extern "C" __global__ void __launch_bounds__(256)                                                \
-      philinit_##name(void *out, const __grid_constant__ What what, u32 skip, u64 low, u64 high,   \
-                      u32 k0, u32 k1, Parameters p) {                                              \
-    Launch<wanted(#name)>::run<Kernel<__VA_ARGS__>>(out, what, skip, low, high, k0, k1, p);        \
+      philinit_##name(void *out, const __grid_constant__ Extent extent, u32 skip, u64 low,         \
+                      u64 high, u32 k0, u32 k1, Parameters p) {                                    \
+    Launch<wanted(#name)>::run<Tile<__VA_ARGS__>>(out, extent, skip, low, high, k0, k1, p);        \
   }
 
-// In 16 bits a number can round past its bounds: "clamped" kernels prevent that for any bounds,
-// those without the word by two integer operations, but only where low < 0 < high.
 KERNEL(words, as_words)
 KERNEL(uniform_float32, as_float32<uniform32>)
 KERNEL(uniform_float64, as_float64<uniform64>)

@@ -53,7 +53,7 @@ struct to_float16 {
   }
 };
 
-// 16-bit floats moved into [low, high] with low < 0 < high, given as bits in p[4] and p[5].
+// 16-bit floats moved into [low, high] with low < 0 < high, given as bits.
 //
 // Read as signed integers, positive floats are in order and negative ones below them; read as
 // unsigned integers, negative floats are in the order of their magnitudes, above all positive.
@@ -61,7 +61,7 @@ struct between {
   u32 low, high;
 
   __device__ __forceinline__ explicit between(const Parameters &p)
-      : low((u32)p.v[4] * 0x10001), high((u32)p.v[5] * 0x10001) {}
+      : low((u32)p.integers[0] * 0x10001), high((u32)p.integers[1] * 0x10001) {}
 
   __device__ __forceinline__ u32 operator()(u32 packed) const {
     return __vminu2(__vmins2(packed, high), low);

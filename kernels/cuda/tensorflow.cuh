@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a counter block is turned into before the map to weights: words as they are, or TensorFlow's
-// standard normals, truncated ones too; kernels/cpu/tensorflow.py is the same for CPUs.
-
-struct write_words {
-  static constexpr u32 RESERVED = 1;
-  __device__ __forceinline__ explicit write_words(const Parameters &) {}
-
-  __device__ __forceinline__ Words operator()(const Stream &stream, u32 n) const {
-    return stream.words(n);
-  }
-};
+// A counter block of TensorFlow's standard normals, truncated ones too, instead of random words;
+// kernels/cpu/tensorflow.py is the same for CPUs.
 
 struct write_normals32 {
   static constexpr u32 RESERVED = 1;
@@ -37,8 +28,8 @@ struct write_truncated32 {
         // 2.0 and everything beyond has the bit below the sign set, all nearer to 0 has not.
         const bool inside = !(z.w[i] & 0x40000000);
 #pragma unroll
-        for (u32 place = 0; place < 4; ++place)  // no index that varies: that would need memory
-          if (inside && count == place) kept.w[place] = z.w[i];
+        for (u32 j = 0; j < 4; ++j)  // no index that varies: that would need memory
+          if (inside && count == j) kept.w[j] = z.w[i];
         count += inside;
       }
     }

@@ -37,7 +37,7 @@ struct tensorflow_uniform {
   float span, minimum;
 
   __device__ __forceinline__ explicit tensorflow_uniform(const Parameters &p)
-      : span(round32(p.v[0])), minimum(round32(p.v[1])) {}
+      : span(round32(p.floats[0])), minimum(round32(p.floats[1])) {}
 
   __device__ __forceinline__ float operator()(u32 w) const {
     const u32 mantissa = (w & ((1 << Nearest::MANTISSA_BITS) - 1)) << (23 - Nearest::MANTISSA_BITS);
@@ -52,7 +52,7 @@ struct tensorflow_scaled {
   float stddev, mean;
 
   __device__ __forceinline__ explicit tensorflow_scaled(const Parameters &p)
-      : stddev(round32(p.v[0])), mean(round32(p.v[1])) {}
+      : stddev(round32(p.floats[0])), mean(round32(p.floats[1])) {}
 
   __device__ __forceinline__ float operator()(u32 z) const {
     const float x = Nearest::round(__uint_as_float(z));
@@ -65,7 +65,7 @@ struct tensorflow_uniform64 {
   double span, minimum;
 
   __device__ __forceinline__ explicit tensorflow_uniform64(const Parameters &p)
-      : span(p.v[0]), minimum(p.v[1]) {}
+      : span(p.floats[0]), minimum(p.floats[1]) {}
 
   __device__ __forceinline__ double operator()(u64 w) const {
     const u64 mantissa = (w & 0xFFFFF) << 32 | w >> 32;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a thread makes at a time, 16 bytes of one counter block or of two, and how it stores them.
+// What a thread makes at a time, 16 bytes of one counter block or of two, and how it stores them;
+// kernels/cpu/tiles.py is the same for CPUs.
 
 template <u32 N>
 struct Packed {
@@ -64,7 +65,7 @@ struct as_float64 {
 };
 
 template <class Transform, class Draw = write_words>
-struct Kernel {
+struct Tile {
   static constexpr u32 ITEM = Transform::ITEM;           // bytes of a weight
   static constexpr u32 WEIGHTS = ITEM == 8 ? 2 : 4;      // weights of a block
   static constexpr u32 BLOCKS = 16 / (ITEM * WEIGHTS);   // blocks of a step
@@ -72,7 +73,7 @@ struct Kernel {
   Draw draw;
   Transform transform;
 
-  __device__ __forceinline__ explicit Kernel(const Parameters &p) : draw(p), transform(p) {}
+  __device__ __forceinline__ explicit Tile(const Parameters &p) : draw(p), transform(p) {}
 
   __device__ __forceinline__ Packed<4 / BLOCKS> block(const Stream &stream, u32 b) const {
     return transform(draw(stream, b * RESERVED));

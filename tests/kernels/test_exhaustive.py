@@ -16,19 +16,8 @@ from numba import njit
 from philinit.kernels.cpu import distributions as d
 from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.memory import store
-from philinit.kernels.cpu.simd.types import (
-    bits,
-    constant,
-    convert,
-    f32x8,
-    f64x8,
-    i32x8,
-    i32x16,
-    i64x8,
-    select,
-    splat,
-    u32x16,
-)
+from philinit.kernels.cpu.simd.operators import bits, constant, convert, select, splat
+from philinit.kernels.cpu.simd.types import f32x8, f64x8, i32x8, i32x16, i64x8, u32x16
 from philinit.kernels.tails import masses
 
 lane_words = constant(u32x16, list(range(1, 33, 2)))

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from numba import njit
 
+from philinit.kernels.constants import CALLED, GLIBC, ROUNDED
 from philinit.kernels.cpu import box_muller as bm
 from philinit.kernels.cpu.philox import u64xN
 from philinit.kernels.cpu.simd.memory import store
-from philinit.kernels.cpu.simd.types import constant, sqrt
-from philinit.kernels.libm import CALLED, GLIBC, ROUNDED, libm
+from philinit.kernels.cpu.simd.operators import constant, sqrt
+from philinit.kernels.libm import libm
 from tests.support import cases
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow

@@ -14,8 +14,8 @@ import pytest
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.filling.fill import fill
 from philinit.kernels import libm as module
-from philinit.kernels.libm import CALLED, GLIBC, ROUNDED, Libm, libm
-from philinit.kernels.libm_constants import TURN
+from philinit.kernels.constants import CALLED, GLIBC, ROUNDED, TURN
+from philinit.kernels.libm import Libm, libm
 from philinit.kernels.plan import plan
 from philinit.keys import Key
 from tests.support import cases
@@ -155,8 +155,8 @@ def test_the_environment_puts_another_libm_in_its_place(value: str, kind: int) -
     own = libm()
     with cases.libm_of(value):
         assert libm() == Libm(kind, kind, own.addresses32, own.addresses64)
-        values = list(plan(Normal(0.5, 2.0), r.FLOAT32, "tensorflow").parameters)
-        assert values == [2.0, 0.5, kind, kind, *own.addresses32, 0.0]
+        values = plan(Normal(0.5, 2.0), r.FLOAT32, "tensorflow").values()
+        assert list(values.values()) == [2.0, 0.5, kind, kind, *own.addresses32]
 
 
 def test_g8_another_value_is_refused_and_nothing_written() -> None:

@@ -48,7 +48,7 @@ def vector_philox() -> Any:
 
     from philinit.kernels.cpu.philox import philox4x32, u64xN
     from philinit.kernels.cpu.simd.memory import store_interleaved
-    from philinit.kernels.cpu.simd.types import splat
+    from philinit.kernels.cpu.simd.operators import splat
 
     @njit(error_model="numpy")  # type: ignore[untyped-decorator]
     def run(address, c0, c1, c2, c3, k0, k1, rounds):  # type: ignore[no-untyped-def]

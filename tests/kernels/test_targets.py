@@ -46,7 +46,7 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from tests.support import cases
 from philinit.kernels.cpu.compiler import assembly
-from philinit.kernels.cpu.target import cpu
+from philinit.kernels.cpu.simd.target import cpu
 found = {"": {case.name: cases.hashes(case) for case in cases.CASES if not case.uses_libm}}
 for kind in ("glibc", "rounded", "system"):
     with cases.libm_of(kind):

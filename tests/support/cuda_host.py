@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from philinit.kernels import cuda
+from philinit.kernels.table import Parameters
 
 FOLDER = Path(__file__).parent
 FLAGS = (
@@ -53,7 +54,7 @@ class Library:
         self._launch = self.library.launch
         self._launch.argtypes = [
             *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, U32, U64, U64, U32, U32),
-            *(ctypes.POINTER(ctypes.c_double), U32, U32, U32, U32, ctypes.POINTER(U64)),
+            *(ctypes.POINTER(Parameters), U32, U32, U32, U32, ctypes.POINTER(U64)),
         ]
         self._launch.restype = None
 
@@ -61,11 +62,11 @@ class Library:
         self,
         name: str,
         out_address: int,
-        what: Any,
+        extent: Any,
         skip: int,
         counter: int,
         key: Sequence[int],
-        parameters: Sequence[float],
+        parameters: Parameters,
         grid: int,
         block: int = 256,
         thread_blocks: range | None = None,
@@ -76,7 +77,7 @@ class Library:
         ----------
         out_address : int
             Where the first weight goes.
-        what : int, or ndarray of one element
+        extent : int, or ndarray of one element
             Weights to write; in a library of runs what `arguments.argument` gives.
         skip : int
             Weights of the first counter block that come before the first one.
@@ -84,8 +85,8 @@ class Library:
             The 128-bit counter of the first counter block.
         key : two int
             The key words.
-        parameters : eight float
-            Those of the plan; a ctypes array will do.
+        parameters : Parameters
+            Those of the plan.
         grid, block : int
             Thread blocks, and threads in each.
         thread_blocks : range, optional
@@ -102,14 +103,13 @@ class Library:
             A vector store went to an address that is not a multiple of 16: a GPU would stop there.
         """
         function = getattr(self.library, cuda.entry(name))
-        p = (ctypes.c_double * 8)(*parameters)
         some = range(grid) if thread_blocks is None else thread_blocks
         stores = (U64 * 2)()
-        what = np.array([what], np.uint64) if isinstance(what, int) else what
+        extent = np.array([extent], np.uint64) if isinstance(extent, int) else extent
         self._launch(
-            *(ctypes.cast(function, ctypes.c_void_p), out_address, what.ctypes.data, skip),
-            *(counter & (1 << 64) - 1, counter >> 64, *key, p, grid, block, some.start, some.stop),
-            stores,
+            *(ctypes.cast(function, ctypes.c_void_p), out_address, extent.ctypes.data, skip),
+            *(counter & (1 << 64) - 1, counter >> 64, *key, parameters),
+            *(grid, block, some.start, some.stop, stores),
         )
         if stores[1]:
             raise RuntimeError(f"{stores[1]} vector stores of {name} were not 16-byte aligned")

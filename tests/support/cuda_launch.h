@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The launch of a kernel that tests/cuda_shim.h made a C++ function of; stands behind the kernels.
 
-typedef void HostKernel(void *, What, u32, u64, u64, u32, u32, Parameters);
+typedef void HostKernel(void *, Extent, u32, u64, u64, u32, u32, Parameters);
 
 struct Arguments {
   HostKernel *kernel;
   void *out;
-  What what;
+  Extent extent;
   u32 skip;
   u64 low, high;
   u32 k0, k1;
@@ -15,19 +15,19 @@ struct Arguments {
   // Whether the thread ran to its end, and not only to the barrier.
   bool run() const {
     if (setjmp(barrier)) return false;
-    kernel(out, what, skip, low, high, k0, k1, p);
+    kernel(out, extent, skip, low, high, k0, k1, p);
     return true;
   }
 };
 
 // Thread blocks [first, last) of a grid of `grid`. Gives the number of 16-byte stores, and of those
 // that a GPU would refuse.
-extern "C" __global__ void launch(HostKernel *kernel, void *out, const void *what, u32 skip,
-                                  u64 low, u64 high, u32 k0, u32 k1, const double *parameters,
+extern "C" __global__ void launch(HostKernel *kernel, void *out, const void *extent, u32 skip,
+                                  u64 low, u64 high, u32 k0, u32 k1, const void *parameters,
                                   u32 grid, u32 block, u32 first, u32 last, u64 *stores) {
   Arguments arguments = {kernel, out, {}, skip, low, high, k0, k1, {}};
-  std::memcpy(&arguments.what, what, sizeof arguments.what);
-  std::memcpy(arguments.p.v, parameters, sizeof arguments.p.v);
+  std::memcpy(&arguments.extent, extent, sizeof arguments.extent);
+  std::memcpy(&arguments.p, parameters, sizeof arguments.p);
   vector_stores = misaligned_stores = 0;
   gridDim.x = grid;
   blockDim.x = block;

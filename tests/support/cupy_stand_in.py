@@ -306,7 +306,7 @@ def _compile_program(program: Any, options: Any) -> None:
 
 
 def _cubin(program: Any) -> bytes:
-    return b"cubin of runs" if "typedef Runs What" in program["source"] else b"cubin"
+    return b"cubin of runs" if "typedef Runs Extent" in program["source"] else b"cubin"
 
 
 class Module:
@@ -329,20 +329,22 @@ class Function:
 
     def __call__(self, grid: Any, block: Any, arguments: Any) -> None:
         from philinit.kernels.cuda import KERNELS
+        from philinit.kernels.table import Parameters
         from tests.support import cuda_host
 
-        out, what, *rest, parameters = arguments
+        out, extent, *rest, parameters = arguments
         types_wanted = [np.uint64, np.uint32, *[np.uint64] * 2, *[np.uint32] * 2]
         assert [type(a) for a in (out, *rest)] == types_wanted, "sizes of the C signature"
-        assert (parameters.size, parameters.itemsize) == (1, 64), "what CuPy passes by value"
+        by_value = np.dtype(Parameters)
+        assert (parameters.size, parameters.dtype) == (1, by_value), "what CuPy passes by value"
         assert self.module.device == _device_stack[-1], "a kernel of another device"
         out, skip, low, high, k0, k1 = map(int, (out, *rest))
         loop, read = self.module.loop, None
         if loop == "fill":
-            assert type(what) is np.uint64, "how many weights"
-            what = count = int(what)
+            assert type(extent) is np.uint64, "how many weights"
+            extent = count = int(extent)
         else:
-            count, read = self._runs(what)
+            count, read = self._runs(extent)
         size = KERNELS[self.name].itemsize
         holders = _holders(out, count * size)
         assert _device_stack[-1] in {m.device_id for m in holders}, "memory of another device"
@@ -364,7 +366,7 @@ class Function:
         )
         held = weakref.WeakSet(holders)
         del holders
-        values = parameters["v"].ravel().tolist()
+        values = Parameters.from_buffer_copy(parameters)
 
         def run() -> None:
             assert held, "the memory was given back before the kernel ran"
@@ -372,27 +374,27 @@ class Function:
             calls.append(("run", self.name, count))
             counter = high << 64 | low
             cuda_host.build(None, loop).launch(
-                self.name, out, what, skip, counter, (k0, k1), values, grid[0], block[0]
+                self.name, out, extent, skip, counter, (k0, k1), values, grid[0], block[0]
             )
 
         stream.queue().append(run)
 
     @staticmethod
-    def _runs(what: Any) -> tuple[int, Any]:
+    def _runs(extent: Any) -> tuple[int, Any]:
         """How many weights there are in runs, and the bytes of their ids."""
         from philinit.kernels.cuda.arguments import RUNS
 
-        assert (what.size, what.dtype) == (1, RUNS), "what CuPy passes by value"
-        runs = int(what["threads"][0]) // int(what["threads_of_run"]["value"][0])
-        ids = int(what["ids"][0])
+        assert (extent.size, extent.dtype) == (1, RUNS), "what CuPy passes by value"
+        runs = int(extent["threads"][0]) // int(extent["threads_of_run"]["value"][0])
+        ids = int(extent["ids"][0])
         if not ids:
-            return runs * int(what["length"][0]), None
-        assert not what["inner"][0], "rows have one axis"
+            return runs * int(extent["length"][0]), None
+        assert not extent["inner"][0], "rows have one axis"
         assert ids % 8 == 0, "a GPU would stop with a misaligned address"
         (holder,) = _holders(ids, 8 * runs)
         assert holder.device_id == _device_stack[-1], "ids on another device"
         start = ids - _start(holder)
-        return runs * int(what["length"][0]), holder.owner[start : start + 8 * runs]
+        return runs * int(extent["length"][0]), holder.owner[start : start + 8 * runs]
 
 
 # --- the module ----------------------------------------------------------------------------------

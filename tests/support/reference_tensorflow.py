@@ -18,7 +18,7 @@ import mpmath
 import numpy as np
 
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
-from philinit.kernels import libm_constants as c
+from philinit.kernels import constants as c
 from philinit.keys import Key
 from tests.support import reference as r
 

@@ -18,7 +18,7 @@ pytest.importorskip("psutil")
 
 from philinit.filling import cpu
 from philinit.filling.cuda import launch as cuda
-from philinit.kernels.cpu.loops.fill import KERNELS
+from philinit.kernels.table import KERNELS
 from philinit.tools.selftest import cases as _selftest
 from philinit.tools.selftest import golden as _golden
 from tests.support import cuda_host
@@ -77,9 +77,9 @@ def test_one_wrong_bit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def spoiled(target: Any, plan: Any, *rest: Any, real: Any = cpu.fill) -> None:
         real(target, plan, *rest)
         view = target.view
-        if plan.kernel == "normal_float16" and view.size > 4:
+        if plan.kernel.name == "normal_float16" and view.size > 4:
             view.view("u2")[77_777] ^= 1
-        if plan.kernel == "words" and view.size == 4:
+        if plan.kernel.name == "words" and view.size == 4:
             view.view("u4")[3] ^= 1 << 31
 
     monkeypatch.setattr(cpu, "fill", spoiled)

@@ -1,47 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop over tiles for weights that lie in runs: a box of a tensor, or rows by number.
+"""The loop over tiles for weights that lie in runs: a part of a tensor, or rows by number.
 
 Runs are short or long, and begin anywhere in a counter block. A tile takes counter blocks of as
-many runs as it needs, so that the vectors of both phases are full whatever the length of a run.
+many runs as it needs, so that the vectors of both phases are full whatever the length of a run. A
+*piece* is what a tile has of a run, or of many runs that begin alike.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import njit
 
 from philinit.kernels.constants import RESERVED_BLOCKS
-from philinit.kernels.cpu.loops.fill import AHEAD, KERNELS, PAGE, STEP_BLOCKS
+from philinit.kernels.cpu.arguments import FIELDS
+from philinit.kernels.cpu.kernels import TILES, parameters_of
+from philinit.kernels.cpu.loops.fill import AHEAD, PAGE
 from philinit.kernels.cpu.simd.memory import (
     copy,
     fence,
     load_anywhere,
     load_int64,
-    load_parameters,
+    loader,
+    prefetch_page,
     scratch,
     store,
     store_int64,
     store_streaming,
-    touch,
 )
-from philinit.kernels.cpu.simd.types import constant, u8x64, u64x8
+from philinit.kernels.cpu.simd.operators import constant
+from philinit.kernels.cpu.simd.types import u8x64, u64x8
+from philinit.kernels.cpu.tiles import STEP_BLOCKS
+from philinit.kernels.table import KERNELS
 
 eight = constant(u64x8, range(8))
+load_layout = loader("Layout", integers=FIELDS)
+AXES = 8 * len(FIELDS)  # bytes from the layout to its axes
+
+
+# --- where runs are ------------------------------------------------------------------------------
+
+
+class Inner(NamedTuple):
+    """The innermost axis: until its end, the next run is one stride away."""
+
+    count: int
+    stride: int
+    ids: int  # as `Layout.ids`, if this is axis 0
+
+
+class Position(NamedTuple):
+    """Where the loop is: in the run `index` of the innermost axis, behind `row` runs before."""
+
+    row: int
+    index: int
+    start: int  # weights from index 0 of all axes to the run
+    within: int  # weights of the run that are done
 
 
 @njit
-def start_of_run(run, axes, rank, ids):
-    """Where the run of a number is, by axes of (count, stride); `ids` are the places on axis 0."""
+def start_of_run(run, axes, layout):
+    """Weights from index 0 of all axes to the run of this number."""
     start = 0
-    for axis in range(rank - 1, -1, -1):
+    for axis in range(layout.rank - 1, -1, -1):
         count = load_int64(axes, 2 * axis)
-        place = run % count
+        index = run % count
         run //= count
-        if axis == 0 and ids != 0:
-            place = load_int64(ids, place)
-        start += place * load_int64(axes, 2 * axis + 1)
+        if axis == 0 and layout.ids != 0:
+            index = load_int64(layout.ids, index)
+        start += index * load_int64(axes, 2 * axis + 1)
     return start
+
+
+@njit
+def position_of(weight, axes, layout, inner):
+    """The position of a weight by its number in the order of the runs."""
+    run, index = weight // layout.length, weight // layout.length % inner.count
+    start = start_of_run(run, axes, layout)
+    return Position(run - index, index, start, weight % layout.length)
+
+
+@njit(forceinline=True)
+def after(position, taken, times, axes, layout, inner):
+    """The position behind a piece: `taken` weights, of so many runs if that ends them."""
+    row, index, start, within = position
+    within += taken
+    if within == layout.length:
+        within = 0
+        index += times
+        if index == inner.count:
+            index = 0
+            row += inner.count
+            start = start_of_run(row, axes, layout)
+        elif inner.ids != 0:
+            start = load_int64(inner.ids, index) * inner.stride
+        else:
+            start += inner.stride * times
+    return Position(row, index, start, within)
+
+
+@njit
+def unsigned_less(a, b):
+    return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
+
+
+# --- pieces: their offset in scratch, their bytes, how many there are and how far apart ----------
+
+
+@njit(forceinline=True)
+def store_piece(pieces, number, offset, size, times, step):
+    store_int64(pieces, 4 * number, offset)
+    store_int64(pieces, 4 * number + 1, size)
+    store_int64(pieces, 4 * number + 2, times)
+    store_int64(pieces, 4 * number + 3, step)
 
 
 @njit
@@ -66,25 +137,20 @@ def copy_pieces(target, spare, pieces, count, end):
             target += size
 
 
-@njit
-def unsigned_less(a, b):
-    return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
+# --- the loop ------------------------------------------------------------------------------------
 
 
 def entry(name: str) -> Any:
-    """The function to compile for a kernel, of fifteen 64-bit integers.
+    """The function to compile for a kernel, of eight 64-bit integers.
 
     ``out``: address of the first number; ``count``: numbers to write; ``first``: number, in the
-    order of the runs, of the first one to write; ``length``: numbers of a run; ``axes, rank``:
-    address and number of the axes that runs are numbered by, each a count and a stride, in int64;
-    ``ids``: address of the places on axis 0, or 0; ``skip``: numbers of the first counter block
-    that come before place 0 of all axes; ``low, high``: the counter of that block; ``near``:
-    whether all counters have the same high; ``k0, k1``: the key; ``parameters``: address of eight
-    float64; ``streaming``: whether whole lines may bypass the caches.
+    order of the runs, of the first one to write; ``runs``: address of what arguments.py makes of
+    the runs; ``k0, k1``: the key; ``parameters``: address of the struct in table.py; ``streaming``:
+    whether whole lines may bypass the caches.
     """
-    transform, size, words, draw, reserved, tile_blocks = KERNELS[name]
-    draw_in_order, draw_at = draw
-    per_block = 4 // words
+    kernel, (transform, draw, tile_blocks) = KERNELS[name], TILES[name]
+    size, reserved, per_block = kernel.itemsize, kernel.reserved, 4 // kernel.words
+    (draw_in_order, draw_at), load_parameters = draw, parameters_of(kernel)
     block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
     assert reserved == 1 << reserved_shift <= RESERVED_BLOCKS
     tile_bytes = tile_blocks * per_block * size
@@ -100,6 +166,28 @@ def entry(name: str) -> Any:
         high += (block >> high_bits if reserved_shift else 0) + unsigned_less(low + more, more)
         return low + more, high
 
+    @njit(forceinline=True)
+    def blocks_of_piece(lead, left, room, c_low):
+        """Counter blocks of a piece of `left` weights behind `lead` others: as many as there are,
+        as there is room for, and as come before the low half of their counter wraps.
+        """
+        need = min((lead + left + per_block - 1) >> block_shift, room)
+        if -tile_blocks * reserved <= c_low < 0:
+            need = min(need, -c_low >> reserved_shift)
+        return need
+
+    @njit(forceinline=True)
+    def runs_alike(need, room, left, length, ahead):
+        """How many whole runs of `need` blocks each, of `ahead` that begin alike, fit in the tile
+        and in what is left to write.
+        """
+        times = min(tile_blocks * per_block // length, ahead)
+        if times * need > room:
+            times = room // need
+        if times * length > left:
+            times = 1
+        return times
+
     @njit
     def list_counters(counters, times, blocks, c_low, hop, ids):
         """Of `blocks` blocks from each of `times` counters on: `hop` apart, or times ids."""
@@ -109,37 +197,34 @@ def entry(name: str) -> Any:
                 store(counters + 8 * b, eight() * reserved + (c + b * reserved))
             counters += 8 * blocks
 
-    def fill_runs(
-        out,
-        count,
-        first,
-        length,
-        axes,
-        rank,
-        ids,
-        skip,
-        low,
-        high,
-        near,
-        k0,
-        k1,
-        parameters,
-        streaming,
-    ):
-        p = load_parameters(parameters)
+    @njit(forceinline=True)
+    def draw_tile(source, blocks, counters, straight, c_low, c_high, k0, k1, p):
+        """Words or numbers of counters that follow each other, or of those listed."""
+        c2, c3 = c_high & 0xFFFFFFFF, (c_high >> 32) & 0xFFFFFFFF
+        padded = (blocks + STEP_BLOCKS - 1) // STEP_BLOCKS * STEP_BLOCKS
+        if straight:
+            c0, c1 = c_low & 0xFFFFFFFF, (c_low >> 32) & 0xFFFFFFFF
+            draw_in_order(source, padded, c0, c1, c2, c3, k0, k1, p)
+        else:
+            for b in range(blocks, padded, 8):  # whatever: what comes out is not used
+                store(counters + 8 * b, eight())
+            draw_at(source, padded, counters, c2, c3, k0, k1, p)
+        return 4 * padded
+
+    def fill_runs(out, count, first, runs, k0, k1, parameters, streaming):
+        p, layout, axes = load_parameters(parameters), load_layout(runs), runs + AXES
         source, spare = source_scratch(), spare_scratch()
         counters, pieces = counter_scratch(), piece_scratch()
-        run, within = first // length, first % length
-        start = start_of_run(run, axes, rank, ids)
-        # Until the innermost axis is at its end, the next run is one stride away.
-        inner_count, inner_stride = load_int64(axes, 2 * rank - 2), load_int64(axes, 2 * rank - 1)
-        inner_ids = ids if rank == 1 else 0
-        # Such runs begin at the same place of a block: whole ones are taken many at a time.
-        alike = near != 0 and inner_stride & (per_block - 1) == 0
-        many = tile_blocks * per_block // length
-        hop = (inner_stride >> block_shift) << reserved_shift
-        inner = run % inner_count
-        run -= inner
+        last = 2 * layout.rank - 2
+        inner = Inner(
+            load_int64(axes, last),
+            load_int64(axes, last + 1),
+            layout.ids if layout.rank == 1 else 0,
+        )
+        position = position_of(first, axes, layout, inner)
+        # Runs of such axes begin at the same index of a block: whole ones are taken many at a time.
+        alike = layout.near != 0 and inner.stride & (per_block - 1) == 0
+        hop = (inner.stride >> block_shift) << reserved_shift
         end = out + count * size
         done = 0
         while done < count:
@@ -147,78 +232,53 @@ def entry(name: str) -> Any:
             blocks, parts = 0, 0
             whole = True  # no number of a block is left out
             straight = False  # one piece, whose counters follow each other
-            tile_high = 0
+            tile_low, tile_high = 0, 0
             while blocks < tile_blocks and done < count:
-                place = skip + start + within
-                lead = place & (per_block - 1)
-                c_low, c_high = counter_of(place >> block_shift, low, high)
+                weight = layout.skip + position.start + position.within
+                lead = weight & (per_block - 1)
+                c_low, c_high = counter_of(weight >> block_shift, layout.low, layout.high)
                 if blocks == 0:
-                    tile_high = c_high
+                    tile_low, tile_high = c_low, c_high
                 elif c_high != tile_high:
                     break
-                left = min(length - within, count - done)
-                need = min((lead + left + per_block - 1) >> block_shift, tile_blocks - blocks)
-                if -tile_blocks * reserved <= c_low < 0:  # at most a tile before it wraps
-                    need = min(need, -c_low >> reserved_shift)
-                taken = min(need * per_block - lead, left)
-                if need == tile_blocks:
-                    straight = (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
-                    c0, c1 = c_low & 0xFFFFFFFF, (c_low >> 32) & 0xFFFFFFFF
+                room, left = tile_blocks - blocks, count - done
+                in_run = min(layout.length - position.within, left)
+                need = blocks_of_piece(lead, in_run, room, c_low)
+                taken = min(need * per_block - lead, in_run)
+                straight = need == tile_blocks and (
+                    (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
+                )
                 times = 1
-                if alike and taken == length and 2 * need <= tile_blocks - blocks:
-                    times = min(many, inner_count - inner)
-                    if times * need > tile_blocks - blocks:
-                        times = (tile_blocks - blocks) // need
-                    if times * length > count - done:
-                        times = 1
+                if alike and taken == layout.length and 2 * need <= room:
+                    ahead = inner.count - position.index
+                    times = runs_alike(need, room, left, taken, ahead)
                 if not straight:
-                    chosen = inner_ids + 8 * inner if inner_ids != 0 and times > 1 else 0
-                    first_low = low if chosen != 0 else c_low
-                    list_counters(counters + 8 * blocks, times, need, first_low, hop, chosen)
-                store_int64(pieces, 4 * parts, (blocks * per_block + lead) * size)
-                store_int64(pieces, 4 * parts + 1, taken * size)
-                store_int64(pieces, 4 * parts + 2, times)
-                store_int64(pieces, 4 * parts + 3, need * per_block * size)
+                    chosen, c = 0, c_low
+                    if inner.ids != 0 and times > 1:
+                        chosen, c = inner.ids + 8 * position.index, layout.low
+                    list_counters(counters + 8 * blocks, times, need, c, hop, chosen)
+                offset, step = (blocks * per_block + lead) * size, need * per_block * size
+                store_piece(pieces, parts, offset, taken * size, times, step)
                 parts += 1
                 whole &= taken == need * per_block
                 blocks += need * times
                 done += taken * times
-                within += taken
-                if within == length:
-                    within = 0
-                    inner += times
-                    if inner == inner_count:
-                        inner = 0
-                        run += inner_count
-                        start = start_of_run(run, axes, rank, ids)
-                    elif inner_ids != 0:
-                        start = load_int64(inner_ids, inner) * inner_stride
-                    else:
-                        start += inner_stride * times
+                position = after(position, taken, times, axes, layout, inner)
             if streaming:
                 for page in range(0, tile_bytes, PAGE):
-                    touch(target + AHEAD + page)
-            c2, c3 = tile_high & 0xFFFFFFFF, (tile_high >> 32) & 0xFFFFFFFF
-            padded = (blocks + STEP_BLOCKS - 1) // STEP_BLOCKS * STEP_BLOCKS
-            if straight:
-                draw_in_order(source, padded, c0, c1, c2, c3, k0, k1, p)
-            else:
-                for b in range(blocks, padded, 8):  # whatever: what comes out is not used
-                    store(counters + 8 * b, eight())
-                draw_at(source, padded, counters, c2, c3, k0, k1, p)
+                    prefetch_page(target + AHEAD + page)
+            words = draw_tile(source, blocks, counters, straight, tile_low, tile_high, k0, k1, p)
             full = whole and blocks == tile_blocks
             if full and streaming and target & 63 == 0:
-                transform(source, target, 4 * padded, p, store_streaming)
+                transform(source, target, words, p, store_streaming)
                 continue
-            # A piece that begins inside a block can be written in its place: what comes before it
-            # is put back, and what comes after it will be overwritten.
+            # A piece that begins inside a block can be written where it belongs: what comes before
+            # it is put back, and what comes after it will be overwritten.
             inside = straight and target - 64 >= out and target + tile_bytes <= end
             before = load_anywhere(u8x64, target - 64 if inside else source)
-            place = spare
-            if full or inside:
-                place = target - load_int64(pieces, 0)
-            transform(source, place, 4 * padded, p, store)
-            if place == spare:
+            direct = full or inside
+            transform(source, target - load_int64(pieces, 0) if direct else spare, words, p, store)
+            if not direct:
                 copy_pieces(target, spare, pieces, parts, end)
             elif inside:
                 store(target - 64, before)

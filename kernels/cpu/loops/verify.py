@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop over tiles that compares: weights are made in scratch and held against memory.
 
-Making weights leaves the memory idle. So the memory of later tiles is fetched meanwhile, and a
-verification takes little longer than a fill.
+Making weights leaves the memory idle. So the memory of later tiles is fetched meanwhile.
 """
 
 from __future__ import annotations
@@ -11,18 +10,20 @@ from typing import Any
 
 from numba import njit
 
-from philinit.kernels.cpu.loops.fill import KERNELS, STEP_BLOCKS
+from philinit.kernels.cpu.kernels import TILES, parameters_of
 from philinit.kernels.cpu.simd.memory import (
     copy,
-    fetch,
     load,
     load_anywhere,
-    load_parameters,
+    prefetch_line,
     scratch,
     store,
     store_int64,
 )
-from philinit.kernels.cpu.simd.types import any_lane, u32x16
+from philinit.kernels.cpu.simd.operators import any_lane
+from philinit.kernels.cpu.simd.types import u32x16
+from philinit.kernels.cpu.tiles import STEP_BLOCKS
+from philinit.kernels.table import KERNELS
 
 LINE = 64
 AHEAD = 8192  # bytes: some tiles, so that a line is there when its tile is made
@@ -44,8 +45,9 @@ def entry(name: str) -> Any:
     read only; ``equal``, the last one: address of an int64, which takes the number of weights
     before the first tile with a difference, or ``count``.
     """
-    transform, size, words, draw, reserved, tile_blocks = KERNELS[name]
-    draw_in_order = draw.in_order
+    kernel, (transform, draw, tile_blocks) = KERNELS[name], TILES[name]
+    size, words, reserved = kernel.itemsize, kernel.words, kernel.reserved
+    draw_in_order, load_parameters = draw.in_order, parameters_of(kernel)
     tile = 4 * tile_blocks // words
     source_scratch, made_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks)
     ragged_scratch = scratch(16 * tile_blocks)
@@ -57,7 +59,7 @@ def entry(name: str) -> Any:
         while done < count:
             target = found + done * size
             for line in range(0, tile * size, LINE):
-                fetch(target + AHEAD + line)
+                prefetch_line(target + AHEAD + line)
             todo = min(tile, count - done)
             blocks = (todo * words + 4 * STEP_BLOCKS - 1) // (4 * STEP_BLOCKS) * STEP_BLOCKS
             draw_in_order(source, blocks, c0, c1, c2, c3, k0, k1, p)

@@ -12,8 +12,8 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from philinit.kernels.cpu.simd.lanes import shuffled
+from philinit.kernels.cpu.simd.target import has_feature
 from philinit.kernels.cpu.simd.types import VectorType, call_llvm, f32x16
-from philinit.kernels.cpu.target import has_feature
 
 
 def table(values: Sequence[float]) -> Any:

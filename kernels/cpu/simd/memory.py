@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba import njit
 from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
@@ -147,13 +148,13 @@ def _prefetch(write: int, locality: int) -> Any:
 
 
 # Harmless for any address.
-touch = _prefetch(1, 0)  # have the CPU look up its page
-fetch = _prefetch(0, 3)  # bring its line into the caches, to be read
+prefetch_page = _prefetch(1, 0)  # have the CPU look up its page
+prefetch_line = _prefetch(0, 3)  # bring its line into the caches, to be read
 
 
 @intrinsic
-def load_index(typingctx: Any, address: Any, place: Any) -> Any:
-    """Number `place` of an array of 32-bit indices at `address`."""
+def load_index(typingctx: Any, address: Any, index: Any) -> Any:
+    """Number `index` of an array of 32-bit indices at `address`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
@@ -163,8 +164,8 @@ def load_index(typingctx: Any, address: Any, place: Any) -> Any:
 
 
 @intrinsic
-def store_index(typingctx: Any, address: Any, place: Any, index: Any) -> Any:
-    """Set number `place` of an array of 32-bit indices at `address`."""
+def store_index(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
+    """Set number `index` of an array of 32-bit indices at `address`."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
@@ -198,27 +199,27 @@ def store_int64(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
     return signature(types.void, types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
-def load_float64(typingctx: Any, address: Any, index: Any) -> Any:
-    """Number `index` of an array of float64 at `address`."""
+def loader(
+    name: str, floats: Sequence[str] = (), integers: Sequence[str] = (), room: int = 0
+) -> Any:
+    """A function of an address that loads a named tuple: float64 numbers, then int64.
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.inttoptr(args[0], ir.DoubleType().as_pointer())
-        return builder.load(builder.gep(first, [args[1]]))
+    `room` is for how many float64 there is room, where those named are fewer.
+    """
+    kind = namedtuple(name, (*floats, *integers))
+    loaded = types.NamedTuple([types.float64] * len(floats) + [types.int64] * len(integers), kind)
 
-    return signature(types.float64, types.int64, types.int64), codegen
+    @intrinsic
+    def load_fields(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            integer, first = ir.IntType(64), max(room, len(floats))
+            fields = [(ir.DoubleType(), i) for i in range(len(floats))]
+            fields += [(integer, first + i) for i in range(len(integers))]
+            numbers = [
+                builder.load(_pointer(builder, args[0], 8 * i, type_)) for type_, i in fields
+            ]
+            return context.make_tuple(builder, loaded, numbers)
 
+        return signature(loaded, types.int64), codegen
 
-@njit
-def load_parameters(address):
-    """The eight float64 of a plan."""
-    return (
-        load_float64(address, 0),
-        load_float64(address, 1),
-        load_float64(address, 2),
-        load_float64(address, 3),
-        load_float64(address, 4),
-        load_float64(address, 5),
-        load_float64(address, 6),
-        load_float64(address, 7),
-    )
+    return load_fields

@@ -8,7 +8,7 @@
 
 // Weights [first, count) of `blocks` counter blocks, the first of which would begin at `out`.
 template <class K>
-__device__ __forceinline__ void fill_window(const K &kernel, const Stream &stream, char *out,
+__device__ __forceinline__ void fill_window(const K &tile, const Stream &stream, char *out,
                                             u64 first, u64 count, u32 blocks, u64 thread,
                                             u32 stride) {
   constexpr u32 BYTES = K::ITEM * K::WEIGHTS;  // of a block
@@ -27,9 +27,9 @@ __device__ __forceinline__ void fill_window(const K &kernel, const Stream &strea
 #pragma unroll 1
     for (u32 b = 0; b < stepped - start; b += stride * K::BLOCKS) {
       if constexpr (K::BLOCKS == 1)
-        store_step(mine + (u64)b * BYTES, kernel.block(even, b));
+        store_step(mine + (u64)b * BYTES, tile.block(even, b));
       else
-        store_step(mine + (u64)b * BYTES, kernel.block(even, b), kernel.block(odd, b));
+        store_step(mine + (u64)b * BYTES, tile.block(even, b), tile.block(odd, b));
     }
   }
   const u32 rest = blocks - stepped;
@@ -37,7 +37,7 @@ __device__ __forceinline__ void fill_window(const K &kernel, const Stream &strea
 #pragma unroll 1
     for (u32 i = (u32)thread; i < rest; i += stride) {
       const u32 b = i < head ? i : i + stepped;
-      const auto packed = kernel.block(stream, b);
+      const auto packed = tile.block(stream, b);
 #pragma unroll
       for (u32 j = 0; j < K::WEIGHTS; ++j) {
         const u64 weight = (u64)b * K::WEIGHTS + j;
@@ -47,19 +47,19 @@ __device__ __forceinline__ void fill_window(const K &kernel, const Stream &strea
     }
 }
 
-// Weights of a stream to `count` places from `out` on: `skip` weights of the counter block
+// `count` weights of a stream from `out` on: `skip` weights of the counter block
 // high:low come before the first one.
 template <class K>
 __device__ __forceinline__ void fill(void *out, u64 count, u32 skip, u64 low, u64 high, u32 k0,
                                      u32 k1, const Parameters &p) {
-  const K kernel(p);
+  const K tile(p);
   const RoundKeys keys(k0, k1);
   const u64 thread = (u64)blockIdx.x * blockDim.x + threadIdx.x;
   const u64 threads = (u64)gridDim.x * blockDim.x;
   // A window has at most LARGEST_WINDOW blocks, so that adding a stride to an index cannot wrap.
   const u32 LARGEST_WINDOW = 1u << 31, LARGEST_STRIDE = LARGEST_WINDOW / K::BLOCKS;
   const u32 stride = opaque(threads < LARGEST_STRIDE ? (u32)threads : LARGEST_STRIDE);
-  char *place = (char *)out - skip * K::ITEM;
+  char *target = (char *)out - skip * K::ITEM;
   u64 first = skip;
   count += skip;
   while (count) {
@@ -69,14 +69,14 @@ __device__ __forceinline__ void fill(void *out, u64 count, u32 skip, u64 low, u6
     if (blocks > all) blocks = (u32)all;
     const u64 weights = (u64)blocks * K::WEIGHTS;
     const u64 here = weights < count ? weights : count;
-    fill_window(kernel, Stream(low, high, keys), place, first, here, blocks, thread, stride);
+    fill_window(tile, Stream(low, high, keys), target, first, here, blocks, thread, stride);
     const u64 next = low + (u64)blocks * K::RESERVED;
     high += next < low;
     low = next;
-    place += weights * K::ITEM;
+    target += weights * K::ITEM;
     first = 0;
     count -= here;
   }
 }
 
-typedef u64 What;  // to write: so many weights
+typedef u64 Extent;  // of what is written: so many weights

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop over counter blocks for weights that lie in runs: a box of a tensor, or rows by number;
-// kernels/cpu/runs.py is the same for CPUs.
+// The loop over counter blocks for weights that lie in runs: a part of a tensor, or rows by number;
+// kernels/cpu/loops/runs.py is the same for CPUs.
 //
 // A step of a thread is 16 bytes, as in fill.cuh. What leads a thread to its run costs as much as a
 // step: in a long run it takes several, LANES apart, so that threads side by side fill whole sectors
@@ -9,7 +9,7 @@
 // block may leave the last one empty. philinit.kernels.cuda.arguments computes the numbers, all below
 // 2**31: only strides, counters and addresses take 64 bits.
 
-#define LANES 4  // as in runs.py
+#define LANES 4  // as in philinit.kernels.cuda.arguments
 
 // n / value for n < 2**31, by a product (Granlund & Montgomery 1994).
 struct Divisor {
@@ -20,14 +20,14 @@ struct Divisor {
   }
 };
 
-// An axis that runs are numbered by: places, and weights from one place to the next.
+// An axis that runs are numbered by: indices, and weights from one index to the next.
 struct Axis {
   u64 stride;
   Divisor count;
 };
 
 struct Runs {
-  const u64 *ids;          // places on the outermost axis, or null: then they are 0, 1, ...
+  const u64 *ids;          // indices on the outermost axis, or null: then they are 0, 1, ...
   u32 length;              // weights of a run
   u32 steps;               // of a run
   u32 steps_of_thread;     // at most
@@ -36,7 +36,7 @@ struct Runs {
   u32 inner;               // axes but for the outermost one
   Axis axes[8];            // the outermost first, whose count is not divided by
 
-  // Weights from place 0 of all axes to the first one of a run.
+  // Weights from index 0 of all axes to the first one of a run.
   __device__ __forceinline__ u64 start(u32 run) const {
     u64 start = 0;
 #pragma unroll 1
@@ -53,24 +53,24 @@ static_assert(sizeof(Runs) == 40 + 8 * 24, "philinit.kernels.cuda.arguments has 
 
 // The 16 bytes of a step, from a counter on.
 template <class K>
-__device__ __forceinline__ Packed<4> make_step(const K &kernel, const Counter &c,
+__device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
                                                const RoundKeys &keys) {
   if constexpr (K::BLOCKS == 1) {
-    return kernel.block(Stream(c, keys), 0);
+    return tile.block(Stream(c, keys), 0);
   } else {
-    const auto even = kernel.block(Stream(c, keys), 0);
-    const auto odd = kernel.block(Stream(c.after(K::RESERVED), keys), 0);
+    const auto even = tile.block(Stream(c, keys), 0);
+    const auto odd = tile.block(Stream(c.after(K::RESERVED), keys), 0);
     return {{even.x[0], even.x[1], odd.x[0], odd.x[1]}};
   }
 }
 
 // Weights of `runs`, one run behind the other from `out` on: `skip` weights of the counter block
-// high:low come before place 0 of all axes.
+// high:low come before index 0 of all axes.
 template <class K>
 __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
                                      u32 k0, u32 k1, const Parameters &p) {
   constexpr u32 STEP = K::BLOCKS * K::WEIGHTS;  // weights of a step
-  const K kernel(p);
+  const K tile(p);
   const RoundKeys keys(k0, k1);
   // In 16 bits a step may begin a block before its run does: a block more here, and no number below
   // gets negative.
@@ -96,18 +96,18 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
     const u32 end = step + reach < runs.steps ? step + reach + 1 : runs.steps;
     // Weights of the run's first step that come before the run; a block more in 16 bits, where that
     // leads to an aligned address.
-    const u64 place = skip + runs.start(run);
-    u32 lead = (u32)place % K::WEIGHTS;
+    const u64 weight = skip + runs.start(run);
+    u32 lead = (u32)weight % K::WEIGHTS;
     if (K::BLOCKS == 2 && ((u32)(u64)out + (run * length - lead) * K::ITEM) % 16 == 8)
       lead += K::WEIGHTS;
-    const u64 block = (place - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
+    const u64 block = (weight - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
     Counter counter = base.after(block * K::RESERVED, (block >> 32) * K::RESERVED >> 32);
     u32 from = step * STEP - lead;  // in weights of the run; above 2**31 where it is below 0
     char *here = opaque_global((char *)out + ((u64)run * length + (i64)(int)from) * K::ITEM);
     const u32 ragged = (u32)(u64)here % 16 ? 0 : first_ragged;
 #pragma unroll 1
     do {
-      const Packed<4> packed = make_step(kernel, counter, keys);
+      const Packed<4> packed = make_step(tile, counter, keys);
       if (from < ragged) {
         store_step(here, packed);
       } else {
@@ -123,4 +123,4 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
   }
 }
 
-typedef Runs What;  // to write
+typedef Runs Extent;  // of what is written

@@ -11,7 +11,7 @@ import numpy as np
 from philinit.filling.cpu import LARGEST_CHUNK, Windows
 from philinit.filling.memory import address
 from philinit.kernels.cpu.compiler import kernel
-from philinit.kernels.plan import Plan
+from philinit.kernels.table import Plan
 from philinit.keys import Key
 
 
@@ -22,5 +22,6 @@ def holds(found: np.ndarray[Any, Any], plan: Plan, key: Key, start: int) -> bool
     """
     equal = ctypes.c_int64()  # weights before the first difference of a chunk
     where = ctypes.addressof(equal)  # the last argument of these kernels
-    task = Windows(kernel(plan.kernel, "verify"), found, address(found), plan, key, start, where)
+    call = kernel(plan.kernel.name, "verify")
+    task = Windows(call, found, address(found), plan, key, start, where)
     return all(task.write(*chunk) == equal.value for chunk in task.chunks(LARGEST_CHUNK))

@@ -11,8 +11,9 @@ import numpy as np
 
 from philinit.filling.memory import address
 from philinit.filling.threads import default_threads, run
+from philinit.kernels.cpu.arguments import argument
 from philinit.kernels.cpu.compiler import kernel
-from philinit.kernels.plan import Plan
+from philinit.kernels.table import Plan
 from philinit.keys import Key
 from philinit.parts import Runs
 from philinit.targets import Target
@@ -29,7 +30,6 @@ STREAMING_BYTES = 16 << 20
 
 _WRAP = 1 << 128
 _MASK32 = (1 << 32) - 1
-_MASK64 = (1 << 64) - 1
 
 
 def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
@@ -37,7 +37,7 @@ def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
     view = target.view
     if view.size:
         streaming = view.nbytes >= STREAMING_BYTES
-        task = Windows(kernel(plan.kernel), view, address(view), plan, key, start, streaming)
+        task = Windows(kernel(plan.kernel.name), view, address(view), plan, key, start, streaming)
         if task.single and target.progress is None:
             task.write(0, task.blocks)
         else:
@@ -48,7 +48,7 @@ def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
 
 def fill_runs(target: Target, plan: Plan, key: Key, runs: Runs) -> None:
     """Write the weights of `runs`, one at least, into the target, in the order of the runs."""
-    _run(_Runs(kernel(plan.kernel, "runs"), target.view, plan, key, runs), target)
+    _run(_Runs(kernel(plan.kernel.name, "runs"), target.view, plan, key, runs), target)
 
 
 class Windows:
@@ -70,26 +70,27 @@ class Windows:
     ) -> None:
         self.call, self.plan, self.key, self.last = call, plan, key.words, last
         self.view, self.out, self.count = view, out, view.size  # the view keeps its memory alive
-        self.per_block = 4 // plan.words
+        kernel = plan.kernel
+        self.per_block, self.reserved = 4 // kernel.words, kernel.reserved
         block, self.skip = divmod(start, self.per_block)
-        self.first = (key.base + block * plan.reserved) % _WRAP
+        self.first = (key.base + block * self.reserved) % _WRAP
         self.blocks = -(-(self.skip + self.count) // self.per_block)
         # Whether one call of the kernel can do it all, before a second thread would have woken up.
-        counters = (self.first & _MASK32) + self.blocks * plan.reserved
+        counters = (self.first & _MASK32) + self.blocks * self.reserved
         self.single = self.blocks <= SINGLE and counters <= 1 << 32
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
         """(first, end) of chunks of some `size` counter blocks, as `write` takes them."""
         begin = 0
         while begin < self.blocks:
-            index = self.first // self.plan.reserved + begin
+            index = self.first // self.reserved + begin
             end = min(begin + size - index % size, self.blocks)
             yield begin, end
             begin = end
 
     def write(self, begin: int, end: int) -> int:
         """Run the kernel on a chunk; return how many weights that were."""
-        counter = self.first + begin * self.plan.reserved
+        counter = self.first + begin * self.reserved
         skip = 0 if begin else self.skip
         index = begin * self.per_block - self.skip + skip
         count = min(end * self.per_block - self.skip, self.count) - index
@@ -102,7 +103,7 @@ class Windows:
             counter >> 64 & _MASK32,
             counter >> 96 & _MASK32,
             *self.key,
-            ctypes.addressof(self.plan.parameters),
+            self.plan.address,
             self.last,
         )
         if status:
@@ -118,16 +119,12 @@ class _Runs:
     ) -> None:
         self.call, self.plan, self.key = call, plan, key.words
         self.view, self.out, self.count = view, address(view), view.size
-        self.per_block = 4 // plan.words
-        block, self.skip = divmod(runs.origin, self.per_block)
-        self.first = (key.base + block * plan.reserved) % _WRAP
-        self.blocks = -(-(self.skip + self.count) // self.per_block)
+        self.per_block = 4 // plan.kernel.words
+        block, skip = divmod(runs.origin, self.per_block)
+        first = (key.base + block * plan.kernel.reserved) % _WRAP
+        self.blocks = -(-(skip + self.count) // self.per_block)
         self.single = self.blocks <= SINGLE
-        self.length = runs.length
-        self.axes = np.array(runs.axes, np.int64)
-        self.ids = runs.ids  # keeps them alive for the threads
-        counters = -(-(self.skip + runs.span) // self.per_block) * plan.reserved
-        self.near = int((self.first & _MASK64) + counters <= 1 << 64)
+        self.runs, self.layout = runs, argument(runs, plan.kernel, skip, first)  # keeps ids alive
         self.streaming = int(view.nbytes >= STREAMING_BYTES)
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
@@ -143,16 +140,9 @@ class _Runs:
             self.out + index * self.view.itemsize,
             count,
             index,
-            self.length,
-            self.axes.ctypes.data,
-            len(self.axes),
-            0 if self.ids is None else self.ids.ctypes.data,
-            self.skip,
-            self.first & _MASK64,
-            self.first >> 64,
-            self.near,
+            ctypes.addressof(self.layout),
             *self.key,
-            ctypes.addressof(self.plan.parameters),
+            self.plan.address,
             self.streaming,
         )
         if status:
@@ -162,7 +152,7 @@ class _Runs:
 
 def _unwritten(plan: Plan, status: int) -> RuntimeError:
     """For a kernel that reports failure: none can, but a silent one would leave memory as it is."""
-    return RuntimeError(f"kernel {plan.kernel} returned {status}")
+    return RuntimeError(f"kernel {plan.kernel.name} returned {status}")
 
 
 def _run(task: Windows | _Runs, target: Target) -> None:

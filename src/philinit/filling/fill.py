@@ -130,9 +130,10 @@ def draw(
     """
     view, part = target.view, target.part
     plan = _planner()(distribution, view.dtype, sampler)
-    if key.base % plan.reserved:  # else a retry could carry into the next counter word
+    reserved = plan.kernel.reserved
+    if key.base % reserved:  # else a retry could carry into the next counter word
         raise ValueError(
-            f"`key.base` must be a multiple of {plan.reserved}, the counter blocks that "
+            f"`key.base` must be a multiple of {reserved}, the counter blocks that "
             f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
         )
     backend = _cpu() if type(view) is np.ndarray else _cuda()

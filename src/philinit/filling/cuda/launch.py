@@ -17,8 +17,8 @@ import numpy as np
 from philinit.checks import Progress
 from philinit.filling.cuda.compiler import THREADS, Loaded, launch_geometry, loaded
 from philinit.filling.cuda.memory import import_cupy
-from philinit.kernels.libm import CALLED
-from philinit.kernels.plan import Plan
+from philinit.kernels.constants import CALLED
+from philinit.kernels.table import Parameters, Plan
 from philinit.keys import Key
 from philinit.parts import Runs
 from philinit.targets import Target
@@ -30,7 +30,7 @@ _WRAP = 1 << 128
 _MASK64 = (1 << 64) - 1
 
 # How kernels take their parameters, by value: CuPy passes an ndarray of one element like that.
-_PARAMETERS = np.dtype([("v", np.float64, 8)])
+_PARAMETERS = np.dtype(Parameters)
 
 
 def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
@@ -45,7 +45,7 @@ def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
     if count:
         cupy = import_cupy()
         with view.device:
-            kernel = loaded(cupy, view.device.id, plan.kernel)
+            kernel = loaded(cupy, view.device.id, plan.kernel.name)
             size = count if progress is None else PIECE
             launches = _fill(kernel, view.data.ptr, count, plan, key, start, size)
             _queue(cupy, launches, count, progress)
@@ -73,10 +73,9 @@ def _check(plan: Plan) -> None:
     """Refuse what CUDA kernels cannot do."""
     from philinit.kernels.cuda import KERNELS
 
-    # Parameters 2 and 3 of TensorFlow's normals are how log, sin and cos are computed.
-    normal = plan.kernel.startswith(("tensorflow_normal", "tensorflow_truncated"))
-    if plan.kernel not in KERNELS or (normal and CALLED in plan.parameters[2:4]):
-        reason = "float64" if plan.kernel.endswith("float64") else "the libm of this system"
+    name, values = plan.kernel.name, plan.values()
+    if name not in KERNELS or CALLED in (values.get("log_kind"), values.get("trigonometry_kind")):
+        reason = "float64" if name.endswith("float64") else "the libm of this system"
         raise NotImplementedError(
             'sampler="tensorflow" draws normals on a cuda device in float32, float16 and bfloat16 '
             f"only, and where logf, sinf and cosf are glibc's or correctly rounded; got {reason}: "
@@ -91,13 +90,9 @@ def _fill(
     kernel: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int, size: int
 ) -> Iterator[int]:
     """Consecutive weights, `size` a launch."""
-    from philinit.kernels.cuda import KERNELS
-
     for start in range(0, count, size):
         here = min(size, count - start)
-        _launch(
-            kernel, out + start * KERNELS[plan.kernel].itemsize, here, plan, key, offset + start
-        )
+        _launch(kernel, out + start * plan.kernel.itemsize, here, plan, key, offset + start)
         yield start + here
 
 
@@ -105,18 +100,17 @@ def _fill_runs(
     cupy: Any, view: Any, plan: Plan, key: Key, runs: Runs, most: int | None
 ) -> Iterator[int]:
     """Runs of weights, at most `most` weights a launch."""
-    from philinit.kernels.cuda import KERNELS
     from philinit.kernels.cuda.arguments import parts
 
-    form, done = KERNELS[plan.kernel], 0
-    loop = "runs" if next(parts(runs, form, most)).axes else "fill"
-    kernel = loaded(cupy, view.device.id, plan.kernel, loop)
+    done = 0
+    loop = "runs" if next(parts(runs, plan.kernel, most)).axes else "fill"
+    kernel = loaded(cupy, view.device.id, plan.kernel.name, loop)
     if loop == "runs" and runs.ids is not None:
         # Copied on the current stream, through pinned memory that CuPy keeps as long as that takes.
         # The copy may go when all is queued: CuPy gives its memory to later work of this stream.
         runs = replace(runs, ids=cupy.asarray(runs.ids))
-    for part in parts(runs, form, most):
-        out = view.data.ptr + done * form.itemsize
+    for part in parts(runs, plan.kernel, most):
+        out = view.data.ptr + done * plan.kernel.itemsize
         if part.axes:
             _launch_runs(kernel, out, part, plan, key)
             yield done + part.size
@@ -127,32 +121,31 @@ def _fill_runs(
 
 
 def _launch(kernel: Loaded, out: int, count: int, plan: Plan, key: Key, offset: int) -> None:
-    from philinit.kernels.cuda import KERNELS
+    from philinit.kernels.cuda import group
 
-    threads = -(-count // KERNELS[plan.kernel].group)
+    threads = -(-count // group(plan.kernel))
     _call(kernel, threads, out, np.uint64(count), plan, key, offset)
 
 
 def _launch_runs(kernel: Loaded, out: int, runs: Runs, plan: Plan, key: Key) -> None:
-    from philinit.kernels.cuda import KERNELS
     from philinit.kernels.cuda.arguments import argument
 
     resident = kernel.multiprocessors * max(kernel.resident, 1) * THREADS
     ids = 0 if runs.ids is None else runs.ids.data.ptr
-    what = argument(runs, KERNELS[plan.kernel], out, ids, resident)
-    _call(kernel, int(what["threads"][0]), out, what, plan, key, runs.origin)
+    extent = argument(runs, plan.kernel, out, ids, resident)
+    _call(kernel, int(extent["threads"][0]), out, extent, plan, key, runs.origin)
 
 
 def _call(
-    kernel: Loaded, threads: int, out: int, what: Any, plan: Plan, key: Key, origin: int
+    kernel: Loaded, threads: int, out: int, extent: Any, plan: Plan, key: Key, origin: int
 ) -> None:
     """One launch; `origin` is the weight whose counter block is the first one."""
-    block, skip = divmod(origin, 4 // plan.words)
-    counter = (key.base + block * plan.reserved) % _WRAP
+    block, skip = divmod(origin, 4 // plan.kernel.words)
+    counter = (key.base + block * plan.kernel.reserved) % _WRAP
     grid, block_size = launch_geometry(threads, kernel.multiprocessors, kernel.resident)
     arguments = (
         np.uint64(out),
-        what,
+        extent,
         np.uint32(skip),
         np.uint64(counter & _MASK64),
         np.uint64(counter >> 64),

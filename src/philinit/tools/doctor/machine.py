@@ -30,7 +30,7 @@ def processor() -> list[Finding]:
     """What the CPU can do, and how wide the vectors are that kernels are compiled to."""
     import llvmlite.binding as llvm
 
-    from philinit.kernels.cpu.target import cpu, has_feature
+    from philinit.kernels.cpu.simd.target import cpu, has_feature
 
     def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
         return Finding("processor", name, state, text, remedy)

@@ -8,8 +8,6 @@ no golden hash, since it follows the libm of the system, is compared with what t
 
 from __future__ import annotations
 
-import ctypes
-import dataclasses
 import functools
 import hashlib
 import importlib
@@ -26,7 +24,8 @@ from philinit.distributions import Distribution
 from philinit.dtypes import NAMES, as_dtype
 from philinit.filling.devices import empty, resolve_device
 from philinit.kernels.libm import KINDS
-from philinit.kernels.plan import Plan, plan
+from philinit.kernels.plan import plan
+from philinit.kernels.table import Plan, make
 from philinit.keys import Key
 from philinit.parts import Runs
 from philinit.targets import Target
@@ -41,7 +40,7 @@ KNOWN_ANSWERS = (
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),  # noqa: E501
 )  # fmt: skip
 
-_WORDS = Plan("words", 1, (ctypes.c_double * 8)())
+_WORDS = make("words")
 _WORD = as_dtype("float32")  # a word is four bytes, whatever they are called
 
 # Golden tensors drawn once more as runs by number: the shortest loop, and each size of a weight.
@@ -183,9 +182,8 @@ def _libm_case(kind: str, name: str) -> Case:
 
     def run(device: str) -> bool:
         found = plan(what, dtype, sampler)
-        values = list(found.parameters)
-        values[2:4] = [float(KINDS[kind])] * 2  # of log, and of sin and cos
-        forced = dataclasses.replace(found, parameters=(ctypes.c_double * 8)(*values))
+        kinds = dict.fromkeys(("log_kind", "trigonometry_kind"), KINDS[kind])
+        forced = make(found.kernel.name, **(found.values() | kinds))
         return _hashes(device, forced, dtype) == SHA256_BY_LIBM[kind][name]
 
     return Case(f"{name}, {kind}", run)
@@ -233,7 +231,7 @@ def devices() -> tuple[list[str], str]:
 def _title(device: str) -> str:
     """What the device calls itself."""
     if device == "cpu":
-        from philinit.kernels.cpu.target import cpu
+        from philinit.kernels.cpu.simd.target import cpu
 
         return cpu()[0]
     runtime = sys.modules["cupy"].cuda.runtime

@@ -144,7 +144,7 @@ def test_the_checks_would_catch_plain_operators_and_an_array_with_an_index() -> 
 
 def test_instructions_a_weight(code: dict[str, list[gpu_code.Instruction]]) -> None:
     counts = {
-        name: len(gpu_code.main_loop(code[name])) / kernel.group
+        name: len(gpu_code.main_loop(code[name])) / cuda.group(kernel)
         for name, kernel in cuda.KERNELS.items()
     }
     print({name: round(n, 1) for name, n in counts.items()})

@@ -26,8 +26,10 @@ from philinit.filling import devices as backends
 from philinit.filling import dlpack, memory
 from philinit.filling.cuda import compiler as cuda_compiler
 from philinit.filling.cuda import launch as cuda
-from philinit.kernels.libm import CALLED, libm
+from philinit.kernels.constants import CALLED
+from philinit.kernels.libm import libm
 from philinit.kernels.plan import plan
+from philinit.kernels.table import make
 from philinit.tools.selftest.cases import described
 from philinit.tools.selftest.golden import SHA256
 from tests.support import cuda_host
@@ -572,10 +574,8 @@ def test_g8_float64_normals_of_tensorflow_name_the_native_sampler(cupy: Any) -> 
 
 def test_g8_a_libm_that_gpus_cannot_follow_names_the_native_sampler(cupy: Any) -> None:
     found = plan(Normal(), np.dtype(np.float32), "tensorflow")
-    for place in (2, 3):
-        values = list(found.parameters)
-        values[place] = CALLED
-        changed = type(found)(found.kernel, 1, type(found.parameters)(*values))
+    for name in ("log_kind", "trigonometry_kind"):
+        changed = make(found.kernel.name, **(found.values() | {name: CALLED}))
         with pytest.raises(NotImplementedError, match=r'the libm of this system: use sampler="nat'):
             cuda.fill(cupy.empty(9, np.float32), changed, KEY, 0)
     assert launches() == []
@@ -723,7 +723,7 @@ def test_the_stand_in_would_catch_the_wrong_device_and_freed_memory(cupy: Any) -
     out = cupy.empty(99, np.float32)
     found = plan(UNIFORM, np.dtype(np.float32), "native")
     with cupy.cuda.Device(1):
-        kernel = cuda_compiler.loaded(cupy, 1, found.kernel)
+        kernel = cuda_compiler.loaded(cupy, 1, found.kernel.name)
         with pytest.raises(AssertionError, match=r"memory of another device"):
             cuda._launch(kernel, out.data.ptr, 99, found, KEY, 0)
     with pytest.raises(AssertionError, match=r"a kernel of another device"):

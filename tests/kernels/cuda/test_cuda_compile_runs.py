@@ -11,7 +11,7 @@ import pytest
 
 import gpu_code
 from philinit.kernels import cuda
-from tests.kernels.test_cuda_compile import (
+from tests.kernels.cuda.test_cuda_compile import (
     ARCHS,
     LOOSE,
     PLAIN,
@@ -131,7 +131,7 @@ def test_the_shortest_turn_is_the_whole_loop_where_nothing_is_rare() -> None:
 def test_instructions_a_weight(code: dict[str, list[gpu_code.Instruction]]) -> None:
     counts = {
         name: tuple(
-            len(gpu_code.shortest_turn(code[name], new_run)) / kernel.group
+            len(gpu_code.shortest_turn(code[name], new_run)) / cuda.group(kernel)
             for new_run in (False, True)
         )
         for name, kernel in cuda.KERNELS.items()

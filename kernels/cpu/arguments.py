@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What loops/runs.py takes for `philinit.parts.Runs`: int64 numbers behind each other."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from philinit.kernels.table import Kernel
+from philinit.parts import Runs
+
+# Numbers by name; behind them the axes that runs are numbered by, each a count and a stride.
+FIELDS = (
+    "length",  # weights of a run
+    "skip",  # weights of the first counter block that come before index 0 of all axes
+    "low",  # the counter of that block,
+    "high",  # 64 bits each
+    "near",  # whether all counters have the same high
+    "ids",  # address of the indices on axis 0, or 0: they are 0, 1, ...
+    "rank",  # number of axes
+)
+
+_MASK64 = (1 << 64) - 1
+
+
+def argument(runs: Runs, kernel: Kernel, skip: int, counter: int) -> Any:
+    """The numbers for runs whose origin is `skip` weights behind the block with this counter."""
+    low = counter & _MASK64
+    blocks = -(-(skip + runs.span) // (4 // kernel.words))
+    near = low + blocks * kernel.reserved <= 1 << 64
+    ids = 0 if runs.ids is None else runs.ids.ctypes.data
+    numbers = [runs.length, skip, low, counter >> 64, near, ids, len(runs.axes)]
+    numbers += [number for axis in runs.axes for number in axis]
+    return (ctypes.c_int64 * len(numbers))(*numbers)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How CPUs make a tile of each kernel in `philinit.kernels.table`; `kernels/cuda/kernels.cu` is the
+same for GPUs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from philinit.kernels.cpu import distributions as d
+from philinit.kernels.cpu import tensorflow_maps as tf
+from philinit.kernels.cpu.rounding import between, to_bfloat16, to_bfloat16_exact, to_float16
+from philinit.kernels.cpu.simd.memory import loader
+from philinit.kernels.cpu.tensorflow import (
+    LARGEST_TILE,
+    normals32,
+    normals64,
+    truncated32,
+    truncated64,
+)
+from philinit.kernels.cpu.tiles import Tile, as_16_bit, as_float32, as_float64, as_words
+from philinit.kernels.table import FLOATS, Kernel
+
+_scaled32 = as_float32(tf.scaled32)
+_scaled64 = as_float64(tf.scaled64)
+_scaled_half = as_16_bit(tf.scaled_half, to_float16)
+_scaled_bfloat = as_16_bit(tf.scaled_bfloat, to_bfloat16_exact)
+
+TILES = {
+    "words": Tile(as_words()),
+    "uniform_float32": Tile(as_float32(d.uniform32)),
+    "uniform_float64": Tile(as_float64(d.uniform64)),
+    "uniform_float16": Tile(as_16_bit(d.uniform32, to_float16, between)),
+    "uniform_bfloat16": Tile(as_16_bit(d.uniform32, to_bfloat16, between)),
+    "uniform_clamped_float16": Tile(as_16_bit(d.uniform32_clamped, to_float16)),
+    "uniform_clamped_bfloat16": Tile(as_16_bit(d.uniform32_clamped, to_bfloat16)),
+    "normal_float32": Tile(as_float32(d.normal32)),
+    "normal_float16": Tile(as_16_bit(d.normal32, to_float16)),
+    "normal_bfloat16": Tile(as_16_bit(d.normal32, to_bfloat16)),
+    "truncated_float32": Tile(as_float32(d.truncated32)),
+    "truncated_float16": Tile(as_16_bit(d.truncated32, to_float16, between)),
+    "truncated_bfloat16": Tile(as_16_bit(d.truncated32, to_bfloat16, between)),
+    "truncated_clamped_float16": Tile(as_16_bit(d.truncated32_clamped, to_float16)),
+    "truncated_clamped_bfloat16": Tile(as_16_bit(d.truncated32_clamped, to_bfloat16)),
+    "bounded_float32": Tile(as_float32(d.bounded32)),
+    "bounded_float64": Tile(as_float64(d.bounded64_words)),
+    "bounded_float16": Tile(as_16_bit(d.bounded32, to_float16)),
+    "bounded_bfloat16": Tile(as_16_bit(d.bounded32, to_bfloat16_exact)),
+    "tensorflow_uniform_float32": Tile(as_float32(tf.uniform32)),
+    "tensorflow_uniform_float64": Tile(as_float64(tf.uniform64)),
+    "tensorflow_uniform_float16": Tile(as_16_bit(tf.uniform_half, to_float16)),
+    "tensorflow_uniform_bfloat16": Tile(as_16_bit(tf.uniform_bfloat, to_bfloat16_exact)),
+    "tensorflow_normal_float32": Tile(_scaled32, normals32),
+    "tensorflow_normal_float64": Tile(_scaled64, normals64),
+    "tensorflow_normal_float16": Tile(_scaled_half, normals32),
+    "tensorflow_normal_bfloat16": Tile(_scaled_bfloat, normals32),
+    "tensorflow_truncated_float32": Tile(_scaled32, truncated32, LARGEST_TILE),
+    "tensorflow_truncated_float64": Tile(_scaled64, truncated64, LARGEST_TILE),
+    "tensorflow_truncated_float16": Tile(_scaled_half, truncated32, LARGEST_TILE),
+    "tensorflow_truncated_bfloat16": Tile(_scaled_bfloat, truncated32, LARGEST_TILE),
+}
+
+
+def parameters_of(kernel: Kernel) -> Any:
+    """A function of an address that loads the parameters of a kernel by their names."""
+    return loader("Parameters", kernel.floats, kernel.integers, FLOATS)

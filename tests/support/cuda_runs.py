@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Launches of the CUDA kernels over runs of weights, on this machine."""
+
+from typing import Any
+
+import numpy as np
+
+from philinit.kernels.cuda.arguments import argument
+from philinit.keys import Key
+from philinit.parts import Runs
+from tests.support import cuda_host
+from tests.support import reference as r
+from tests.support.cuda_cases import KEY, Drawn, on_cpu, per_block
+
+END = Key((5, 6), (1 << 128) - 256 * 7)  # the counter wraps within the first weights
+
+
+def library(source: str | None = None) -> cuda_host.Library:
+    return cuda_host.build(source, "runs")
+
+
+def launch(
+    into: cuda_host.Library,
+    case: Drawn,
+    runs: Runs,
+    address: int,
+    key: Key,
+    resident: int,
+    *grid: Any,
+) -> int:
+    """`resident` threads at once: the fewer, the more steps a thread takes."""
+    p, ids = case.plan, 0 if runs.ids is None else runs.ids.ctypes.data
+    extent = argument(runs, p.kernel, address, ids, resident)
+    block, skip = divmod(runs.origin, per_block(case))
+    counter = (key.base + block * p.kernel.reserved) % (1 << 128)
+    return into.launch(
+        p.kernel.name, address, extent, skip, counter, key.words, p.parameters, *grid
+    )
+
+
+def on_gpu(
+    case: Drawn,
+    runs: Runs,
+    key: Key = KEY,
+    grid: int = 3,
+    block: int = 256,
+    shift: int = 0,
+    resident: int = 1,
+    into: cuda_host.Library | None = None,
+) -> r.Array:
+    """`shift` is the number of weights from an aligned address; nothing around may change."""
+    dtype, count = r.DTYPES[case.dtype], runs.size
+    memory = np.full(64 + (count + shift) * dtype.itemsize + 64, 0xA5, np.uint8)
+    start = 64 - memory.ctypes.data % 64 % 64 + shift * dtype.itemsize
+    address = memory.ctypes.data + start
+    launch(into or library(), case, runs, address, key, resident, grid, block)
+    out = np.ndarray(count, dtype, memory, offset=start).copy()
+    memory[start:][: out.nbytes] = 0xA5
+    assert (memory == 0xA5).all(), "bytes before or behind were written"
+    return out
+
+
+def same(case: Drawn, runs: Runs, key: Key = KEY, **how: Any) -> None:
+    """The runs, one by one, from the CPU's loop over consecutive weights."""
+    want = np.concatenate([on_cpu(case, count, start, key) for start, count in runs])
+    r.assert_same_bits(on_gpu(case, runs, key, **how), want, (runs, how))
+
+
+def rows(length: int, stride: int, count: int, origin: int = 0, **more: Any) -> Runs:
+    return Runs(origin, length, ((count, stride),), **more)
