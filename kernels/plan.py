@@ -19,11 +19,13 @@ from philinit.kernels.constants import NORMAL_LARGEST_32
 from philinit.kernels.plan_tensorflow import tensorflow
 from philinit.kernels.table import Plan, check_overflow, make
 from philinit.kernels.tails import masses
+from philinit.rounding import to_nearest
 
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 
 
 @functools.lru_cache(maxsize=512)
+@to_nearest()
 def plan(distribution: Distribution, dtype: np.dtype[Any], sampler: str) -> Plan:
     """The plan for a distribution, or a ValueError or NotImplementedError that says why not.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -20,11 +20,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from philinit.kernels.cache import cache_folder as cache_folder
 from philinit.kernels.cache import cached, keep
 
 #: The modules of kernels/cpu whose `entry` makes a kernel's loop, and the number of its arguments.
 LOOPS = {"fill": 11, "runs": 8, "verify": 11}
+
+#: Settings of Numba that change no code; each of the others gives kernels a name of their own.
+_HARMLESS = frozenset(
+    f"NUMBA_{name}"
+    for name in (
+        "CACHE_DIR",
+        "NUM_THREADS",
+        "THREADING_LAYER",
+        "DISABLE_CUDA",
+        "CPU_NAME",
+        "CPU_FEATURES",
+    )
+)  # the CPU is in the digest as it is
 
 _lock = threading.RLock()
 _loaded: dict[tuple[str, str], Callable[..., int]] = {}
@@ -39,7 +51,7 @@ def kernel(name: str, loop: str = "fill") -> Callable[..., int]:
         pass
     with _lock:
         if (name, loop) not in _loaded:
-            code = cached(_path(name, loop)) or _compile_and_keep(name, loop)
+            code = cached(_file(name, loop)) or _compile_and_keep(name, loop)
             _loaded[name, loop] = _link(name, loop, code)
         return _loaded[name, loop]
 
@@ -58,18 +70,28 @@ def _digest() -> str:
         digest.update(
             str(source.relative_to(here.parent)).encode() + b"\0" + source.read_bytes() + b"\0"
         )
-    # Numba's version is fixed by llvmlite's; asking for it would import it.
-    digest.update(repr((llvmlite.__version__, sys.version_info[:2], cpu())).encode())
+    settings = {
+        n: v for n, v in os.environ.items() if n.startswith("NUMBA_") and n not in _HARMLESS
+    }
+    versions = llvmlite.__version__, _numba_version(), sys.version_info[:2]
+    digest.update(repr((versions, sorted(settings.items()), cpu())).encode())
     return digest.hexdigest()[:32]
 
 
-def _path(name: str, loop: str) -> Path:
-    return cache_folder() / f"{_digest()}-{loop}-{name}.o"
+def _numba_version() -> bytes:
+    """What tells Numba's version, without an import of it."""
+    found = importlib.util.find_spec("numba")
+    assert found is not None and found.origin is not None  # a dependency
+    return Path(found.origin).with_name("_version.py").read_bytes()
+
+
+def _file(name: str, loop: str) -> str:
+    return f"{_digest()}-{loop}-{name}.o"
 
 
 def _compile_and_keep(name: str, loop: str) -> bytes:
     code = _compile(name, loop)
-    keep(_path(name, loop), code)
+    keep(_file(name, loop), code)
     return code
 
 
@@ -89,6 +111,7 @@ def llvm_ir(name: str, loop: str = "fill") -> str:
     """The optimized LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(i64, ...)``."""
     from numba import cfunc, types
 
+    _check_settings()
     entry = importlib.import_module(f"philinit.kernels.cpu.loops.{loop}").entry
     signature = types.void(*[types.int64] * LOOPS[loop])
     # NumPy's error model: no division raises, so nothing in a kernel can.
@@ -97,27 +120,69 @@ def llvm_ir(name: str, loop: str = "fill") -> str:
     return _replace_wrapper(module, compiled.native_name, f"philinit_{name}", LOOPS[loop])
 
 
+def _check_settings() -> None:
+    """Refuse settings of Numba under which it cannot compile the kernels, or ends the process."""
+    from numba.core import config
+
+    for wrong, setting in (
+        (config.DISABLE_JIT, "DISABLE_JIT=1"),
+        (not config.ENABLE_AVX, "ENABLE_AVX=0"),
+    ):
+        if wrong:
+            raise RuntimeError(
+                f"philinit compiles its kernels by Numba as it usually is; got NUMBA_{setting}: "
+                "unset it, at least until the kernels are in the cache"
+            )
+
+
 def _replace_wrapper(module: str, wrapper: str, entry_name: str, count: int) -> str:
     """Put a plain C entry in the place of Numba's.
 
     Numba's wrapper prints exceptions, for which it calls into Python and Numba's runtime; an
     object file that refers to those could be loaded only where Numba is imported. Ours returns
-    the status, 0 for success.
+    the status, 0 for success. It also sets the modes of floating point arithmetic, and puts them
+    back: whatever the process has set, numbers round to nearest and none is flushed to zero.
     """
     start = module.index(f"define ptr @{wrapper}(")
     stop = module.index("\n}\n", start) + 3
     match = re.search(r"call (?:.*?)i32 @([\w.$]+)\(", module[start:stop])
     assert match is not None, "Numba's wrapper calls the compiled function"
     arguments = [f"i64 %a{i}" for i in range(count)]
+    triple = re.search(r'target triple = "(\w+?)[-"]', module)
+    before, after, declared = _MODES.get(triple[1] if triple else "", ("", "", ""))
     entry = f"""
 define i32 @{entry_name}({", ".join(arguments)}) {{
   %result = alloca ptr
   %error = alloca ptr
-  %status = call i32 @{match[1]}(ptr %result, ptr %error, {", ".join(arguments)})
-  ret i32 %status
+{before}  %status = call i32 @{match[1]}(ptr %result, ptr %error, {", ".join(arguments)})
+{after}  ret i32 %status
 }}
-"""
+{declared}"""
     return module[:start] + module[stop:] + entry
+
+
+# By architecture: what sets the modes, what restores them, and declarations. All exceptions stay
+# masked: 0x1F80 is what a process begins with on x86-64, and 0 on AArch64.
+_MODES = {
+    "x86_64": (
+        """  %modes = alloca i32
+  %usual = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %modes)
+  store i32 8064, ptr %usual
+  call void @llvm.x86.sse.ldmxcsr(ptr %usual)
+""",
+        "  call void @llvm.x86.sse.ldmxcsr(ptr %modes)\n",
+        "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)\n",
+    ),
+    "aarch64": (
+        """  %modes = call i64 @llvm.aarch64.get.fpcr()
+  call void @llvm.aarch64.set.fpcr(i64 0)
+""",
+        "  call void @llvm.aarch64.set.fpcr(i64 %modes)\n",
+        "declare i64 @llvm.aarch64.get.fpcr()\ndeclare void @llvm.aarch64.set.fpcr(i64)\n",
+    ),
+}
+_MODES["arm64"] = _MODES["aarch64"]
 
 
 def _compile(name: str, loop: str) -> bytes:
@@ -145,10 +210,9 @@ def _link(name: str, loop: str, code: bytes) -> Callable[..., int]:
     return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * LOOPS[loop])(address)
 
 
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()  # the parent's may be held by a thread that is not here
-
-
+# A fork waits until nobody compiles: a child of another moment would find locks of Numba, of LLVM
+# and of Python's import held by threads that are not there.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )

@@ -93,10 +93,3 @@ def test_the_digest_covers_the_cpu(tmp_path: Path) -> None:
         target = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2,+f16c"}
         assert fill_in_new_process(tmp_path, **target) == [want, "True"]
         assert len(list(tmp_path.glob("*.o"))) == 2
-
-
-def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PHILINIT_CACHE_DIR", str(tmp_path))
-    assert compiler.cache_folder() == tmp_path
-    monkeypatch.delenv("PHILINIT_CACHE_DIR")
-    assert compiler.cache_folder().name == "philinit"

@@ -17,6 +17,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.machinery
+import os
 import sys
 import types
 import weakref
@@ -456,7 +457,8 @@ def _module() -> types.ModuleType:
 def installed(cache: Any, devices: int = 2, **settings: Any) -> Iterator[Any]:
     """`cupy` is the stand-in, of that many devices; nothing is loaded or queued yet."""
     before = sys.modules.get("cupy")
-    cache_before, loaded_before = cuda_compiler.cache_folder, dict(cuda_compiler._loaded)
+    cache_before = os.environ.get("PHILINIT_CACHE_DIR")
+    loaded_before = dict(cuda_compiler._loaded)
     saved = dict(_settings)
     _settings.update(devices=devices, **settings)
     calls.clear()
@@ -464,14 +466,16 @@ def installed(cache: Any, devices: int = 2, **settings: Any) -> Iterator[Any]:
     _device_stack[:] = [0]
     _stream_stack.clear()
     cuda_compiler._loaded.clear()
-    cuda_compiler.cache_folder = lambda: cache
+    os.environ["PHILINIT_CACHE_DIR"] = str(cache)
     sys.modules["cupy"] = cupy = _module()
     try:
         yield cupy
     finally:
         _settings.clear()
         _settings.update(saved)
-        cuda_compiler.cache_folder = cache_before
+        del os.environ["PHILINIT_CACHE_DIR"]
+        if cache_before is not None:
+            os.environ["PHILINIT_CACHE_DIR"] = cache_before
         cuda_compiler._loaded.clear()
         cuda_compiler._loaded.update(loaded_before)
         if before is None:

@@ -14,12 +14,14 @@ from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers.fans import Axes, as_roles, compute_fans
 from philinit.initializers.gains import gain_squared
 from philinit.initializers.seeded import Sampled
+from philinit.rounding import to_nearest
 
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 DISTRIBUTIONS = ("uniform", "normal", "truncated_normal")
 
 
 @functools.lru_cache(maxsize=4096)
+@to_nearest()
 def _scaled(
     scale: float, mode: str, distribution: str, axes: tuple[Any, Any, Any], shape: tuple[int, ...]
 ) -> Distribution:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from philinit.kernels.cache import cache_folder, cached, keep
+from philinit.kernels.cache import cached, keep
 
 #: Each operation rounds once: no contraction; subnormal numbers stay, divisions and roots are
 #: exact, which are NVRTC's defaults.
@@ -105,11 +105,11 @@ def machine_code(cupy: Any, capability: int, name: str, loop: str = "fill") -> b
     options = (*OPTIONS, option)
     text = source(name, loop)
     digest = hashlib.sha256(repr((version, options, text)).encode()).hexdigest()[:32]
-    path = cache_folder() / f"{digest}-{loop}-{name}.{kind}"
-    code = cached(path)
+    file = f"{digest}-{loop}-{name}.{kind}"
+    code = cached(file)
     if code is None:
         code = _compile(nvrtc, text, options, kind)
-        keep(path, code)
+        keep(file, code)
     return code
 
 

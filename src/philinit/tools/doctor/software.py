@@ -7,7 +7,6 @@ import importlib.metadata
 import os
 import platform
 import re
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def cache() -> list[Finding]:
     """Where compiled kernels are kept, whether they can be, and how many there are."""
-    from philinit.kernels.cache import cache_folder, cached
+    from philinit.kernels.cache import cache_folder, cached, trouble
     from philinit.kernels.cpu.compiler import _digest
 
     def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
@@ -89,15 +88,15 @@ def cache() -> list[Finding]:
 
     folder = cache_folder()
     by = "PHILINIT_CACHE_DIR" if os.environ.get("PHILINIT_CACHE_DIR") else "the default"
-    if problem := _unwritable(folder):
-        text = f"{folder}, {by}: {problem}; every process compiles its kernels anew"
-        remedy = f"export PHILINIT_CACHE_DIR={Path(tempfile.gettempdir()) / 'philinit'}"
+    if problem := trouble():
+        text = f"{by}: {problem}; every process compiles its kernels anew"
+        remedy = "export PHILINIT_CACHE_DIR=/a/folder/of/your/own"
         return [finding("folder", FAILED, text, remedy)]
     found = [finding("folder", OK, f"{folder}, {by}; can be written")]
     files = [path for path in folder.glob("*") if path.is_file()] if folder.is_dir() else []
     own = [path for path in files if path.name.startswith(_digest())]
     others = [path for path in files if path not in own]
-    damaged = [path for path in own if cached(path) is None]
+    damaged = [path for path in own if cached(path.name) is None]
     text = f"{len(own)} kernels, {_size(own)}, for this version, compiler and CPU"
     if damaged:
         text += f"; {len(damaged)} damaged, which will be compiled again"
@@ -109,16 +108,6 @@ def cache() -> list[Finding]:
     text = f"{len(others)} files, {_size(others)}: GPU code, other versions and machines"
     remedy = f"rm -r {folder}" if large else ""
     return [*found, finding("other files", NOTE if large else OK, text, remedy)]
-
-
-def _unwritable(folder: Path) -> str:
-    """Why files cannot be put into a folder, which need not exist; "" if they can."""
-    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            return ""
-    except OSError as error:
-        return str(error.strerror).lower()
 
 
 def _size(files: list[Path]) -> str:
