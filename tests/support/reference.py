@@ -5,8 +5,8 @@ Everything else is derived here anew: parameters from mpmath and exact rational 
 error-free transformations (exact.py), Philox in
 Python integers and once more in uint64 arrays.
 
-This is the native sampler; TensorFlow's is in reference_tensorflow.py, and the cases to test and
-the files in tests/data come from cases.py (``python -m tests.support.reference`` writes them, too).
+This is the native sampler; TensorFlow's is in reference_tensorflow.py, and the cases to test in
+cases.py.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ DTYPES = {d.name: d for d in (FLOAT32, FLOAT64, FLOAT16, BFLOAT16)}
 
 M32 = (1 << 32) - 1
 M64 = (1 << 64) - 1
-
 
 # --- section 1: words ----------------------------------------------------------------------------
 
