@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract on real CUDA devices: `pytest -m gpu`; skipped, visibly, where there is none.
 
-Whatever tests/filling/test_cuda_backend.py shows through a stand-in is asked of the hardware here,
+Whatever tests/filling/cuda shows through a stand-in is asked of the hardware here,
 and what no stand-in can show: that machine code, memory and streams do what they should.
 """
 

@@ -143,4 +143,4 @@ def test_the_rounded_kind_is_rounded_correctly_at_the_nearest_ties(index: int) -
     for i in near.tolist():
         with mpmath.workprec(200):
             value = r.as_fraction(exact(mpmath.mpf(float(x[i]))))
-        assert y[i] == r.round_fraction(value, *r.fields_of(r.FLOAT32))
+        assert y[i] == exact.round_fraction(value, *exact.fields_of(r.FLOAT32))

@@ -18,7 +18,7 @@ from philinit.kernels.constants import CALLED, GLIBC, ROUNDED, TURN
 from philinit.kernels.libm import Libm, libm
 from philinit.kernels.plan import plan
 from philinit.keys import Key
-from tests.support import cases
+from tests.support import cases, exact
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
 
@@ -55,7 +55,7 @@ def test_probes_hold_the_correctly_rounded_bits_and_those_of_glibc(name: str) ->
         x = np.array([n * UNITS[name]]).astype(np.float32)
         with mpmath.workprec(200):
             value = r.as_fraction(getattr(mpmath, name)(mpmath.mpf(float(x[0]))))
-        nearest = np.array([r.round_fraction(value, *r.fields_of(r.FLOAT32))], np.float32)
+        nearest = np.array([exact.round_fraction(value, *exact.fields_of(r.FLOAT32))], np.float32)
         assert nearest.view(np.uint32)[0] == bits
         assert glibc(x).view(np.uint32)[0] == bits + difference
         assert difference in (-1, 1)

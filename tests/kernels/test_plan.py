@@ -12,7 +12,7 @@ from philinit.distributions import Distribution, Normal, TruncatedNormal, Unifor
 from philinit.filling.fill import fill
 from philinit.kernels.plan import plan
 from philinit.keys import Key
-from tests.support import cases
+from tests.support import cases, exact
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
 
@@ -165,7 +165,7 @@ def test_g6_wide_and_narrow_distributions_stay_finite(
 @pytest.mark.parametrize("mean", [0.0, -0.0, 0.1, -3.3])
 def test_a_spread_of_zero_gives_the_rounded_mean(mean: float, dtype: str) -> None:
     kind = r.DTYPES[dtype]
-    right = r.round_fraction(r.Fraction(mean), *r.fields_of(kind))
+    right = exact.round_fraction(r.Fraction(mean), *exact.fields_of(kind))
     for d in (Normal(mean, 0), TruncatedNormal(mean, 0), TruncatedNormal(mean, 0, 1, 3)):
         out = fill(np.empty(99, kind), d, KEY)
         assert (out.astype(np.float64) == right).all()

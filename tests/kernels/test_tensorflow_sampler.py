@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from philinit import initializers
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.filling.fill import fill
 from philinit.keys import Key
@@ -386,31 +385,3 @@ def test_g8_other_bounds_than_2_are_refused() -> None:
             with pytest.raises(NotImplementedError, match=f"^{re.escape(message)}$"):
                 fill(out, distribution, Key((1, 2)), sampler="tensorflow")
             assert (out == 7).all()
-
-
-# --- Keras ---------------------------------------------------------------------------------------
-
-RANGE, MOMENTS = {"low": -0.07, "high": 0.3}, {"mean": 0.1, "stddev": 0.03}
-INITIALIZERS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
-    **{
-        name: ({}, {})
-        for name in ("GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal")
-        + ("LecunUniform", "LecunNormal")
-    },
-    "RandomUniform": (RANGE, {"minval": -0.07, "maxval": 0.3}),
-    "RandomNormal": (MOMENTS, MOMENTS),
-    "TruncatedNormal": (MOMENTS, MOMENTS),
-}
-
-
-@pytest.mark.parametrize("dtype", [F32, F16, BF16])
-@pytest.mark.parametrize("name", INITIALIZERS)
-def test_g3_keras_initializers(name: str, dtype: str) -> None:
-    """In float64 Keras takes limits by way of float32: that is philinit.keras' business."""
-    own, keras_own = INITIALIZERS[name]
-    kind = getattr(initializers, name.removeprefix("Random"))
-    for shape in ((300, 70), (3, 3, 32, 17), (50_769, 1)):
-        for seed in (42, 2**30 + 1):
-            want = getattr(keras.initializers, name)(seed=seed, **keras_own)(shape, dtype)
-            found = kind(seed=seed, sampler="tensorflow", **own)(shape, dtype)
-            r.assert_same_bits(found, want.numpy(), (shape, seed))

@@ -14,285 +14,45 @@ it was allocated on, and is then full of `POISON` again. `calls` is the record o
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import importlib.machinery
 import os
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from philinit.filling import dlpack
 from philinit.filling.cuda import compiler as cuda_compiler
-
-POISON = 0xEE
-MULTIPROCESSORS, RESIDENT = 3, 2
-
-Call = tuple[Any, ...]
-calls: list[Call] = []
-_queues: dict[tuple[int, int], list[Callable[[], None]]] = {}
-_device_stack: list[int] = [0]
-_stream_stack: list[Any] = []
-_memories: weakref.WeakSet[Any] = weakref.WeakSet()
-_settings = {"devices": 2, "error": ""}
-
-
-def names(kind: str) -> list[Call]:
-    """The calls of one kind, in order."""
-    return [call for call in calls if call[0] == kind]
-
-
-class CUDARuntimeError(RuntimeError):
-    pass
-
-
-def _count() -> int:
-    if _settings["error"]:
-        raise CUDARuntimeError(_settings["error"])
-    return int(_settings["devices"])
-
-
-# --- devices and streams -------------------------------------------------------------------------
-
-
-class Device:
-    def __init__(self, device: Any = None) -> None:
-        self.id = _device_stack[-1] if device is None else int(device)
-        if not 0 <= self.id < _count():
-            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self.compute_capability = "90"
-        self.attributes = {"MultiProcessorCount": MULTIPROCESSORS}
-
-    def __enter__(self) -> Device:
-        _device_stack.append(self.id)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        _device_stack.pop()
-
-    @property
-    def mem_info(self) -> tuple[int, int]:
-        return 1 << 34, 1 << 35
-
-
-class Stream:
-    null: Stream
-    ptds: Stream
-
-    def __init__(self, pointer: int | None = None) -> None:
-        self.ptr = id(self) if pointer is None else pointer
-
-    @classmethod
-    def from_external(cls, other: Any) -> Stream:
-        version, pointer = other.__cuda_stream__()
-        assert version == 0
-        assert isinstance(pointer, int)
-        return cls(pointer)
-
-    def __enter__(self) -> Stream:
-        _stream_stack.append(self)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        _stream_stack.pop()
-
-    def queue(self) -> list[Callable[[], None]]:
-        return _queues.setdefault((_device_stack[-1], self.ptr), [])
-
-    def synchronize(self) -> None:
-        calls.append(("synchronize", _device_stack[-1], self.ptr))
-        queue = self.queue()
-        while queue:
-            queue.pop(0)()
-
-
-Stream.null, Stream.ptds = Stream(0), Stream(2)
-
-
-def get_current_stream() -> Stream:
-    return _stream_stack[-1] if _stream_stack else Stream.null
-
-
-class Event:
-    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
-        self._before: list[Callable[[], None]] = []
-
-    def record(self) -> None:
-        self._stream = get_current_stream()
-        self._device = _device_stack[-1]
-        self._before = list(self._stream.queue())
-
-    def synchronize(self) -> None:
-        calls.append(("event", self._device, self._stream.ptr))
-        queue = _queues[self._device, self._stream.ptr]
-        while queue and queue[0] in self._before:
-            queue.pop(0)()
-
-
-# --- memory --------------------------------------------------------------------------------------
-
-
-class _Memory:
-    """`size` bytes at `ptr` of a device; `owner` keeps them."""
-
-    def __init__(self, ptr: int, size: int, owner: Any, device_id: int) -> None:
-        self.ptr, self.size, self.owner, self.device_id = ptr, size, owner, device_id
-        _memories.add(self)
-
-
-def _holders(ptr: int, size: int) -> list[Any]:
-    """All that hold these bytes: the allocation, and views of it that others gave out."""
-    found = [m for m in _memories if m.ptr <= ptr and ptr + size <= m.ptr + m.size]
-    assert found, "a GPU would write to memory that nobody holds"
-    return found
-
-
-class UnownedMemory(_Memory):
-    """As CuPy's: the device is looked up, which here means asking who allocated."""
-
-    def __init__(self, ptr: int, size: int, owner: Any, device_id: int = -1) -> None:
-        if device_id < 0:
-            assert ptr, "CuPy cannot look up the device of a null pointer"
-            within = [m for m in _memories if m.ptr <= ptr < m.ptr + m.size]
-            device_id = within[0].device_id if within else 0
-        super().__init__(ptr, size, owner, device_id)
-
-
-def _start(memory: _Memory) -> int:
-    """The address of what owns the memory."""
-    return int(memory.owner.ctypes.data)
-
-
-class MemoryPointer:
-    def __init__(self, mem: Any, offset: int) -> None:
-        self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
-
-
-def _allocate(nbytes: int) -> MemoryPointer:
-    raw = np.full(nbytes + 512, POISON, np.uint8)
-    start = raw.ctypes.data + -raw.ctypes.data % 512
-    memory = _Memory(start, max(nbytes, 1), raw, _device_stack[-1])
-    weakref.finalize(memory, _give_back, raw, get_current_stream().queue())
-    return MemoryPointer(memory, 0)
-
-
-def _give_back(raw: Any, queue: list[Callable[[], None]]) -> None:
-    queue.append(functools.partial(raw.fill, POISON))
-
-
-class ndarray:  # noqa: N801 - CuPy's name
-    def __init__(
-        self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None
-    ) -> None:
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        dtype = np.dtype(dtype)
-        if dtype.name == "bfloat16" and _settings.get("no bfloat16"):
-            raise ValueError("Unsupported dtype bfloat16")
-        nbytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        self.data = _allocate(nbytes) if memptr is None else memptr
-        held = (ctypes.c_uint8 * self.data.mem.size).from_address(self.data.mem.ptr)
-        flat = np.frombuffer(held, np.uint8)[self.data.ptr - self.data.mem.ptr :]
-        self._host = np.ndarray(shape, dtype, flat, 0, strides)
-
-    def _like(self, host: Any) -> ndarray:
-        new = object.__new__(ndarray)
-        new._host = host
-        pointer = host.__array_interface__["data"][0] if host.size else self.data.mem.ptr
-        new.data = MemoryPointer(self.data.mem, pointer - self.data.mem.ptr)
-        return new
-
-    shape = property(lambda self: self._host.shape)
-    dtype = property(lambda self: self._host.dtype)
-    size = property(lambda self: self._host.size)
-    nbytes = property(lambda self: self._host.nbytes)
-    strides = property(lambda self: self._host.strides)
-    device = property(lambda self: Device(self.data.device_id))
-
-    @property
-    def flags(self) -> Any:  # CuPy knows no read-only arrays
-        return types.SimpleNamespace(c_contiguous=self._host.flags.c_contiguous)
-
-    @property
-    def T(self) -> ndarray:
-        return self._like(self._host.T)
-
-    def __len__(self) -> int:
-        return len(self._host)
-
-    def reshape(self, *shape: Any) -> ndarray:
-        host = self._host.reshape(*shape)
-        assert not host.size or np.shares_memory(host, self._host), "CuPy would copy"
-        return self._like(host)
-
-    def view(self, dtype: Any) -> ndarray:
-        return self._like(self._host.view(dtype))
-
-    def __getitem__(self, index: Any) -> ndarray:
-        return self._like(
-            np.asarray(self._host)[(index,) if not isinstance(index, tuple) else index]
-        )
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        assert _device_stack[-1] == self.data.device_id, "the array's device must be current"
-        assert self.dtype.name != "bfloat16", "few versions of CuPy can store into bfloat16"
-        host = self._host
-
-        def store() -> None:
-            host[index] = value
-
-        get_current_stream().queue().append(store)
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        stream = get_current_stream().ptr or 1
-        return {**self._host.__array_interface__, "stream": stream, "version": 3}
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return 2, self.data.device_id
-
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, copy: Any = None) -> Any:
-        calls.append(("__dlpack__", stream, max_version))
-        return dlpack.to_capsule(self._host)
-
-
-def empty(shape: Any, dtype: Any = float) -> ndarray:
-    calls.append(("empty", _device_stack[-1], shape, np.dtype(dtype).name))
-    return ndarray(shape, dtype)
-
-
-def asnumpy(array: Any) -> Any:
-    """A copy in CPU memory, after the work queued on the current stream."""
-    with array.device:
-        get_current_stream().synchronize()
-    return array._host.copy()
-
-
-def asarray(host: Any) -> ndarray:
-    """Copied when the current stream comes to it; CuPy keeps what it copies from until then."""
-    calls.append(("asarray", _device_stack[-1], get_current_stream().ptr, host.shape))
-    new = ndarray(host.shape, host.dtype)
-    target = np.frombuffer(new.data.mem.owner, np.uint8)[new.data.ptr - _start(new.data.mem) :]
-    staged = np.frombuffer(host.tobytes(), np.uint8)
-    get_current_stream().queue().append(lambda: np.copyto(target[: staged.size], staged))
-    return new
-
-
-def from_dlpack(producer: Any) -> ndarray:
-    device = 0
-    if hasattr(producer, "__dlpack_device__"):
-        kind, device = producer.__dlpack_device__()
-        assert kind in (2, 13)
-        producer = producer.__dlpack__(stream=get_current_stream().ptr or 1, max_version=(1, 0))
-    host = dlpack.from_capsule(producer)
-    calls.append(("from_dlpack", device, host.shape, host.dtype.name))
-    extent = host.nbytes if host.flags.c_contiguous else 1 << 20
-    memory = _Memory(host.__array_interface__["data"][0], extent, host, device)
-    return ndarray(host.shape, host.dtype, MemoryPointer(memory, 0), host.strides)
-
+from tests.support.cupy_memory import MULTIPROCESSORS as MULTIPROCESSORS
+from tests.support.cupy_memory import (
+    POISON,
+    CUDARuntimeError,
+    Device,
+    Event,
+    MemoryPointer,
+    Stream,
+    UnownedMemory,
+    asarray,
+    asnumpy,
+    calls,
+    device_count,
+    device_stack,
+    empty,
+    from_dlpack,
+    get_current_stream,
+    holders_of,
+    ndarray,
+    options,
+    queues,
+    start_of,
+    stream_stack,
+)
+from tests.support.cupy_memory import Call as Call
+from tests.support.cupy_memory import names as names
+
+RESIDENT = 2  # thread blocks of any kernel
 
 # --- compiler and kernels ------------------------------------------------------------------------
 
@@ -313,7 +73,7 @@ def _cubin(program: Any) -> bytes:
 class Module:
     def load(self, code: bytes) -> None:
         assert code.startswith(b"cubin")
-        self.device = _device_stack[-1]
+        self.device = device_stack[-1]
         self.loop = "runs" if b"runs" in code else "fill"
         calls.append(("load", self.device))
 
@@ -338,7 +98,7 @@ class Function:
         assert [type(a) for a in (out, *rest)] == types_wanted, "sizes of the C signature"
         by_value = np.dtype(Parameters)
         assert (parameters.size, parameters.dtype) == (1, by_value), "what CuPy passes by value"
-        assert self.module.device == _device_stack[-1], "a kernel of another device"
+        assert self.module.device == device_stack[-1], "a kernel of another device"
         out, skip, low, high, k0, k1 = map(int, (out, *rest))
         loop, read = self.module.loop, None
         if loop == "fill":
@@ -347,15 +107,15 @@ class Function:
         else:
             count, read = self._runs(extent)
         size = KERNELS[self.name].itemsize
-        holders = _holders(out, count * size)
-        assert _device_stack[-1] in {m.device_id for m in holders}, "memory of another device"
+        holders = holders_of(out, count * size)
+        assert device_stack[-1] in {m.device_id for m in holders}, "memory of another device"
         assert out % min(size, 4) == 0, "a GPU would stop with a misaligned address"
         stream = get_current_stream()
         calls.append(
             (
                 "launch",
                 self.name,
-                _device_stack[-1],
+                device_stack[-1],
                 stream.ptr,
                 grid,
                 block,
@@ -392,9 +152,9 @@ class Function:
             return runs * int(extent["length"][0]), None
         assert not extent["inner"][0], "rows have one axis"
         assert ids % 8 == 0, "a GPU would stop with a misaligned address"
-        (holder,) = _holders(ids, 8 * runs)
-        assert holder.device_id == _device_stack[-1], "ids on another device"
-        start = ids - _start(holder)
+        (holder,) = holders_of(ids, 8 * runs)
+        assert holder.device_id == device_stack[-1], "ids on another device"
+        start = ids - start_of(holder)
         return runs * int(extent["length"][0]), holder.owner[start : start + 8 * runs]
 
 
@@ -442,7 +202,7 @@ def _module() -> types.ModuleType:
             occupancyMaxActiveBlocksPerMultiprocessor=lambda function, threads, shared: RESIDENT
         ),
         runtime=types.SimpleNamespace(
-            getDeviceCount=_count,
+            getDeviceCount=device_count,
             CUDARuntimeError=CUDARuntimeError,
             getDeviceProperties=lambda index: {"name": b"stand-in for a GPU"},
             driverGetVersion=lambda: 13000,
@@ -459,20 +219,20 @@ def installed(cache: Any, devices: int = 2, **settings: Any) -> Iterator[Any]:
     before = sys.modules.get("cupy")
     cache_before = os.environ.get("PHILINIT_CACHE_DIR")
     loaded_before = dict(cuda_compiler._loaded)
-    saved = dict(_settings)
-    _settings.update(devices=devices, **settings)
+    saved = dict(options)
+    options.update(devices=devices, **settings)
     calls.clear()
-    _queues.clear()
-    _device_stack[:] = [0]
-    _stream_stack.clear()
+    queues.clear()
+    device_stack[:] = [0]
+    stream_stack.clear()
     cuda_compiler._loaded.clear()
     os.environ["PHILINIT_CACHE_DIR"] = str(cache)
     sys.modules["cupy"] = cupy = _module()
     try:
         yield cupy
     finally:
-        _settings.clear()
-        _settings.update(saved)
+        options.clear()
+        options.update(saved)
         del os.environ["PHILINIT_CACHE_DIR"]
         if cache_before is not None:
             os.environ["PHILINIT_CACHE_DIR"] = cache_before

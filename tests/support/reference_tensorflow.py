@@ -104,7 +104,7 @@ def correctly_rounded(function: Any, exact: Any) -> Callable[[Array], Array]:
         for i in zip(*np.nonzero(np.abs(dropped - TIE) <= CLOSE), strict=True):
             with mpmath.workprec(200):
                 value = r.as_fraction(exact(mpmath.mpf(float(x[i]))))
-            y[i] = r.round_fraction(value, *r.fields_of(r.FLOAT32))
+            y[i] = exact.round_fraction(value, *exact.fields_of(r.FLOAT32))
         return y
 
     return computed

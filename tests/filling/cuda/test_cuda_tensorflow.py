@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import philinit as pi
-from tests.support import cuda_host
+from tests.support import cuda_host, cupy_memory
 from tests.support import cupy_stand_in as stand_in
 
 tf = pytest.importorskip("tensorflow")
@@ -32,11 +32,6 @@ pytestmark = pytest.mark.skipif(cuda_host.compiler() is None, reason="needs g++"
 DTYPES = ["float32", "float64", "float16", "bfloat16"]
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
 INIT = pi.GlorotUniform(seed=42)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cubins")
 
 
 @pytest.fixture
@@ -50,6 +45,12 @@ def cupy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(tf.config, "list_logical_devices", devices)
     with stand_in.installed(cache) as module:
         yield module
+
+
+def everything_is_on_gpu_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("philinit.tensorflow.") and hasattr(module, "device_name"):
+            monkeypatch.setattr(module, "device_name", lambda device: "GPU:0")
 
 
 def address(tensor: Any) -> int:
@@ -82,7 +83,7 @@ def test_a_variable_keeps_the_memory_and_trains_in_it(cupy: Any, dtype: str) -> 
     assert launch[6] == address(v)
     assert v.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
     gc.collect()
-    assert not stand_in._memories  # nobody else holds it, so that nothing is copied:
+    assert not cupy_memory.memories  # nobody else holds it, so that nothing is copied:
     v.assign_add(tf.ones_like(v))
     assert address(v) == launch[6]
 
@@ -112,8 +113,8 @@ def test_the_device_is_asked_of_cuda_not_of_tensorflow(
     def elsewhere(capsule: Any, real: Any = cupy.from_dlpack) -> Any:
         array = real(capsule)
         found = array.data.mem
-        stand_in._memories.discard(found)
-        held.append(stand_in._Memory(found.ptr, found.size, None, 1))
+        cupy_memory.memories.discard(found)
+        held.append(cupy_memory.Memory(found.ptr, found.size, None, 1))
         return array
 
     monkeypatch.setattr(cupy, "from_dlpack", elsewhere)
@@ -189,7 +190,7 @@ def test_a_variable_is_refilled_in_place(
 ) -> None:
     v = tf.Variable(tf.zeros((37, 5), dtype))
     before = address(v)
-    monkeypatch.setattr(pit, "device_name", lambda device: "GPU:0")
+    everything_is_on_gpu_0(monkeypatch)
     assert pit.fill(v, INIT) is v
     assert v.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
     (launch,) = stand_in.names("launch")
@@ -202,7 +203,7 @@ def test_a_variable_is_refilled_in_place(
 def test_a_shared_variable_moves_first(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     a = tf.Variable(tf.zeros((37, 5)))
     b = tf.Variable(a.read_value())
-    monkeypatch.setattr(pit, "device_name", lambda device: "GPU:0")
+    everything_is_on_gpu_0(monkeypatch)
     pit.fill(b, INIT)
     assert np.array_equal(b.numpy(), INIT((37, 5)))
     assert not a.numpy().any()

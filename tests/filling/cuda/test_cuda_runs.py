@@ -8,7 +8,6 @@ of the whole tensor on the CPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from philinit.filling.cuda import launch as cuda
 from philinit.kernels.plan import plan
 from philinit.tools.selftest.cases import described
 from philinit.tools.selftest.golden import SHA256
-from tests.support import cuda_host
+from tests.support import cuda_host, cupy_memory
 from tests.support import cupy_stand_in as stand_in
 from tests.support import reference as r
 
@@ -34,17 +33,6 @@ by_dtype = pytest.mark.parametrize("dtype", DTYPES)
 IDS = [7, 0, 39, 7, 12]
 
 pytestmark = pytest.mark.skipif(cuda_host.compiler() is None, reason="needs g++")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cubins")
-
-
-@pytest.fixture
-def cupy(cache: Path) -> Iterator[Any]:
-    with stand_in.installed(cache) as module:
-        yield module
 
 
 def launches() -> list[stand_in.Call]:
@@ -218,7 +206,7 @@ def test_more_steps_than_32_bits_can_count(cupy: Any) -> None:
         place += 4 * count
     assert len(launches()) == 3
     assert place == (1 << 40) + (4 << 34)
-    stand_in._queues.clear()
+    cupy_memory.queues.clear()
 
 
 def test_a_run_that_32_bits_cannot_count_is_a_contiguous_fill(cupy: Any) -> None:
@@ -230,7 +218,7 @@ def test_a_run_that_32_bits_cannot_count_is_a_contiguous_fill(cupy: Any) -> None
         ((1 << 40) + (place << 34), 1 << 32, 1, "fill") for place in (0, 1, 2, 0, 1)
     ]
     assert stand_in.names("asarray") == []
-    stand_in._queues.clear()
+    cupy_memory.queues.clear()
 
 
 # --- progress ------------------------------------------------------------------------------------

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU benchmark on the stand-in; what the stand-in has, and what it would catch.
+
+No GPU takes part: tests/support/cupy_stand_in.py says what stands for it, tests/gpu is for real
+ones.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import philinit as pi
+from philinit.filling.cuda import compiler as cuda_compiler
+from philinit.filling.cuda import launch as cuda
+from philinit.kernels.plan import plan
+from tests.support import cupy_stand_in as stand_in
+from tests.support.cuda_backend import KEY, UNIFORM, needs_gxx, on_cpu
+
+pytestmark = needs_gxx
+
+PARTS = [f"philinit, boxes {n} wide" for n in (16, 128, 1024)] + ["philinit, rows of 128"]
+
+
+# --- the benchmark -------------------------------------------------------------------------------
+
+
+def test_the_gpu_benchmark_runs_to_its_end(
+    cupy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, small, and with times that mean nothing; so that it cannot rot."""
+    import bench_gpu
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    path = tmp_path / "gpu.json"
+    arguments = ["--sizes", "12,13", "--rounds", "2", "--json", str(path), "--device", "cuda:1"]
+    assert bench_gpu.main(arguments) == 0
+    measured = json.loads(path.read_text())["measured"]
+    assert {(m["contender"], m["weights"]) for m in measured} == {
+        (name, 1 << bits)
+        for name in ("memset", "cupy.random", "cuRAND Philox", "philinit", *PARTS)
+        for bits in (12, 13)
+    }
+    assert all(len(m["ms"]) == 2 for m in measured)
+    sets = stand_in.names("memset")
+    assert {(call[2], call[3]) for call in sets} >= {(0x5A, 4 << 12), (0x5A, 2 << 13)}
+    table = path.with_suffix(".md").read_text()
+    assert table in capsys.readouterr().out
+    assert "| 2^13 | bfloat16 | truncated normal | philinit |" in table
+    assert "Measured on stand-in for a GPU, 20" in table
+
+
+def test_the_gpu_benchmark_without_a_device_is_one_sentence(
+    cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import bench_gpu
+
+    with stand_in.installed(cache, error="cudaErrorNoDevice: none"):
+        assert bench_gpu.main([]) == 1
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert "cudaErrorNoDevice" in said
+
+
+def test_the_gpu_benchmark_refuses_wrong_bits(
+    cupy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bench_gpu
+
+    real = cuda._launch
+    monkeypatch.setattr(cuda, "_launch", lambda *a: real(*a[:-1], a[-1] + 1))
+    assert bench_gpu.main(["--sizes", "12", "--no-peers"]) == 1
+    assert "other bits than the CPU's" in capsys.readouterr().out
+
+
+# --- the stand-in and CuPy -----------------------------------------------------------------------
+
+
+def dotted(thing: Any, name: str) -> Iterator[str]:
+    """The public names below a module, namespace or class of the stand-in."""
+    for part, value in vars(thing).items():
+        if part.startswith("_") and part not in ("__cuda_array_interface__", "__dlpack__"):
+            continue
+        yield f"{name}.{part}"
+        if isinstance(value, (types.SimpleNamespace, type)) and part != "random":
+            yield from dotted(value, f"{name}.{part}")
+
+
+def test_the_stand_in_has_no_name_that_cupy_lacks(cupy: Any) -> None:
+    """So that no call in the backend is to a function that there is not."""
+    names = [name for name in dotted(cupy, "cupy") if name != "cupy.cuda.Stream.queue"]
+    assert "cupy.cuda.UnownedMemory" in names
+    assert "cupy.cuda.Stream.from_external" in names
+    names += [f"cupy.random.{n}" for n in ("Generator", "Philox4x3210", "random_sample")]
+    names += ["cupy.cuda.driver.funcGetAttribute", "cupy.asnumpy", "cupy.cuda.is_available"]
+    device = ("id", "compute_capability", "attributes", "mem_info", "__enter__")
+    names += [f"cupy.cuda.Device.{n}" for n in device]
+    names += [f"cupy.ndarray.{n}" for n in ("data", "device", "__dlpack_device__")]
+    code = f"""
+try:
+    import cupy
+except ImportError:
+    print("skip")
+    raise SystemExit
+def lacks(name):
+    thing = cupy
+    for part in name.split(".")[1:]:
+        if not hasattr(thing, part):
+            return True
+        thing = getattr(thing, part)
+print([name for name in {names} if lacks(name)])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.stdout.startswith("skip"):
+        pytest.skip("CuPy is not installed")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+# --- the stand-in can fail -----------------------------------------------------------------------
+
+
+def test_the_stand_in_would_catch_reading_too_early(cupy: Any) -> None:
+    w = pi.uniform((99,), low=-0.1, high=0.1, seed=42, device="cuda")
+    assert (w._host.view(np.uint8) == stand_in.POISON).all()
+    cupy.cuda.get_current_stream().synchronize()
+    assert w._host.tobytes() == on_cpu(99).tobytes()
+
+
+def test_the_stand_in_would_catch_the_wrong_device_and_freed_memory(cupy: Any) -> None:
+    out = cupy.empty(99, np.float32)
+    found = plan(UNIFORM, np.dtype(np.float32), "native")
+    with cupy.cuda.Device(1):
+        kernel = cuda_compiler.loaded(cupy, 1, found.kernel.name)
+        with pytest.raises(AssertionError, match=r"memory of another device"):
+            cuda._launch(kernel, out.data.ptr, 99, found, KEY, 0)
+    with pytest.raises(AssertionError, match=r"a kernel of another device"):
+        cuda._launch(kernel, out.data.ptr, 99, found, KEY, 0)
+    pi.fill(out, UNIFORM, KEY)
+    del out
+    with pytest.raises(AssertionError, match=r"given back before the kernel ran"):
+        cupy.cuda.get_current_stream().synchronize()
