@@ -202,7 +202,7 @@ BAD = {
     "a class": (
         lambda: (torch.zeros(3), pi.Normal),
         TypeError,
-        "`init` must be a philinit initializer such as philinit.HeNormal(seed=42); got init=<class",
+        "`init` must be a philinit initializer such as philinit.GlorotUniform(seed=42); got init",
     ),
     "a function": (lambda: (torch.zeros(3), torch.nn.init.ones_), TypeError, "`init` must be a"),
     "another shard": (
@@ -568,7 +568,7 @@ BAD_MODULES = {
     "rules of another kind": (
         lambda: (on_meta(), [NORMAL]),
         TypeError,
-        "`rules` must be a mapping of patterns to rules, or a callable(name, tensor); got list",
+        "`rules` must be a mapping of patterns to initializers, or a callable(name, tensor);",
     ),
     "patterns of another kind": (
         lambda: (on_meta(), {re.compile(".*"): NORMAL}),
@@ -578,9 +578,13 @@ BAD_MODULES = {
     "a class": (
         lambda: (on_meta(), BUFFERS | {"*": pi.Zeros}),
         TypeError,
-        "embedding.weight: a rule must be a philinit initializer such as philinit.Zeros()",
+        "embedding.weight: `rules` must give a philinit initializer such as philinit.Zeros()",
     ),
-    "a number": (lambda: (on_meta(), {"*": 1.0}), TypeError, "embedding.weight: a rule must be a"),
+    "a number": (
+        lambda: (on_meta(), {"*": 1.0}),
+        TypeError,
+        "embedding.weight: `rules` must give a",
+    ),
     "fans the wrong way round": (
         lambda: (on_meta(), BUFFERS | {"*.weight": pi.HeNormal(seed=1), "*": pi.Zeros()}),
         ValueError,
