@@ -193,7 +193,11 @@ BAD = {
         ValueError,
         "`tensor` must have memory; got one on the meta device: philinit.torch.materialize",
     ),
-    "freed memory": (lambda: (freed(), NORMAL), ValueError, "got one whose storage was freed"),
+    "freed memory": (
+        lambda: (freed(), NORMAL),
+        ValueError,
+        "got a torch tensor whose storage was freed",
+    ),
     "a lazy parameter": (
         lambda: (torch.nn.LazyLinear(3).weight, NORMAL),
         ValueError,

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from philinit.dtypes import NAMES
+from philinit.dtypes import NAMES, as_dtype
 from philinit.parts import Shard
 from philinit.torch.private import DISPATCH
 
-DTYPES = {getattr(torch, name): name for name in NAMES}
+DTYPES = {getattr(torch, name): as_dtype(name) for name in NAMES}
 _LAZY = (torch.nn.parameter.UninitializedParameter, torch.nn.parameter.UninitializedBuffer)
 
 
@@ -37,7 +37,7 @@ def is_dtensor(tensor: Any) -> bool:
 def check_tensor(tensor: Any) -> Any:
     """`local_of` a tensor that is dense, in C order, and of one of the four dtypes.
 
-    It may have no memory; see `check_memory`.
+    It may have no memory, as on the meta device.
     """
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(
@@ -58,7 +58,7 @@ def check_tensor(tensor: Any) -> Any:
         raise ValueError(f"`tensor` must be dense; got layout={local.layout}")
     if local.dtype not in DTYPES:
         found = str(local.dtype).removeprefix("torch.")
-        raise ValueError(f"`tensor` must hold {', '.join(DTYPES.values())}; got dtype={found}")
+        raise ValueError(f"`tensor` must hold {', '.join(NAMES)}; got dtype={found}")
     if not (local.is_contiguous() or _in_c_order(local)):
         raise ValueError(
             "`tensor` must be contiguous, or a slice of a contiguous tensor; got shape "
@@ -77,21 +77,6 @@ def _in_c_order(tensor: Any) -> bool:
                 return False
             least = stride * length
     return True
-
-
-def check_memory(local: Any) -> None:
-    """Refuse a tensor that has no memory: whoever wrote there would end the process."""
-    if local.is_meta:
-        raise ValueError(
-            "`tensor` must have memory; got one on the meta device: "
-            "philinit.torch.materialize allocates and fills a module"
-        )
-    last = local.storage_offset() + local.numel()
-    if local.numel() and local.untyped_storage().nbytes() < last * local.element_size():
-        raise ValueError(
-            "`tensor` must have memory; got one whose storage was freed, as FSDP frees what it "
-            "has gathered: fill the module's parameter"
-        )
 
 
 def check_shard(tensor: Any, shard: Any) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from philinit.checks import Progress, check_progress, check_threads, progress_within
-from philinit.dtypes import as_dtype
 from philinit.filling import devices
+from philinit.filling.memory import check_torch_memory
 from philinit.parts import Shard
 from philinit.targets import Target
-from philinit.torch.checks import DTYPES, check_memory, check_shard, check_tensor
+from philinit.torch.checks import DTYPES, check_shard, check_tensor
 from philinit.torch.initializers import check_layout
 from philinit.torch.parts import regions_of
 
@@ -83,16 +83,22 @@ def fill_(
         check_shard(tensor, shard)
     shape = tuple(tensor.shape) if shard is None else shard.global_shape
     check_layout(init, shape)
-    check_memory(local)
-    threads, progress = check_threads(threads), check_progress(progress)
+    if local.is_meta:
+        raise ValueError(
+            "`tensor` must have memory; got one on the meta device: "
+            "philinit.torch.materialize allocates and fills a module"
+        )
+    check_torch_memory(local, "tensor")
+    if threads is not None or progress is not None:
+        threads, progress = check_threads(threads), check_progress(progress)
     pieces: Iterable[tuple[Any, Shard | None]] = ((tensor, None),)
     if shard is not None:
         index = tuple(slice(s, s + n) for s, n in zip(shard.starts, shard.lengths, strict=True))
         # In a view of these lengths, axes that an int dropped are back.
         pieces = _contiguous(local.detach().view(shard.lengths), shape, index)
     elif local is not tensor or not tensor.is_contiguous():
-        found, memory = regions_of(tensor), local.detach()
-        runs = (_contiguous(memory[part.local], shape, part.index) for part in found)
+        whole, regions = local.detach(), regions_of(tensor)
+        runs = (_contiguous(whole[r.local], shape, r.index) for r in regions)
         pieces = itertools.chain.from_iterable(runs)
     done, total = 0, local.numel()
     try:
@@ -114,13 +120,13 @@ def _opened(piece: Any) -> contextlib.AbstractContextManager[Any]:
     if not piece.is_cpu:
         return devices.opened(piece.detach(), name="tensor")
     buffer = (ctypes.c_char * piece.nbytes).from_address(piece.data_ptr())
-    dtype = as_dtype(DTYPES[piece.dtype])
-    return contextlib.nullcontext(np.ndarray(tuple(piece.shape), dtype, buffer))
+    return contextlib.nullcontext(np.ndarray(tuple(piece.shape), DTYPES[piece.dtype], buffer))
 
 
 def _contiguous(
     piece: Any, shape: tuple[int, ...], index: tuple[slice, ...]
 ) -> Iterator[tuple[Any, Shard]]:
+    """The contiguous pieces of a tensor that is part `index` of one of `shape`, and their parts."""
     if piece.is_contiguous():
         yield piece, Shard(shape, index)
         return

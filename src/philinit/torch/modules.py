@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from philinit.checks import Progress, check_progress, check_threads, progress_within
-from philinit.dtypes import as_dtype
 from philinit.initializers.base import Initializer
 from philinit.torch.checks import DTYPES, check_tensor, is_dtensor, local_of
 from philinit.torch.initializers import check_layout
@@ -151,7 +150,7 @@ def _check(name: str, tensor: Any, init: Any) -> None:
             local, shape = check_tensor(tensor), tuple(tensor.shape)
             check_layout(init, shape)
             regions_of(tensor)
-            init._check(shape, as_dtype(DTYPES[local.dtype]))
+            init._check(shape, DTYPES[local.dtype])
     except (TypeError, ValueError, NotImplementedError) as error:
         raise type(error)(f"{name}: {error}") from error
 
