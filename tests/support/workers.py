@@ -9,6 +9,7 @@ python -m tests.support.workers MODULE RANK PORT          is what `Workers` star
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import select
@@ -22,6 +23,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+#: For processes with JAX, which say themselves how many devices they want.
+JAX = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": None}
+
+
+def needs(*modules):
+    """Skip a file of tests where a module is missing; unlike importorskip, import none of them."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}", allow_module_level=True)
 
 
 class Workers:
