@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from philinit.initializers import VarianceScaling
-from philinit.initializers.base import Initializer
+from philinit.initializers.base import check_init
 from philinit.initializers.fans import DEFAULT_ROLES
 from philinit.initializers.orthogonal import Orthogonal
 
@@ -55,11 +56,7 @@ def layout(init: Any) -> Any:
     >>> init.distribution_for((256, 64)).high == (6 / 64) ** 0.5
     True
     """
-    if not isinstance(init, Initializer):
-        raise TypeError(
-            "`init` must be a philinit initializer such as philinit.HeNormal(seed=42); "
-            f"got init={init!r}"
-        )
+    check_init(init)
     if not isinstance(init, VarianceScaling):
         return init
     if (init.in_axis, init.out_axis) != (DEFAULT_ROLES["in_axis"], DEFAULT_ROLES["out_axis"]):
@@ -69,6 +66,11 @@ def layout(init: Any) -> Any:
             "`init` must name in_axis and out_axis along with batch_axis, counted from the front, "
             f"since torch has no layout for batches; got init={init!r}"
         )
+    return _as_torch(init)
+
+
+@functools.lru_cache(maxsize=1024)
+def _as_torch(init: VarianceScaling) -> VarianceScaling:
     return dataclasses.replace(init, in_axis=1, out_axis=0)
 
 

@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import ctypes
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
-from philinit.checks import Progress
+from philinit.checks import Progress, check_progress, check_threads, progress_within
+from philinit.filling import devices
+from philinit.filling.memory import check_torch_memory
 from philinit.parts import Shard
-from philinit.torch.checks import check_memory, check_tensor, is_dtensor, local_of
+from philinit.targets import Target
+from philinit.torch.checks import DTYPES, check_shard, check_tensor
 from philinit.torch.initializers import check_layout
-from philinit.torch.parts import Box, boxes, cuts_of
+from philinit.torch.parts import regions_of
 
 
 def fill_(
@@ -41,9 +48,9 @@ def fill_(
     init : philinit initializer
         Fans come from the global shape. torch's weights are (out, in, ...), where philinit's
         default axes read (..., in, out). Where that would change the weights, `init` is refused:
-        ``philinit.torch.layout(init)`` is the same rule with torch's fans.
+        ``philinit.torch.layout(init)`` is the same initializer with torch's fans.
     shard : Shard, optional
-        For a plain tensor that is a box of a larger one, as libraries with tensor parallelism of
+        For a plain tensor that is a part of a larger one, as libraries with tensor parallelism of
         their own have them: ``philinit.Shard(global_shape, index)``.
     threads : int, optional
         As in ``init(shape)``.
@@ -71,103 +78,60 @@ def fill_(
     >>> weight is linear.weight, bool(weight.abs().max() <= (6 / 64) ** 0.5)
     (True, True)
     """
-    check_tensor(tensor)
+    local = check_tensor(tensor)
     if shard is not None:
-        _check_shard(tensor, shard)
+        check_shard(tensor, shard)
     shape = tuple(tensor.shape) if shard is None else shard.global_shape
     check_layout(init, shape)
-    check_memory(tensor)
-    if progress is not None and not callable(progress):
-        raise TypeError(f"`progress` must be callable or None; got progress={progress!r}")
-    local = local_of(tensor).detach()
+    if local.is_meta:
+        raise ValueError(
+            "`tensor` must have memory; got one on the meta device: "
+            "philinit.torch.materialize allocates and fills a module"
+        )
+    check_torch_memory(local, "tensor")
+    if threads is not None or progress is not None:
+        threads, progress = check_threads(threads), check_progress(progress)
+    pieces: Iterable[tuple[Any, Shard | None]] = ((tensor, None),)
     if shard is not None:
-        local = local.view(shard.lengths)  # axes that an int dropped are back, with a length of 1
-    found = boxes_of(tensor) if shard is None else [_box(shard)]
+        index = tuple(slice(s, s + n) for s, n in zip(shard.starts, shard.lengths, strict=True))
+        # In a view of these lengths, axes that an int dropped are back.
+        pieces = _contiguous(local.detach().view(shard.lengths), shape, index)
+    elif local is not tensor or not tensor.is_contiguous():
+        whole, regions = local.detach(), regions_of(tensor)
+        runs = (_contiguous(whole[r.local], shape, r.index) for r in regions)
+        pieces = itertools.chain.from_iterable(runs)
     done, total = 0, local.numel()
     try:
-        for part, box in _parts(local, shape, found):
-            report = None if progress is None else _after(progress, done, total)
-            init.fill(part, shard=box, threads=threads, progress=report)
-            done += part.numel()
+        for piece, part in pieces:
+            report = None if progress is None else progress_within(progress, done, total)
+            with _opened(piece) as view:
+                init._write(Target(view, shape, part, threads, report))
+            done += piece.numel()
     finally:
         torch.autograd.graph.increment_version(tensor)
     return tensor
 
 
-def _check_shard(tensor: Any, shard: Any) -> None:
-    if not isinstance(shard, Shard):
-        raise TypeError(
-            f"`shard` must be a philinit.Shard(global_shape, index); got shard={shard!r}"
-        )
-    if is_dtensor(tensor):
-        raise ValueError(
-            f"`shard` must be left out for a DTensor, which knows its own; got shard={shard!r}"
-        )
-    if shard.shape != tuple(tensor.shape):
-        raise ValueError(
-            f"`tensor` must have the shape of `shard`; got shape {tuple(tensor.shape)} for "
-            f"{shard.shape}"
-        )
+def _opened(piece: Any) -> contextlib.AbstractContextManager[Any]:
+    """A context that yields a contiguous tensor, which outlives it, as an array to write.
 
-
-def _box(shard: Shard) -> Box:
-    ends = zip(shard.starts, shard.lengths, strict=True)
-    whole = tuple(slice(0, length) for length in shard.lengths)
-    return Box(whole, tuple(slice(start, start + length) for start, length in ends))
-
-
-def boxes_of(tensor: Any) -> list[Box]:
-    """The boxes of a tensor that this process holds: none where it has no part in the mesh.
-
-    Raises
-    ------
-    NotImplementedError
-        A placement other than Shard and Replicate.
-    ValueError
-        The placements stand for a local shard of another shape.
+    ``tensor.numpy()`` would make its storage one that cannot be resized, as FSDP wants to.
     """
-    shape = tuple(tensor.shape)
-    if not is_dtensor(tensor):
-        return boxes(shape, [])
-    mesh, placements = tensor.device_mesh, tuple(tensor.placements)
-    coordinate = mesh.get_coordinate()
-    sizes = [mesh.size(axis) for axis in range(mesh.ndim)]
-    cuts = cuts_of(placements, sizes, coordinate or [0] * mesh.ndim, len(shape))
-    if coordinate is None:
-        return []
-    # Private, and in young versions only: where mesh axes cut in another order than they come.
-    order = getattr(tensor._spec, "shard_order", None) or ()
-    found = boxes(shape, cuts, {entry.tensor_dim: tuple(entry.mesh_dims) for entry in order})
-    local = tuple(local_of(tensor).shape)
-    last = found[-1].local
-    if local != tuple(entry.stop for entry in last):
-        raise ValueError(
-            "a DTensor must hold the shard that its placements stand for; got a local shape of "
-            f"{local} for shape {shape}, placements={placements} and place {tuple(coordinate)} "
-            f"of a mesh {tuple(sizes)}, which make {tuple(entry.stop for entry in last)}"
-        )
-    return found
-
-
-def _parts(local: Any, shape: tuple[int, ...], found: list[Box]) -> Iterator[tuple[Any, Shard]]:
-    """The contiguous parts of a local shard, and which box of the global tensor each is."""
-    for box in found:
-        yield from _contiguous(local[box.local], shape, box.index)
+    if not piece.is_cpu:
+        return devices.opened(piece.detach(), name="tensor")
+    buffer = (ctypes.c_char * piece.nbytes).from_address(piece.data_ptr())
+    return contextlib.nullcontext(np.ndarray(tuple(piece.shape), DTYPES[piece.dtype], buffer))
 
 
 def _contiguous(
-    part: Any, shape: tuple[int, ...], index: tuple[slice, ...]
+    piece: Any, shape: tuple[int, ...], index: tuple[slice, ...]
 ) -> Iterator[tuple[Any, Shard]]:
-    if part.is_contiguous():
-        yield part, Shard(shape, index)
+    """The contiguous pieces of a tensor that is part `index` of one of `shape`, and their parts."""
+    if piece.is_contiguous():
+        yield piece, Shard(shape, index)
         return
-    axis = next(axis for axis, length in enumerate(part.shape) if length > 1)
-    for place in range(part.shape[axis]):
-        at = index[axis].start + place
+    axis = next(axis for axis, length in enumerate(piece.shape) if length > 1)
+    for number in range(piece.shape[axis]):
+        at = index[axis].start + number
         row = (*index[:axis], slice(at, at + 1), *index[axis + 1 :])
-        yield from _contiguous(part.narrow(axis, place, 1), shape, row)
-
-
-def _after(progress: Progress, before: int, total: int) -> Progress:
-    """`progress` of one part as progress of the whole."""
-    return lambda done, _: progress(before + done, total)
+        yield from _contiguous(piece.narrow(axis, number, 1), shape, row)

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One of 4 processes of a torch gloo group: DTensors, FSDP2 and tensor parallelism for real.
-
-Arguments: the rank, and a file through which the processes find each other. Each section prints
-its name when it has passed.
-"""
+"""One of 4 processes of a torch gloo group: DTensors, FSDP2 and tensor parallelism for real."""
 
 import contextlib
 import datetime
 import itertools
-import sys
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -25,9 +21,9 @@ from torch.distributed.tensor.parallel import (
 
 import philinit as pi
 import philinit.torch as pt
+from tests.support.torch_tensors import DTYPES, same
 
 WORLD = 4
-DTYPES = ("float32", "float64", "float16", "bfloat16")
 INIT = pi.Normal(seed=11)
 RULES = {
     "*.weight": pt.layout(pi.HeNormal(seed=5)),
@@ -52,22 +48,27 @@ class Model(torch.nn.Module):
         return self.second(torch.relu(self.first(x))) * self.scale
 
 
+def start(rank, port):
+    """Every case gets a mesh of 2 x 2 processes."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=WORLD,
+        timeout=datetime.timedelta(seconds=60),
+    )
+    return (init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp")),)
+
+
 def on_meta(**arguments):
     with torch.device("meta"):
         return Model(**arguments)
 
 
 def expected(name, shape, dtype="float32"):
-    rule = next(r for pattern, r in RULES.items() if name.endswith(pattern.lstrip("*")))
-    return rule.named(name)(shape, dtype)
-
-
-def same(tensor, values):
-    """Whether a torch tensor has the bytes of an ndarray."""
-    flat = tensor.detach().contiguous().reshape(-1)
-    return tuple(tensor.shape) == values.shape and (
-        flat.view(torch.uint8).numpy().tobytes() == values.tobytes()
-    )
+    init = next(i for pattern, i in RULES.items() if name.endswith(pattern.lstrip("*")))
+    return init.named(name)(shape, dtype)
 
 
 def check_weights(model, dtype="float32"):
@@ -255,7 +256,7 @@ def growth(work):
 
 def memory_is_that_of_the_shards(grid):
     if not Path("/proc/self/clear_refs").exists():
-        return
+        pytest.skip("needs /proc/self/clear_refs")
     mesh = init_device_mesh("cpu", (WORLD,))
 
     def made(rows, columns, axis):
@@ -273,37 +274,3 @@ def memory_is_that_of_the_shards(grid):
         tensor = torch.empty_like(nothing, device="cpu")
         mib = growth(lambda: pt.fill_(tensor, INIT))  # noqa: B023
         assert mib < tensor.to_local().nbytes / 2**20 + SLACK, (mib, placements)
-
-
-def main(rank, meeting_point):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{meeting_point}",
-        rank=rank,
-        world_size=WORLD,
-        timeout=datetime.timedelta(seconds=60),
-    )
-    grid = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
-    for section in SECTIONS:
-        section(grid)
-        dist.barrier()
-        print(section.__name__, flush=True)
-    dist.destroy_process_group()
-
-
-SECTIONS = (
-    shards_of_every_axis,
-    placements_on_a_2x2_mesh,
-    fsdp2,
-    fsdp2_after_an_interruption,
-    fsdp2_in_bfloat16_with_mixed_precision,
-    fsdp2_on_axis_1,
-    fsdp2_with_replicas,
-    tensor_parallel,
-    fsdp2_with_tensor_parallelism,
-    memory_is_that_of_the_shards,
-)
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What philinit.torch takes from torch's private parts is there, or one sentence says so."""
+
+import importlib
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+from philinit.torch import private  # noqa: E402  (torch may be missing)
+
+
+def lost(name):
+    return re.escape(f".{name} of torch {private.OLDEST} to {private.NEWEST}; torch ")
+
+
+def test_a_missing_dispatch_ends_the_import_with_one_sentence(monkeypatch):
+    without = SimpleNamespace(Tensor=type("Tensor", (), {}), __version__="9.9")
+    monkeypatch.setitem(sys.modules, "torch", without)
+    with pytest.raises(ImportError, match=r"philinit\.torch needs .*Tensor\.__torch_dispatch__"):
+        importlib.reload(private)
+    monkeypatch.undo()
+    importlib.reload(private)
+
+
+def test_exchange_replaces_all_tensors_and_asks_recurrent_layers():
+    module = torch.nn.LSTM(2, 3)
+    module.register_buffer("count", torch.zeros(2))
+    private.exchange(module, lambda tensor: torch.ones_like(tensor))
+    assert all(t.eq(1).all() for t in [*module.parameters(), module.count])
+    assert len(module._flat_weights) == 4 and all(t.eq(1).all() for t in module._flat_weights)
+    with pytest.raises(ImportError, match=lost("_apply")):
+        private.exchange(SimpleNamespace(), len)
+
+
+def test_split_factors_are_told_by_the_private_placement_alone():
+    tensor = pytest.importorskip("torch.distributed.tensor")
+    placements = importlib.import_module("torch.distributed.tensor.placement_types")
+    assert private.split_factor(tensor.Shard(0)) == 1
+    assert private.split_factor(placements._StridedShard(0, split_factor=6)) == 6
+    with pytest.raises(ImportError, match=lost("split_factor")):
+        private.split_factor(SimpleNamespace())
+
+
+def test_the_order_of_cuts_is_read_where_a_version_has_one():
+    entry = SimpleNamespace(tensor_dim=1, mesh_dims=[2, 0])
+    tensor = SimpleNamespace(_spec=SimpleNamespace(shard_order=(entry,)))
+    assert private.shard_order(tensor) == {1: (2, 0)}
+    assert private.shard_order(SimpleNamespace(_spec=SimpleNamespace())) == {}
+    with pytest.raises(ImportError, match=lost("_spec")):
+        private.shard_order(SimpleNamespace())
+
+
+def test_the_versions_are_those_of_the_extra_and_of_the_tests():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    extras = tomllib.loads(text)["project"]["optional-dependencies"]
+    assert extras["torch"] == [f"torch>={private.OLDEST}"]
+    assert extras["torch-test"] == [f"torch=={private.NEWEST}"]
