@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""philinit.jax.sharded and array over eight CPU devices: ``python jax_shards.py CASE...``.
+"""philinit.jax.sharded and array over eight CPU devices.
 
 Expected values are ``init(shape)``'s: a tensor must be the same for every mesh.
 """
@@ -8,7 +8,12 @@ import doctest
 from dataclasses import dataclass, field
 from unittest import mock
 
-from jax_cases import check, main, mesh, peak, refused  # first: it sets the number of devices
+from tests.support.engines.jax_cases import (
+    check,
+    mesh,
+    peak,
+    refused,
+)  # first: it sets the number of devices
 
 # isort: split
 import jax
@@ -100,8 +105,8 @@ def dtypes():
 
 def other_initializers():
     columns = NamedSharding(mesh(2, 4), P(None, "y"))
-    rules = [pi.Zeros(), pi.Ones(), pi.Constant(-0.5), pi.Identity(2.0), pi.Normal(seed=1)]
-    for init in [*rules, pi.Orthogonal(seed=1), pi.HeUniform(seed=1, activation="tanh")]:
+    inits = [pi.Zeros(), pi.Ones(), pi.Constant(-0.5), pi.Identity(2.0), pi.Normal(seed=1)]
+    for init in [*inits, pi.Orthogonal(seed=1), pi.HeUniform(seed=1, activation="tanh")]:
         check(pij.sharded(init, (12, 8), columns), init((12, 8)))
 
 
@@ -152,14 +157,13 @@ def memory():
     with peak() as making:
         table = pij.sharded(init, shape, rows)
     assert abs(making.mib - 192) < 16, making.mib
-    places = [shard.data.unsafe_buffer_pointer() for shard in table.addressable_shards]
-    assert all(place % 64 == 0 for place in places)
+    addresses = [shard.data.unsafe_buffer_pointer() for shard in table.addressable_shards]
+    assert all(address % 64 == 0 for address in addresses)
     with peak() as stepping:
         table = step(table).block_until_ready()
     assert stepping.mib < 16, stepping.mib
-    assert [s.data.unsafe_buffer_pointer() for s in table.addressable_shards] == places
+    assert [s.data.unsafe_buffer_pointer() for s in table.addressable_shards] == addresses
     assert float(table[12345, 678]) == 0.5 * float(init.shard(shape, (12345, 678)))
-    print(f"{making.mib:.1f} MiB for 192, {stepping.mib:.1f} MiB more for the step")
 
 
 def donation():
@@ -168,8 +172,8 @@ def donation():
     for shape in ((5,), (1, 7), (7, 1), (300, 200), (1 << 21,), (3, 1 << 21)):
         for dtype in ("float32", "float16", "bfloat16"):
             tensor = pij.array(pi.HeNormal(seed=1), shape, dtype)
-            place = tensor.unsafe_buffer_pointer()
-            assert step(tensor).unsafe_buffer_pointer() == place, (shape, dtype)
+            address = tensor.unsafe_buffer_pointer()
+            assert step(tensor).unsafe_buffer_pointer() == address, (shape, dtype)
 
 
 def training():
@@ -252,7 +256,3 @@ def documentation():
     for module in (arrays, initializers):
         found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
         assert found.attempted > 2 and not found.failed
-
-
-if __name__ == "__main__":
-    main(globals())
