@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One of two processes with four CPU devices each: ``python jax_cluster.py RANK PORT``.
+"""One of two processes with four CPU devices each.
 
 Each checks the shards that it can address, its own peak memory, and a training step for which the
 processes talk to each other.
 """
 
 import os
-import sys
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
-from jax_cases import check_shards, mesh, peak
+from tests.support.engines.jax_cases import check_shards, mesh, peak
 
 # isort: split
 import jax
@@ -22,11 +21,17 @@ from jax.sharding import PartitionSpec as P
 import philinit as pi
 import philinit.jax as pij
 
-RANK, PORT = int(sys.argv[1]), sys.argv[2]
+
+def start(rank, port):
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, rank, initialization_timeout=60)
+    assert jax.device_count() == 8 and jax.local_device_count() == 4
+    return ()
 
 
-def every_mesh(init, shape):
+def every_mesh():
     """Shards of this process, replicas here and there, meshes that leave this process out."""
+    init, shape = pi.HeNormal(seed=1), (16, 24)
     whole = init(shape)
     meshes = {(8,): [P("x"), P(None, "x"), P()], (2, 4): [P("y"), P("x", "y"), P(None, "x")]}
     meshes[2, 2, 2] = [P("z", "y"), P(("x", "z")), P("x")]
@@ -39,11 +44,12 @@ def every_mesh(init, shape):
             assert np.asarray(reread).tobytes() == whole.tobytes()
     for count in (1, 2, 3, 4):
         tensor = pij.sharded(init, (24, 8), NamedSharding(mesh(count), P("x")))
-        assert len(tensor.addressable_shards) == (count if RANK == 0 else 0)
+        assert len(tensor.addressable_shards) == (count if jax.process_index() == 0 else 0)
         check_shards(tensor, init((24, 8)))
 
 
-def traced(init, shape):
+def traced():
+    init, shape = pi.HeNormal(seed=1), (16, 24)
     key = jax.random.key(7)
     want = init.named(0).named(7)(shape)
     kernel = pij.initializer(init, NamedSharding(mesh(2, 4), P("y", "x")))
@@ -51,7 +57,8 @@ def traced(init, shape):
     check_shards(jax.jit(lambda k: kernel(k, shape))(key), want)
 
 
-def training(init, shape):
+def training():
+    init, shape = pi.GlorotUniform(seed=2), (64, 32)
     rows, batch = NamedSharding(mesh(8), P("x")), NamedSharding(mesh(8), P())
     x = jax.device_put(np.linspace(-1, 1, 16 * shape[0], dtype=np.float32).reshape(16, -1), batch)
 
@@ -66,28 +73,17 @@ def training(init, shape):
         np.testing.assert_allclose(np.asarray(shard.data), want[shard.index], rtol=1e-4, atol=1e-5)
 
 
-def memory(init):
+def memory():
     """A table of 192 MiB, of which this process has half; a step needs no more."""
+    init = pi.HeNormal(seed=3)
     shape, rows = (8 * 6144, 1024), NamedSharding(mesh(8), P("x"))
     step = jax.jit(lambda w: w - 0.5 * w, donate_argnums=0)
     step(pij.sharded(init, shape, rows)).block_until_ready()
     with peak() as making:
         table = pij.sharded(init, shape, rows)
     assert making.mib < 96 + 16, making.mib
-    places = [shard.data.unsafe_buffer_pointer() for shard in table.addressable_shards]
+    addresses = [shard.data.unsafe_buffer_pointer() for shard in table.addressable_shards]
     with peak() as stepping:
         table = step(table).block_until_ready()
     assert stepping.mib < 16, stepping.mib
-    assert [s.data.unsafe_buffer_pointer() for s in table.addressable_shards] == places
-    print(f"{making.mib:.1f} MiB for 96, {stepping.mib:.1f} MiB more for the step")
-
-
-if __name__ == "__main__":
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(f"127.0.0.1:{PORT}", 2, RANK, initialization_timeout=60)
-    assert jax.device_count() == 8 and jax.local_device_count() == 4
-    every_mesh(pi.HeNormal(seed=1), (16, 24))
-    traced(pi.HeNormal(seed=1), (16, 24))
-    training(pi.GlorotUniform(seed=2), (64, 32))
-    memory(pi.HeNormal(seed=3))
-    print("done")
+    assert [s.data.unsafe_buffer_pointer() for s in table.addressable_shards] == addresses

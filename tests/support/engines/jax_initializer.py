@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""philinit.jax.initializer, traced or not, on eight devices: ``python jax_initializer.py CASE...``.
+"""philinit.jax.initializer, traced or not, on eight devices.
 
-Expected values are those of the documented rule, `named`, drawn without JAX.
+Expected values are those documented, of `named`, drawn without JAX.
 """
 
 import pickle
 
-from jax_cases import check, main, mesh, refused  # first: it sets the number of devices
+from tests.support.engines.jax_cases import (
+    check,
+    mesh,
+    refused,
+)  # first: it sets the number of devices
 
 # isort: split
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.sharding import AxisType, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
@@ -22,7 +27,7 @@ KEY = jax.random.key(7)
 
 
 def named(init, key):
-    """The documented rule."""
+    """As documented."""
     for word in np.asarray(jax.random.key_data(key)):
         init = init.named(int(word))
     return init
@@ -155,6 +160,7 @@ def bad_input():
 
 
 def flax_linen():
+    pytest.importorskip("flax")
     from flax import linen as nn
 
     columns = NamedSharding(mesh(2, 4), P(None, "y"))
@@ -194,6 +200,7 @@ def flax_linen():
 
 
 def flax_nnx():
+    pytest.importorskip("flax")
     from flax import nnx
 
     columns = NamedSharding(mesh(2, 4), P(None, "y"))
@@ -218,7 +225,3 @@ def flax_nnx():
     step(model, jnp.ones((4, 8)))
     assert model.kernel[...].sharding.is_equivalent_to(columns, 2)
     assert (np.asarray(model.kernel[...]) != want).any()
-
-
-if __name__ == "__main__":
-    main(globals())

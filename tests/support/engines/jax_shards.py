@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""philinit.jax.sharded and array over eight CPU devices: ``python jax_shards.py CASE...``.
+"""philinit.jax.sharded and array over eight CPU devices.
 
 Expected values are ``init(shape)``'s: a tensor must be the same for every mesh.
 """
@@ -8,7 +8,12 @@ import doctest
 from dataclasses import dataclass, field
 from unittest import mock
 
-from jax_cases import check, main, mesh, peak, refused  # first: it sets the number of devices
+from tests.support.engines.jax_cases import (
+    check,
+    mesh,
+    peak,
+    refused,
+)  # first: it sets the number of devices
 
 # isort: split
 import jax
@@ -20,6 +25,7 @@ from jax.sharding import PartitionSpec as P
 
 import philinit as pi
 import philinit.jax as pij
+from philinit.jax import arrays, initializers
 from philinit.jax import memory as _jax_memory
 
 DEVICES = jax.devices()
@@ -99,21 +105,20 @@ def dtypes():
 
 def other_initializers():
     columns = NamedSharding(mesh(2, 4), P(None, "y"))
-    rules = [pi.Zeros(), pi.Ones(), pi.Constant(-0.5), pi.Identity(2.0), pi.Normal(seed=1)]
-    for init in [*rules, pi.Orthogonal(seed=1), pi.HeUniform(seed=1, activation="tanh")]:
+    inits = [pi.Zeros(), pi.Ones(), pi.Constant(-0.5), pi.Identity(2.0), pi.Normal(seed=1)]
+    for init in [*inits, pi.Orthogonal(seed=1), pi.HeUniform(seed=1, activation="tanh")]:
         check(pij.sharded(init, (12, 8), columns), init((12, 8)))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Recording(pi.Normal):
-    """Remembers the boxes that it wrote."""
+    """Remembers the parts that it wrote."""
 
-    boxes: list = field(default_factory=list, compare=False)
+    parts: list = field(default_factory=list, compare=False)
 
-    def _write(self, view, shape, box, threads, progress):
-        if view.size:
-            self.boxes.append(box)
-        super()._write(view, shape, box, threads, progress)
+    def _write(self, target):
+        self.parts.append(target.part)
+        super()._write(target)
 
 
 def each_shard_is_computed_once():
@@ -122,15 +127,15 @@ def each_shard_is_computed_once():
         calls = []
         sharding = NamedSharding(mesh(2, 4), spec)
         pij.sharded(init, (4, 8), sharding, progress=lambda *c, calls=calls: calls.append(c))
-        assert {box.size for box in init.boxes} == sizes
-        assert len(init.boxes) == len(set(init.boxes)) == 32 // min(sizes)
+        assert {part.size for part in init.parts} == sizes
+        assert len(init.parts) == len(set(init.parts)) == 32 // min(sizes)
         assert calls[-1] == (32, 32) and calls == sorted(calls)
 
 
 def device_memory():
     """Where JAX's memory is not the CPU's: the road to a GPU, walked on CPUs."""
     init, shape = pi.HeNormal(seed=4), (16, 24)
-    by_hand = mock.patch.multiple(_jax_memory, _on_cpu=lambda array: False, _in_place=None)
+    by_hand = mock.patch.multiple(_jax_memory, _on_cpu=lambda device: False, writable_view=None)
     for dtype in ("float32", "bfloat16"):
         for spec in (P("x"), P(None, "x"), P()):
             with by_hand:
@@ -152,14 +157,13 @@ def memory():
     with peak() as making:
         table = pij.sharded(init, shape, rows)
     assert abs(making.mib - 192) < 16, making.mib
-    places = [shard.data.unsafe_buffer_pointer() for shard in table.addressable_shards]
-    assert all(place % 64 == 0 for place in places)
+    addresses = [shard.data.unsafe_buffer_pointer() for shard in table.addressable_shards]
+    assert all(address % 64 == 0 for address in addresses)
     with peak() as stepping:
         table = step(table).block_until_ready()
     assert stepping.mib < 16, stepping.mib
-    assert [s.data.unsafe_buffer_pointer() for s in table.addressable_shards] == places
+    assert [s.data.unsafe_buffer_pointer() for s in table.addressable_shards] == addresses
     assert float(table[12345, 678]) == 0.5 * float(init.shard(shape, (12345, 678)))
-    print(f"{making.mib:.1f} MiB for 192, {stepping.mib:.1f} MiB more for the step")
 
 
 def donation():
@@ -168,8 +172,8 @@ def donation():
     for shape in ((5,), (1, 7), (7, 1), (300, 200), (1 << 21,), (3, 1 << 21)):
         for dtype in ("float32", "float16", "bfloat16"):
             tensor = pij.array(pi.HeNormal(seed=1), shape, dtype)
-            place = tensor.unsafe_buffer_pointer()
-            assert step(tensor).unsafe_buffer_pointer() == place, (shape, dtype)
+            address = tensor.unsafe_buffer_pointer()
+            assert step(tensor).unsafe_buffer_pointer() == address, (shape, dtype)
 
 
 def training():
@@ -249,9 +253,6 @@ def bad_input():
 
 
 def documentation():
-    found = doctest.testmod(pij, optionflags=doctest.ELLIPSIS)
-    assert found.attempted > 5 and not found.failed
-
-
-if __name__ == "__main__":
-    main(globals())
+    for module in (arrays, initializers):
+        found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+        assert found.attempted > 2 and not found.failed
