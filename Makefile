@@ -8,8 +8,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Two workers that take whole files, in their order: what a file makes once is made once.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo torch test lint format bench docs clean distclean
+.PHONY: help demo torch test test-fast lint format bench docs clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +21,11 @@ demo: $(VENV)/.bench ## one billion weights into a tf.Variable (ARGS="--params 2
 
 torch: $(VENV)/.dev $(VENV)/.torch-test ## PyTorch into .venv, so that its tests run rather than skip
 
-test: $(VENV)/.dev ## tests/, and each benchmark once, untimed (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## tests/, and each benchmark once, untimed (ARGS="-k name", ARGS="-n 0")
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-fast: $(VENV)/.dev ## for the edit loop, < 2 min: no exhaustive tests, clusters, CUDA on the host
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu" tests $(ARGS)
 
 lint: $(VENV)/.dev ## ruff format --check, ruff check, mypy --strict on what is shipped
 	@echo "ruff"; $(BIN)/ruff format --check . && $(BIN)/ruff check .

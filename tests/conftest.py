@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of the test run: a calm TensorFlow and a hypothesis that repeats itself in CI."""
+"""Settings of the test run: a calm TensorFlow, a hypothesis that repeats itself, what is slow."""
 
 import os
+from fnmatch import fnmatch
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,3 +14,32 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Files marked slow, besides those that mark themselves: they count through all words, compile for
+# another processor, or start processes that import a framework each.
+SLOW = (
+    "tests/kernels/test_exhaustive*",
+    "tests/kernels/test_targets*",
+    "tests/kernels/test_compiler*",
+    "tests/kernels/*cuda*",
+    "tests/filling/*cuda*",
+    "tests/cli/test_bench*",
+    "tests/cli/test_command_line*",
+    "tests/cli/test_demo*",
+    "tests/cli/test_doctor*",
+    "tests/docs/test_guides*",
+    "tests/jax/*",
+    "tests/keras/*backends*",
+    "tests/keras/*digits*",
+    "tests/keras/*training*",
+    "tests/tensorflow/*sharding*",
+    "tests/tensorflow/*memory*",
+    "tests/tf1/*memory*",
+    "tests/torch/*",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(fnmatch(item.nodeid.partition("::")[0], pattern) for pattern in SLOW):
+            item.add_marker("slow")
