@@ -19,7 +19,7 @@ from philinit.kernels.cpu.tensorflow import (
     truncated64,
 )
 from philinit.kernels.cpu.tiles import Tile, as_16_bit, as_float32, as_float64, as_words
-from philinit.kernels.table import FLOATS, Kernel
+from philinit.kernels.table import FLOATS, LIBM, Kernel
 
 _scaled32 = as_float32(tf.scaled32)
 _scaled64 = as_float64(tf.scaled64)
@@ -64,3 +64,7 @@ TILES = {
 def parameters_of(kernel: Kernel) -> Any:
     """A function of an address that loads the parameters of a kernel by their names."""
     return loader("Parameters", kernel.floats, kernel.integers, FLOATS)
+
+
+# How TensorFlow's normals are drawn; for other kernels numbers that nobody looks at.
+load_libm = loader("Libm", (), LIBM, FLOATS)

@@ -65,41 +65,41 @@ glibc_normals, rounded_normals, called_normals = map(
 
 
 @njit
-def to_normals32(address, blocks, p):
+def to_normals32(address, blocks, libm):
     """Words to standard normals in place, four for each of `blocks` counter blocks."""
     squares = square_scratch()
-    if p.log_kind == GLIBC:
-        glibc_squares(squares, address, blocks, p.log)
-    elif p.log_kind == ROUNDED:
-        rounded_squares(squares, address, blocks, p.log)
+    if libm.log_kind == GLIBC:
+        glibc_squares(squares, address, blocks, libm.log)
+    elif libm.log_kind == ROUNDED:
+        rounded_squares(squares, address, blocks, libm.log)
     else:
-        called_squares(squares, address, blocks, p.log)
-    if p.trigonometry_kind == GLIBC:
-        glibc_normals(squares, address, blocks, p.sin, p.cos)
-    elif p.trigonometry_kind == ROUNDED:
-        rounded_normals(squares, address, blocks, p.sin, p.cos)
+        called_squares(squares, address, blocks, libm.log)
+    if libm.trigonometry_kind == GLIBC:
+        glibc_normals(squares, address, blocks, libm.sin, libm.cos)
+    elif libm.trigonometry_kind == ROUNDED:
+        rounded_normals(squares, address, blocks, libm.sin, libm.cos)
     else:
-        called_normals(squares, address, blocks, p.sin, p.cos)
+        called_normals(squares, address, blocks, libm.sin, libm.cos)
 
 
 @njit
-def to_normals64(address, blocks, p):
+def to_normals64(address, blocks, libm):
     """Words to standard normals in place, two for each of `blocks` counter blocks."""
     for i in range(0, 2 * blocks, 8):
         w = load(bm.u64x8, address + 8 * i)
-        store(address + 8 * i, bm.called_normal64(w, p.log, p.sin, p.cos))
+        store(address + 8 * i, bm.called_normal64(w, libm.log, libm.sin, libm.cos))
 
 
 def normals(to_normals: Any) -> Draw:
     @njit
-    def in_order(address, blocks, c0, c1, c2, c3, k0, k1, p):
-        write_words(address, blocks, c0, c1, c2, c3, k0, k1, p)
-        to_normals(address, blocks, p)
+    def in_order(address, blocks, c0, c1, c2, c3, k0, k1, libm):
+        write_words(address, blocks, c0, c1, c2, c3, k0, k1, libm)
+        to_normals(address, blocks, libm)
 
     @njit
-    def at(address, blocks, counters, c2, c3, k0, k1, p):
-        write_words_at(address, blocks, counters, c2, c3, k0, k1, p)
-        to_normals(address, blocks, p)
+    def at(address, blocks, counters, c2, c3, k0, k1, libm):
+        write_words_at(address, blocks, counters, c2, c3, k0, k1, libm)
+        to_normals(address, blocks, libm)
 
     return Draw(in_order, at)
 
@@ -171,9 +171,9 @@ def truncated(to_normals: Any, integer: Any) -> Draw:
         return left
 
     @njit
-    def in_order(address, blocks, c0, c1, c2, c3, k0, k1, p):
-        write_first(address, blocks, c0, c1, c2, c3, k0, k1, p)
-        to_normals(address, blocks, p)
+    def in_order(address, blocks, c0, c1, c2, c3, k0, k1, libm):
+        write_first(address, blocks, c0, c1, c2, c3, k0, k1, libm)
+        to_normals(address, blocks, libm)
         groups, fresh = list_scratch(), retry_scratch()
         waiting = list_groups(address, blocks, groups)
         attempt = 1
@@ -184,22 +184,22 @@ def truncated(to_normals: Any, integer: Any) -> Draw:
                 v1, v2, v3 = splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
                 w0, w1, w2, w3 = philox4x32(c, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
                 store_interleaved(fresh + 16 * i, w0, w1, w2, w3)
-            to_normals(fresh, waiting, p)
+            to_normals(fresh, waiting, libm)
             waiting = keep_first(address, groups, fresh, waiting)
             attempt += 1
 
     @njit
-    def at(address, blocks, counters, c2, c3, k0, k1, p):
-        write_words_at(address, blocks, counters, c2, c3, k0, k1, p)
-        to_normals(address, blocks, p)
+    def at(address, blocks, counters, c2, c3, k0, k1, libm):
+        write_words_at(address, blocks, counters, c2, c3, k0, k1, libm)
+        to_normals(address, blocks, libm)
         groups, fresh, again = list_scratch(), retry_scratch(), again_scratch()
         waiting = list_groups(address, blocks, groups)
         attempt = 1
         while waiting > 0 and attempt < reserved:
             for i in range(waiting):
                 store_int64(again, i, load_int64(counters, load_index(groups, i)) + attempt)
-            write_words_at(fresh, waiting, again, c2, c3, k0, k1, p)
-            to_normals(fresh, waiting, p)
+            write_words_at(fresh, waiting, again, c2, c3, k0, k1, libm)
+            to_normals(fresh, waiting, libm)
             waiting = keep_first(address, groups, fresh, waiting)
             attempt += 1
 

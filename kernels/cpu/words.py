@@ -25,9 +25,10 @@ in_store_order = shuffle(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in
 class Draw(NamedTuple):
     """Two ways to make what a tile is transformed from, of equal results.
 
-    ``in_order(address, blocks, c0, c1, c2, c3, k0, k1, p)``: of the counter blocks from
+    ``in_order(address, blocks, c0, c1, c2, c3, k0, k1, libm)``: of the counter blocks from
     (c0, c1, c2, c3) on, as many apart as the kernel reserves; c0 does not wrap on the way.
-    ``at(address, blocks, counters, c2, c3, k0, k1, p)``: of those whose first 64 bits are listed.
+    ``at(address, blocks, counters, c2, c3, k0, k1, libm)``: of those whose first 64 bits are
+    listed. `libm` is how TensorFlow's normals are computed; words do not look at it.
     """
 
     in_order: Any
@@ -38,7 +39,7 @@ def words_of_every(stride: int) -> Any:
     """The words of counter blocks `stride` apart; c0 does not wrap on the way."""
 
     @njit(forceinline=True)  # a call would load its two dozen constants anew for each tile
-    def write_words(address, blocks, c0, c1, c2, c3, k0, k1, p):
+    def write_words(address, blocks, c0, c1, c2, c3, k0, k1, libm):
         v1, v3, p1 = splat(u64xN, c1), splat(u64xN, c3), splat(u64xN, c2 * PHILOX_M1)
         for b in range(0, blocks, BLOCKS):
             p0 = counter_products() * stride + (c0 + b * stride) * PHILOX_M0
@@ -52,7 +53,7 @@ write_words = words_of_every(1)
 
 
 @njit
-def write_words_at(address, blocks, counters, c2, c3, k0, k1, p):
+def write_words_at(address, blocks, counters, c2, c3, k0, k1, libm):
     """The words of the counter blocks whose first 64 bits are listed at `counters`."""
     v2, v3 = splat(u64xN, c2), splat(u64xN, c3)
     for b in range(0, blocks, BLOCKS):

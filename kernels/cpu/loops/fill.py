@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from philinit.kernels.cpu.kernels import TILES, parameters_of
+from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.simd.memory import (
     copy,
     fence,
@@ -38,7 +38,7 @@ def entry(name: str) -> Any:
     source_scratch, spare_scratch = scratch(16 * tile_blocks), scratch(16 * tile_blocks)
 
     def fill(out, count, skip, c0, c1, c2, c3, k0, k1, parameters, streaming):
-        p = load_parameters(parameters)
+        p, libm = load_parameters(parameters), load_libm(parameters)
         source, spare = source_scratch(), spare_scratch()
         done = -skip
         while done < count:
@@ -47,7 +47,7 @@ def entry(name: str) -> Any:
             if streaming:
                 for page in range(0, tile * size, PAGE):
                     prefetch_page(out + done * size + AHEAD + page)
-            draw_in_order(source, blocks, c0, c1, c2, c3, k0, k1, p)
+            draw_in_order(source, blocks, c0, c1, c2, c3, k0, k1, libm)
             target = out + done * size
             whole = done >= 0 and todo == tile
             # A ragged head or tail becomes whole vectors in scratch; the wanted part is copied.

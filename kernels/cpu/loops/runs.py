@@ -14,7 +14,7 @@ from numba import njit
 
 from philinit.kernels.constants import RESERVED_BLOCKS
 from philinit.kernels.cpu.arguments import FIELDS
-from philinit.kernels.cpu.kernels import TILES, parameters_of
+from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.loops.fill import AHEAD, PAGE
 from philinit.kernels.cpu.simd.memory import (
     copy,
@@ -198,21 +198,22 @@ def entry(name: str) -> Any:
             counters += 8 * blocks
 
     @njit(forceinline=True)
-    def draw_tile(source, blocks, counters, straight, c_low, c_high, k0, k1, p):
+    def draw_tile(source, blocks, counters, straight, c_low, c_high, k0, k1, libm):
         """Words or numbers of counters that follow each other, or of those listed."""
         c2, c3 = c_high & 0xFFFFFFFF, (c_high >> 32) & 0xFFFFFFFF
         padded = (blocks + STEP_BLOCKS - 1) // STEP_BLOCKS * STEP_BLOCKS
         if straight:
             c0, c1 = c_low & 0xFFFFFFFF, (c_low >> 32) & 0xFFFFFFFF
-            draw_in_order(source, padded, c0, c1, c2, c3, k0, k1, p)
+            draw_in_order(source, padded, c0, c1, c2, c3, k0, k1, libm)
         else:
             for b in range(blocks, padded, 8):  # whatever: what comes out is not used
                 store(counters + 8 * b, eight())
-            draw_at(source, padded, counters, c2, c3, k0, k1, p)
+            draw_at(source, padded, counters, c2, c3, k0, k1, libm)
         return 4 * padded
 
     def fill_runs(out, count, first, runs, k0, k1, parameters, streaming):
-        p, layout, axes = load_parameters(parameters), load_layout(runs), runs + AXES
+        p, libm = load_parameters(parameters), load_libm(parameters)
+        layout, axes = load_layout(runs), runs + AXES
         source, spare = source_scratch(), spare_scratch()
         counters, pieces = counter_scratch(), piece_scratch()
         last = 2 * layout.rank - 2
@@ -267,7 +268,7 @@ def entry(name: str) -> Any:
             if streaming:
                 for page in range(0, tile_bytes, PAGE):
                     prefetch_page(target + AHEAD + page)
-            words = draw_tile(source, blocks, counters, straight, tile_low, tile_high, k0, k1, p)
+            words = draw_tile(source, blocks, counters, straight, tile_low, tile_high, k0, k1, libm)
             full = whole and blocks == tile_blocks
             if full and streaming and target & 63 == 0:
                 transform(source, target, words, p, store_streaming)

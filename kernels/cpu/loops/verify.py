@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import njit
 
-from philinit.kernels.cpu.kernels import TILES, parameters_of
+from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.simd.memory import (
     copy,
     load,
@@ -53,7 +53,7 @@ def entry(name: str) -> Any:
     ragged_scratch = scratch(16 * tile_blocks)
 
     def verify(found, count, skip, c0, c1, c2, c3, k0, k1, parameters, equal):
-        p = load_parameters(parameters)
+        p, libm = load_parameters(parameters), load_libm(parameters)
         source, made, ragged = source_scratch(), made_scratch(), ragged_scratch()
         done = -skip
         while done < count:
@@ -62,7 +62,7 @@ def entry(name: str) -> Any:
                 prefetch_line(target + AHEAD + line)
             todo = min(tile, count - done)
             blocks = (todo * words + 4 * STEP_BLOCKS - 1) // (4 * STEP_BLOCKS) * STEP_BLOCKS
-            draw_in_order(source, blocks, c0, c1, c2, c3, k0, k1, p)
+            draw_in_order(source, blocks, c0, c1, c2, c3, k0, k1, libm)
             transform(source, made, 4 * blocks, p, store)
             if done < 0 or todo < tile:  # what is missing in a ragged tile is no difference
                 first = max(-done, 0)

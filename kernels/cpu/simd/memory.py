@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections import namedtuple
-from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -199,8 +199,9 @@ def store_int64(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
     return signature(types.void, types.int64, types.int64, types.int64), codegen
 
 
+@functools.cache  # one type for the same names, so that Numba compiles what takes it once
 def loader(
-    name: str, floats: Sequence[str] = (), integers: Sequence[str] = (), room: int = 0
+    name: str, floats: tuple[str, ...] = (), integers: tuple[str, ...] = (), room: int = 0
 ) -> Any:
     """A function of an address that loads a named tuple: float64 numbers, then int64.
 
