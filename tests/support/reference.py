@@ -395,9 +395,3 @@ def feed(
         key = Key(FEED_KEY, inverse_philox4x32(block, FEED_KEY))
         fill(out[step * i : step * (i + 1)], distribution, key, sampler=sampler)
     return out[: raw.size]
-
-
-if __name__ == "__main__":
-    from tests.support import cases
-
-    cases.main()
