@@ -16,7 +16,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from philinit.kernels.constants import CALLED, GLIBC, ROUNDED, TURN
+from philinit.kernels.constants import CALLED as CALLED
+from philinit.kernels.constants import GLIBC, ROUNDED, TURN
 
 KINDS = {"glibc": GLIBC, "rounded": ROUNDED, "system": CALLED}
 

@@ -20,6 +20,8 @@ from philinit.kernels.cpu.simd.operators import bits, constant, convert, select,
 from philinit.kernels.cpu.simd.types import f32x8, f64x8, i32x8, i32x16, i64x8, u32x16
 from philinit.kernels.tails import masses
 
+pytestmark = pytest.mark.slow
+
 lane_words = constant(u32x16, list(range(1, 33, 2)))
 low_half = shuffle(i32x8, range(8))
 high_half = shuffle(i32x8, range(8, 16))

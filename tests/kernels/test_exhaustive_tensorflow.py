@@ -26,6 +26,8 @@ from tests.support import cases
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
 
+pytestmark = pytest.mark.slow
+
 COUNT = 1 << 23
 NAMES = {GLIBC: "glibc", ROUNDED: "rounded"}
 

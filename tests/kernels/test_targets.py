@@ -21,6 +21,8 @@ import pytest
 from tests.support import cases
 from tests.support import reference as r
 
+pytestmark = pytest.mark.slow
+
 # NUMBA_CPU_NAME, NUMBA_CPU_FEATURES. The kernels ask for avx512f, avx2, fma and f16c by name.
 TARGETS = {
     "avx2": (

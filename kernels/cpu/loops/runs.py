@@ -44,16 +44,16 @@ AXES = 8 * len(FIELDS)  # bytes from the layout to its axes
 class Inner(NamedTuple):
     """The innermost axis: until its end, the next run is one stride away."""
 
-    count: int
+    size: int
     stride: int
     ids: int  # as `Layout.ids`, if this is axis 0
 
 
 class Position(NamedTuple):
-    """Where the loop is: in the run `index` of the innermost axis, behind `row` runs before."""
+    """Where the loop is: in the run `run` of the innermost axis, behind `row` runs before."""
 
     row: int
-    index: int
+    run: int
     start: int  # weights from index 0 of all axes to the run
     within: int  # weights of the run that are done
 
@@ -75,7 +75,7 @@ def start_of_run(run, axes, layout):
 @njit
 def position_of(weight, axes, layout, inner):
     """The position of a weight by its number in the order of the runs."""
-    run, index = weight // layout.length, weight // layout.length % inner.count
+    run, index = weight // layout.length, weight // layout.length % inner.size
     start = start_of_run(run, axes, layout)
     return Position(run - index, index, start, weight % layout.length)
 
@@ -88,9 +88,9 @@ def after(position, taken, times, axes, layout, inner):
     if within == layout.length:
         within = 0
         index += times
-        if index == inner.count:
+        if index == inner.size:
             index = 0
-            row += inner.count
+            row += inner.size
             start = start_of_run(row, axes, layout)
         elif inner.ids != 0:
             start = load_int64(inner.ids, index) * inner.stride
@@ -251,12 +251,12 @@ def entry(name: str) -> Any:
                 )
                 times = 1
                 if alike and taken == layout.length and 2 * need <= room:
-                    ahead = inner.count - position.index
+                    ahead = inner.size - position.run
                     times = runs_alike(need, room, left, taken, ahead)
                 if not straight:
                     chosen, c = 0, c_low
                     if inner.ids != 0 and times > 1:
-                        chosen, c = inner.ids + 8 * position.index, layout.low
+                        chosen, c = inner.ids + 8 * position.run, layout.low
                     list_counters(counters + 8 * blocks, times, need, c, hop, chosen)
                 offset, step = (blocks * per_block + lead) * size, need * per_block * size
                 store_piece(pieces, parts, offset, taken * size, times, step)

@@ -207,8 +207,9 @@ def loader(
 
     `room` is for how many float64 there is room, where those named are fewer.
     """
-    kind = namedtuple(name, (*floats, *integers))
-    loaded = types.NamedTuple([types.float64] * len(floats) + [types.int64] * len(integers), kind)
+    kind = namedtuple(name, (*floats, *integers))  # type: ignore[misc]
+    numbers = [types.float64] * len(floats) + [types.int64] * len(integers)
+    loaded = types.NamedTuple(numbers, kind)  # type: ignore[attr-defined]
 
     @intrinsic
     def load_fields(typingctx: Any, address: Any) -> Any:

@@ -151,7 +151,7 @@ def _call(
         np.uint64(counter >> 64),
         np.uint32(key.words[0]),
         np.uint32(key.words[1]),
-        np.frombuffer(plan.parameters, _PARAMETERS),
+        np.frombuffer(bytes(plan.parameters), _PARAMETERS),
     )
     kernel.function((grid,), (block_size,), arguments)
 
