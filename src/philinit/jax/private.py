@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from philinit.filling.memory import address
-from philinit.initializers.base import Array
 
 OLDEST, NEWEST = "0.8", "0.10.2"  # the versions of JAX that are supported; the newest one tested
 
@@ -29,7 +28,7 @@ Tracer: Any = getattr(getattr(jax, "core", None), "Tracer", None)
 _require(isinstance(Tracer, type), "jax.core.Tracer")
 
 
-def writable_view(array: Any) -> Array:
+def writable_view(array: Any) -> np.ndarray[Any, Any]:
     """The memory of an array on one CPU, for one that nobody has read yet and that outlives it.
 
     Missing: leave to write what JAX has allocated. The address is a method that ``jax.Array`` does
