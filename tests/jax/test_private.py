@@ -4,11 +4,9 @@
 The cases are the functions of tests/support/engines/jax_private.py.
 """
 
-import subprocess
-import sys
-
 import pytest
 
+from tests.support.processes import run_python
 from tests.support.workers import JAX, Workers, needs
 
 needs("jax", "jaxlib")
@@ -34,5 +32,5 @@ def test_the_oldest_version_is_that_of_the_extra(private):
 
 def test_without_jax_the_import_says_what_to_install():
     code = "import sys; sys.modules['jax'] = None; import philinit.jax"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = run_python(code, check=False)
     assert 'ImportError: philinit.jax needs JAX: pip install "philinit[jax]"\n' in done.stderr

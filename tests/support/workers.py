@@ -18,11 +18,12 @@ import subprocess
 import sys
 import time
 import traceback
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+from tests.support.processes import environment
+
 #: For processes with JAX, which say themselves how many devices they want.
 JAX = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": None}
 
@@ -42,9 +43,7 @@ class Workers:
 
     def __init__(self, module, folder, *, count=1, env=None):
         self.module, self.folder, self.count = module, folder, count
-        names = {**os.environ, **(env or {})}
-        self.env = {name: value for name, value in names.items() if value is not None}
-        self.processes = []
+        self.env, self.processes = environment(env), []
 
     def __enter__(self):
         return self

@@ -2,8 +2,6 @@
 """What philinit.torch.fill_ refuses: one sentence, and nothing is written."""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import philinit as pi
 
 torch = pytest.importorskip("torch")
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
+from tests.support.processes import run_python  # noqa: E402
 
 
 def freed():
@@ -146,7 +145,5 @@ def test_classes_with_elements_of_their_own_kind_are_refused():
 
 def test_without_torch_the_import_names_the_extra():
     code = "import sys; sys.modules['torch'] = None; import philinit.torch"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = run_python(code, check=False)
     assert 'philinit.torch needs torch: pip install "philinit[torch]"' in done.stderr

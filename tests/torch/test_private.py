@@ -5,13 +5,13 @@ import importlib
 import re
 import sys
 import tomllib
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
 from philinit.torch import private  # noqa: E402  (torch may be missing)
+from tests.support.paths import ROOT  # noqa: E402
 
 
 def lost(name):
@@ -56,7 +56,7 @@ def test_the_order_of_cuts_is_read_where_a_version_has_one():
 
 
 def test_the_versions_are_those_of_the_extra_and_of_the_tests():
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    text = (ROOT / "pyproject.toml").read_text()
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     assert extras["torch"] == [f"torch>={private.OLDEST}"]
     assert extras["torch-test"] == [f"torch=={private.NEWEST}"]

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One jax.Array on one device, filled in the memory that JAX will train in.
 
-On a CPU JAX allocates and philinit writes there, before anybody else has seen the array. JAX would
-take NumPy's memory without a copy as well, but what it has not allocated itself it never gives
-away to be overwritten: the first step that donates such an array copies it.
+On a CPU JAX allocates and philinit writes there, before anybody else has seen the array. What JAX
+has not allocated itself, such as NumPy's memory, the first step that donates it would copy.
 """
 
 from __future__ import annotations

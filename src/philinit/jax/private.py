@@ -11,25 +11,24 @@ import jax
 import numpy as np
 
 from philinit.filling.memory import address
-from philinit.initializers.base import Array
 
 OLDEST, NEWEST = "0.8", "0.10.2"  # the versions of JAX that are supported; the newest one tested
 
 
-def _moved(name: str) -> ImportError:
-    return ImportError(
-        f"philinit.jax needs {name} of jax {OLDEST} to {NEWEST}; jax {jax.__version__} has another "
-        "or none: please report it"
-    )
+def _require(there: bool, name: str) -> None:
+    if not there:
+        raise ImportError(
+            f"philinit.jax needs {name} of jax {OLDEST} to {NEWEST}; jax {jax.__version__} has "
+            "another or none: please report it"
+        )
 
 
 # Missing: a documented way to ask whether JAX traces. What it makes meanwhile is one of these.
 Tracer: Any = getattr(getattr(jax, "core", None), "Tracer", None)
-if not isinstance(Tracer, type):
-    raise _moved("jax.core.Tracer")
+_require(isinstance(Tracer, type), "jax.core.Tracer")
 
 
-def writable_view(array: Any) -> Array:
+def writable_view(array: Any) -> np.ndarray[Any, Any]:
     """The memory of an array on one CPU, for one that nobody has read yet and that outlives it.
 
     Missing: leave to write what JAX has allocated. The address is a method that ``jax.Array`` does
@@ -47,5 +46,5 @@ def probe_memory() -> None:
     array = jax.device_put(np.broadcast_to(np.float32(1), (2, 3)), cpu).block_until_ready()
     shared = np.from_dlpack(array)
     start = getattr(array, "unsafe_buffer_pointer", lambda: None)()
-    if start != address(shared) or not shared.flags.c_contiguous:
-        raise _moved("jax.Array.unsafe_buffer_pointer")
+    same = start == address(shared) and shared.flags.c_contiguous
+    _require(same, "jax.Array.unsafe_buffer_pointer")

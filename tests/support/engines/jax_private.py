@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from philinit.jax import private
-from tests.support.workers import ROOT
+from tests.support.paths import ROOT
 
 LOST = f"of jax {private.OLDEST} to {private.NEWEST}; jax {jax.__version__} has another or none"
 
