@@ -3,10 +3,6 @@
 
 import json
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -18,6 +14,8 @@ from philinit.initializers.seeded import KeyedDistribution
 
 tf = pytest.importorskip("tensorflow")
 from philinit.initializers.config import describe, described  # noqa: E402
+from tests.support.tensorflow_memory import needs_proc  # noqa: E402
+from tests.support.tensorflow_programs import check, needs_fork, outcomes  # noqa: E402
 
 RANDOM = [
     pi.GlorotNormal, pi.GlorotUniform, pi.HeNormal, pi.HeUniform, pi.LecunNormal, pi.LecunUniform,
@@ -61,80 +59,43 @@ def test_a_request_holds_no_code():
             described({"init": name})
 
 
-ENGINES = Path(__file__).parents[1] / "support" / "engines"
-
-
-SECONDS = 150  # a program takes 15 to 25 on two cores
-
-
-def passed(name):
-    """The sections that a program of tests/support/engines has printed, when it has ended well."""
-    # Into a file: the processes that it forks end when it does, but may keep a pipe until then.
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, ENGINES / name],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()
-            process.wait()
-        output.seek(0)
-        told = output.read()
-    assert process.returncode == 0, f"exit code {process.returncode}\n{told}"
-    return told.split()
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+# --- real processes ------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def cluster():
     pytest.importorskip("keras")
-    return passed("tensorflow_cluster.py")
+    return outcomes("tensorflow_cluster.py")
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize(
-    "section",
+    ("section", "compared", "refused"),
     [
-        "variables_in_1_2_3_4_and_8_parts",
-        "tensorflows_own_variables",
-        "any_box_on_any_server",
-        "refilled",
-        "keras_layers",
-        "keras_layers_in_parts",
-        "two_workers_train",
-        "memory_of_a_process_is_its_parts",
-        "what_is_refused",
-        "where_nobody_serves_keras_is_left_alone",
+        ("variables_in_1_2_3_4_and_8_parts", 66, 0),
+        ("tensorflows_own_variables", 24, 0),
+        ("any_part_on_any_server", 60, 0),
+        ("refilled", 4, 0),
+        ("keras_layers", 8, 0),
+        ("keras_layers_in_parts", 5, 1),
+        ("two_workers_train", 0, 0),
+        ("memory_of_a_process_is_its_parts", 0, 0),
+        ("what_is_refused", 0, 12),
+        ("where_nobody_serves_keras_is_left_alone", 1, 1),
     ],
 )
-def test_g1_parameter_servers_fill_their_own_parts_of_the_whole(cluster, section):
-    assert section in cluster
+def test_g1_parameter_servers_fill_their_own_parts_of_the_whole(
+    cluster, section, compared, refused
+):
+    check(cluster[section], compared, refused)
 
 
-@pytest.fixture(scope="module")
-def dtensor():
-    return passed("tensorflow_dtensor.py")
-
-
+@pytest.mark.slow
 @needs_fork
-@pytest.mark.parametrize(
-    "section",
-    [
-        "each_axis_over_1_2_3_4_and_8_devices",
-        "meshes_of_two_dimensions",
-        "a_gradient_step",
-        "one_buffer_a_device",
-        "what_is_refused",
-        "two_clients",
-    ],
-)
-def test_g1_every_device_of_a_dtensor_mesh_has_its_box_of_the_whole(dtensor, section):
-    assert section in dtensor
+@needs_proc
+def test_g4_a_server_grows_by_its_part_and_a_step_by_nothing(cluster):
+    """In MiB, of 128: two servers, and the coordinator, which has none of it."""
+    measured = cluster["memory_of_a_process_is_its_parts"]
+    assert measured["made_mib"] == pytest.approx([64, 64, 0], abs=8)
+    assert max(measured["step_mib"]) <= 8

@@ -22,18 +22,21 @@ def _moved(name: str) -> ImportError:
 
 @functools.cache
 def _taken(module: str, name: str, *attributes: str) -> Any:
-    """`name` of a module of tensorflow.python; the object that it is, or makes, has attributes."""
+    """`name` of a module of tensorflow.python, which has these attributes."""
     try:
         found = getattr(importlib.import_module(f"tensorflow.python.{module}"), name)
     except (ImportError, AttributeError):
         raise _moved(f"tensorflow.python.{module}.{name}") from None
     for attribute in attributes:
-        if not hasattr(found() if callable(found) else found, attribute):
+        if not hasattr(found, attribute):
             raise _moved(f"{attribute} of tensorflow.python.{module}.{name}")
     return found
 
 
-_CONTEXT = "eager.context", "context", "device_name", "host_address_space"
+@functools.cache
+def _context() -> Any:
+    _taken("eager.context", "Context", "device_name", "host_address_space")
+    return _taken("eager.context", "context")
 
 
 def scope_device() -> str:
@@ -42,7 +45,7 @@ def scope_device() -> str:
     Missing: a public function that tells. One can see only where an op went in the end, which is
     a CPU on a machine without the GPU that the scope asks for.
     """
-    return _taken(*_CONTEXT)().device_name or ""
+    return _context()().device_name or ""
 
 
 def this_process() -> str:
@@ -50,7 +53,7 @@ def this_process() -> str:
 
     Missing: a public way to tell which of a cluster's devices are this process's.
     """
-    return str(_taken(*_CONTEXT)().host_address_space())
+    return str(_context()().host_address_space())
 
 
 def is_sharded(variable: Any) -> bool:
