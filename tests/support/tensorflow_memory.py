@@ -2,8 +2,6 @@
 """What tests of TensorFlow's memory share: an initializer that knows what it wrote, and where."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +12,7 @@ import pytest
 
 from philinit.filling import memory
 from philinit.initializers.base import Initializer
+from tests.support.processes import run_python
 
 tf = pytest.importorskip("tensorflow")
 
@@ -69,13 +68,5 @@ def same(tensor, values):
 
 def run(code, **environment):
     """Run Python code in a process of its own; its standard output."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import os, numpy as np\n" + code],
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    return run_python("import os, numpy as np\n" + code, env=environment).stdout
