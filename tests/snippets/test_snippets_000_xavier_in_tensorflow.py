@@ -15,8 +15,8 @@ from tests.support.snippets import conv2d, in_graph, pk, same_bits, same_distrib
 
 
 def test_the_question_caffes_xavier_filler():
-    # Wrote: weight_filler { type: "xavier" } in Caffe. Same distribution, U(+-sqrt(3 / fan_in)); other
-    # bits, since Caffe drew them from a Mersenne Twister.
+    # Wrote: weight_filler { type: "xavier" } in Caffe. Same distribution, U(+-sqrt(3 / fan_in));
+    # other bits, since Caffe drew them from a Mersenne Twister.
     w = in_graph(lambda: v1.get_variable("w", [5, 5, 20, 50], initializer=tf1.caffe_xavier(seed=1)))
     same_distribution(w, limit=math.sqrt(3 / (5 * 5 * 20)))
 
@@ -45,7 +45,7 @@ def test_answer_random_uniform_with_the_limit_times_4_for_sigmoid(factor):
     init = tf1.random_uniform_initializer(low, high, seed=1)
     w = in_graph(lambda: tf.Variable(init(shape)))
     same_bits(w, in_graph(wrote))
-    # Without the arithmetic: the gain of Glorot's initializer. Same distribution, bits of its own stream.
+    # Without the arithmetic: a gain. Same distribution, bits of its own stream.
     same_distribution(philinit.GlorotUniform(gain=factor, seed=1)(shape), limit=high)
 
 

@@ -146,5 +146,5 @@ def test_caffes_fillers_draw_what_they_say():
         sigma = init.distribution_for((300, 200)).moments()[1]
         z = w.mean() * math.sqrt(w.size) / sigma
         assert abs(z) < 4.5
-        # The variance of a sample variance is (kurtosis - 1) / n: at most 2 / n for both distributions.
+        # The variance of a sample variance is (kurtosis - 1) / n: at most 2 / n for both.
         assert abs(w.var() / sigma**2 - 1) < 4.5 * math.sqrt(2 / w.size)

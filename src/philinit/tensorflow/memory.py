@@ -44,9 +44,8 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
 
     Only dimensions above 2**31 - 1 that are primes, or stand beside a 0, come as zeros.
     """
-    nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes >= _ADDRESS_SPACE:
-        raise MemoryError(f"{_needs(shape, dtype)}; that much memory is not to be had")
+    if math.prod(shape) * dtype.itemsize >= _ADDRESS_SPACE:
+        raise _too_large(shape, dtype, "that much memory is not to be had")
     with tf.device(None), tf.device(device):
         try:
             if max(shape, default=0) <= _LARGEST_DIMENSION:
@@ -54,18 +53,16 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
                 return tf.raw_ops.Empty(shape=sizes, dtype=tf.as_dtype(dtype), init=False)
             return _empty_long(shape, tf.as_dtype(dtype))
         except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(
-                f"{_needs(shape, dtype)}; TensorFlow cannot allocate that much"
-            ) from error
+            raise _too_large(shape, dtype, "TensorFlow cannot allocate that much") from error
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(
                 f"`shape` must be one that TensorFlow can hold; got shape={shape}"
             ) from error
 
 
-def _needs(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
-    nbytes = math.prod(shape) * dtype.itemsize
-    return f"a tensor of shape {shape} and dtype {dtype.name} needs {nbytes} bytes"
+def _too_large(shape: tuple[int, ...], dtype: np.dtype[Any], reason: str) -> MemoryError:
+    needs = f"needs {math.prod(shape) * dtype.itemsize} bytes; {reason}"
+    return MemoryError(f"a tensor of shape {shape} and dtype {dtype.name} {needs}")
 
 
 def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:

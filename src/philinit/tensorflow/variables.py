@@ -175,11 +175,12 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
 
 
 def _refilled(variable: Any, init: Any, threads: int | None, progress: Progress | None) -> Any:
-    found = held(variable)
-    for one in found:
-        if not is_remote(one.device):
+    remote = []
+    for one in held(variable):
+        if is_remote(one.device):
+            remote.append(one)
+        else:
             memory.refill(*one, init, threads, progress)
-    remote = [one for one in found if is_remote(one.device)]
     if remote:
         servers.refill(remote, init, threads, progress)
     return variable
@@ -212,7 +213,13 @@ def from_dlpack(array: Any) -> Any:
         on_cpu = isinstance(view, np.ndarray)
         if view.size == 0:  # nothing to share, and such an address may be anything
             return memory.empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")
-        _check_alignment(host_memory.address(view) if on_cpu else view.data.ptr)
+        rest = (host_memory.address(view) if on_cpu else view.data.ptr) % host_memory.ALIGNMENT
+        if rest:
+            raise ValueError(
+                f"`array` must lie at a multiple of {host_memory.ALIGNMENT} bytes, or TensorFlow "
+                f"aborts the process; got address % {host_memory.ALIGNMENT} == {rest}: pass an "
+                "array made by philinit (philinit.filling.memory.empty), or copy it with tf.constant"
+            )
         if on_cpu:
             return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
         from philinit.filling.cuda import memory as cuda_memory
@@ -220,16 +227,6 @@ def from_dlpack(array: Any) -> Any:
         cuda_memory.synchronize()
         # Without max_version CuPy makes a capsule of the old kind, the only one TensorFlow takes.
         return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
-
-
-def _check_alignment(address: int) -> None:
-    if address % host_memory.ALIGNMENT:
-        raise ValueError(
-            f"`array` must lie at a multiple of {host_memory.ALIGNMENT} bytes, or TensorFlow "
-            f"aborts the process; got address % {host_memory.ALIGNMENT} == "
-            f"{address % host_memory.ALIGNMENT}: pass an array made by philinit "
-            "(philinit.filling.memory.empty), or copy it with tf.constant"
-        )
 
 
 def _empty_on_servers(asked: Wanted, device: Any, keywords: dict[str, Any]) -> Any:
