@@ -218,7 +218,7 @@ def from_dlpack(array: Any) -> Any:
             raise ValueError(
                 f"`array` must lie at a multiple of {host_memory.ALIGNMENT} bytes, or TensorFlow "
                 f"aborts the process; got address % {host_memory.ALIGNMENT} == {rest}: pass an "
-                "array made by philinit (philinit.filling.memory.empty), or copy it with tf.constant"
+                "array made by philinit.filling.memory.empty, or copy it with tf.constant"
             )
         if on_cpu:
             return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
