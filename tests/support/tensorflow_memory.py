@@ -70,3 +70,36 @@ def run(code, **environment):
     """Run Python code in a process of its own; its standard output."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     return run_python("import os, numpy as np\n" + code, env=environment).stdout
+
+
+# For `run`: the most memory that a block of code has had beyond what was there before.
+PEAK = """
+import tensorflow as tf, philinit.tensorflow as pit
+from philinit.initializers.base import Initializer
+from pathlib import Path
+MIB = 2.0 ** 20
+status = Path("/proc/self/status")
+def kib(name):
+    return next(int(s.split()[1]) for s in status.read_text().splitlines() if s.startswith(name))
+class peak:
+    '''Most memory in MiB that the block had beyond what was there before.'''
+    def __enter__(self):
+        Path("/proc/self/clear_refs").write_text("5")
+        self.before = kib("VmRSS")
+        return self
+    def __exit__(self, *error):
+        self.mib = (kib("VmHWM") - self.before) / 1024
+class Blocks(Initializer):
+    def _write(self, target):
+        flat = target.view.reshape(-1)
+        for start in range(0, flat.size, 65536):
+            flat[start : start + 65536] = start % 64
+def work(init, shape, dtype):
+    v = pit.variable(init, shape, dtype)
+    # A step leaves the values alone: 0 * gradient.
+    tf.raw_ops.ResourceApplyGradientDescent(
+        var=v.handle, alpha=tf.constant(0, dtype), delta=tf.zeros(shape, dtype))
+    pit.fill(v, init)
+    tf.gather(v, [0])
+    pit.fill(v, init)
+"""

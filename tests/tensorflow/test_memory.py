@@ -16,6 +16,7 @@ tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
 from philinit.tensorflow import memory as tensorflow_memory  # noqa: E402
 from tests.support.tensorflow_memory import (  # noqa: E402
+    PEAK,
     Pattern,
     address,
     by_dtype,
@@ -93,38 +94,6 @@ def test_long_dimensions_are_put_together_from_shorter_ones(monkeypatch, size, d
         v.assign_add(tf.ones(shape, dtype))
         assert 0 in shape or address(v) == init.address
         assert same(v, init.values(shape, dtype) + v.dtype.as_numpy_dtype(1))
-
-
-PEAK = """
-import tensorflow as tf, philinit.tensorflow as pit
-from philinit.initializers.base import Initializer
-from pathlib import Path
-MIB = 2.0 ** 20
-status = Path("/proc/self/status")
-def kib(name):
-    return next(int(s.split()[1]) for s in status.read_text().splitlines() if s.startswith(name))
-class peak:
-    '''Most memory in MiB that the block had beyond what was there before.'''
-    def __enter__(self):
-        Path("/proc/self/clear_refs").write_text("5")
-        self.before = kib("VmRSS")
-        return self
-    def __exit__(self, *error):
-        self.mib = (kib("VmHWM") - self.before) / 1024
-class Blocks(Initializer):
-    def _write(self, target):
-        flat = target.view.reshape(-1)
-        for start in range(0, flat.size, 65536):
-            flat[start : start + 65536] = start % 64
-def work(init, shape, dtype):
-    v = pit.variable(init, shape, dtype)
-    # A step leaves the values alone: 0 * gradient.
-    tf.raw_ops.ResourceApplyGradientDescent(
-        var=v.handle, alpha=tf.constant(0, dtype), delta=tf.zeros(shape, dtype))
-    pit.fill(v, init)
-    tf.gather(v, [0])
-    pit.fill(v, init)
-"""
 
 
 # Only the ends are touched, so that gibibytes cost nothing. (They are read through NumPy: slices
