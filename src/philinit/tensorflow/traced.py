@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from philinit.checks import Progress
 from philinit.parts import Shard
+from philinit.tensorflow import memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
-from philinit.tensorflow.memory import filled
 from philinit.tensorflow.servers import filled_anywhere
 
 
@@ -49,7 +49,7 @@ def made(
             f"got device={name!r}: say device='CPU:0', or call it outside"
         )
     return symbolic(
-        lambda: filled(init, shape, dtype, name, part, threads, progress),
+        lambda: memory.filled(init, shape, dtype, name, part, threads, progress),
         shape if part is None else part.shape,
         dtype,
     )
