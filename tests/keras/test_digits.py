@@ -2,7 +2,7 @@
 """A convolutional network learns real digits, in TensorFlow 2 and in TensorFlow 1 style.
 
 With philinit's initializers the loss of every single step is the same float as with TensorFlow's
-own. The network is that of the tutorial of tests/snippets/test_002; the digits come with
+own. The network is that of the tutorial of tests/snippets/test_snippets_002; the digits come with
 scikit-learn. Each style trains in a process of its own, since deterministic operations, once
 enabled, stay so.
 """

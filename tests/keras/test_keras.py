@@ -459,7 +459,7 @@ except ImportError as error:
 @pytest.mark.parametrize("name", ["RandomUniform", "HeNormal", "Identity", "Constant"])
 def test_g4_the_variable_is_the_memory_that_was_filled(name, dtype, monkeypatch):
     """G4: and its first update happens in place, so TensorFlow owns it alone."""
-    from tests.tensorflow.test_tensorflow import address
+    from tests.support.tensorflow_memory import address
 
     filled = []
     original = pit._filled

@@ -15,7 +15,7 @@ if keras.backend.backend() != "tensorflow":
 
 import philinit.keras as pk  # noqa: E402  (Keras may be missing)
 import philinit.tensorflow as pit  # noqa: E402
-from tests.tensorflow.test_tensorflow import PEAK, address, needs_proc, run  # noqa: E402
+from tests.support.tensorflow_memory import PEAK, address, needs_proc, run  # noqa: E402
 
 KI = keras.initializers
 X = np.random.default_rng(1).normal(size=(16, 6)).astype("f4")

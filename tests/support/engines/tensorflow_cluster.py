@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TensorFlow cluster of 2 parameter servers, 2 workers and, here, their coordinator.
 
-All are real processes that talk through gRPC. Each section prints its name when it has passed.
+All are real processes that talk through gRPC. Each section tells in JSON what became of it.
 """
 
 import contextlib
@@ -16,10 +16,12 @@ import tensorflow_processes as processes  # first: see there
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow_processes import refused, same_bytes
 
 import philinit as pi
 import philinit.keras as pk
 import philinit.tensorflow as pit
+from philinit.tensorflow import servers
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 INIT = pi.GlorotUniform(seed=42)
@@ -68,22 +70,11 @@ def parts_of(variable):
 def same(variable, values):
     """Whether the parts of a variable, put together, have the bytes of an ndarray."""
     found = np.concatenate([part.numpy() for part in parts_of(variable)])
-    return found.shape == values.shape and found.tobytes() == values.tobytes()
+    return same_bytes(found, values)
 
 
 def tasks(variable):
     return [tf.DeviceSpec.from_string(part.device).task for part in parts_of(variable)]
-
-
-@contextlib.contextmanager
-def refused(error, *texts):
-    raised = None
-    try:
-        yield
-    except error as found:
-        raised = found
-    assert raised is not None, f"no {error.__name__}: {texts}"
-    assert all(text in str(raised) for text in texts), raised
 
 
 # --- variables -----------------------------------------------------------------------------------
@@ -137,7 +128,7 @@ def tensorflows_own_variables(cluster):
                 assert same(v, expected((10, 6))), initializer
 
 
-def any_box_on_any_server(cluster):
+def any_part_on_any_server(cluster):
     shape = (5, 6, 7)
     whole = INIT(shape)
     for task, axis, count in ((t, a, c) for t in range(2) for a in range(3) for c in (1, 2, 3, 4)):
@@ -146,7 +137,7 @@ def any_box_on_any_server(cluster):
             index = (slice(None),) * axis + (slice(start, stop),)
             t = pit.to_tensor(INIT, shape, device=f"/job:ps/task:{task}", shard=index)
             assert t.device == f"/job:ps/replica:0/task:{task}/device:CPU:0"
-            assert np.array_equal(t.numpy(), whole[index])
+            assert same_bytes(t.numpy(), whole[index])
     with tf.device("/job:ps/task:1"):  # the scope counts
         t = pit.to_tensor(INIT, shape, shard=(2, ..., slice(3, 5)))
     assert "task:1" in t.device and np.array_equal(t.numpy(), whole[2, :, 3:5])
@@ -273,25 +264,26 @@ def two_workers_train(cluster):
         expected[rows] -= np.float32(0.1) * expected[rows]
     found = np.concatenate([part.numpy() for part in table.variables])
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+    return {"losses": [float(loss) for loss in losses]}
 
 
 @contextlib.contextmanager
 def growth(cluster, *most):
     """The least and the most MiB that servers and coordinator may need beyond what they have."""
     with processes.growth(*cluster.servers, "self") as grown:
-        yield
+        yield grown
     for found, (least, limit) in zip(grown, most, strict=True):
         assert least <= found <= limit, grown
 
 
 def memory_of_a_process_is_its_parts(cluster):
     if not processes.measurable:
-        return
+        return None
     part, none, idle = (63, 64 + SLACK), (0, SLACK), (-8, SLACK)
     cluster.parts = 2
     kept = []  # freed memory would hide what is needed next
     with cluster.cut.scope():
-        with growth(cluster, part, part, none):  # 128 MiB, as all of these
+        with growth(cluster, part, part, none) as made:  # 128 MiB, as all of these
             table = pit.variable(INIT, (2**15, 1024))
         with growth(cluster, part, part, none):
             draw = functools.partial(pit.initializer(INIT), (2**15, 1024), dtype=tf.float32)
@@ -305,9 +297,10 @@ def memory_of_a_process_is_its_parts(cluster):
                 keras.layers.Dense(1024, use_bias=False, kernel_initializer=pk.HeNormal(seed=1))
             )
             kept[-1].build((None, 2**14))
-    with growth(cluster, idle, idle, idle):  # the first step copies nothing
+    with growth(cluster, idle, idle, idle) as trained:  # the first step copies nothing
         step = functools.partial(training_step, table)
         cluster.run(cluster.cut, step, np.array([0, 2**14, 2**15 - 1]))
+    return {"made_mib": made, "step_mib": trained}
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -340,12 +333,12 @@ def what_is_refused(cluster):
         pit.variable(INIT, (3,), device="CPU:0")
     with refused(NotImplementedError, "this process's memory"):
         tf.function(lambda: pit.to_tensor(INIT, (3,), device=server))()
-    version, pi.__version__ = pi.__version__, "0.0.1"
+    version, servers.__version__ = servers.__version__, "0.0.1"
     try:
         with refused(ValueError, "philinit must be of one version", "0.0.1", version):
             pit.to_tensor(INIT, (3,), device=server)
     finally:
-        pi.__version__ = version
+        servers.__version__ = version
 
 
 def where_nobody_serves_keras_is_left_alone(cluster):
@@ -357,13 +350,13 @@ def where_nobody_serves_keras_is_left_alone(cluster):
         assert "/job:worker/" in found.device
         with refused(RuntimeError, "call philinit.tensorflow.serve()"):
             pk.HeNormal(seed=1)((4, 3))
-    assert np.array_equal(found.numpy(), expected.numpy())
+    assert same_bytes(found.numpy(), expected.numpy())
 
 
 SECTIONS = (
     variables_in_1_2_3_4_and_8_parts,
     tensorflows_own_variables,
-    any_box_on_any_server,
+    any_part_on_any_server,
     refilled,
     keras_layers,
     keras_layers_in_parts,
@@ -385,8 +378,7 @@ def main():
         ]
         cluster = Cluster(spec, pids[:2])
         for section in SECTIONS:
-            section(cluster)
-            print(section.__name__, flush=True)
+            processes.tell(section, cluster)
 
 
 if __name__ == "__main__":

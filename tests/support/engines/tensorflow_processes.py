@@ -6,6 +6,7 @@ starts some, and fork before TensorFlow runs its first operation.
 """
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -70,6 +71,47 @@ def _child(read, function, arguments):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+# --- sections ------------------------------------------------------------------------------------
+
+counts = {"compared": 0, "refused": 0}
+
+
+def same_bytes(found, expected):
+    """Whether two arrays have one shape and the same bytes; comparisons are counted."""
+    counts["compared"] += 1
+    return found.shape == expected.shape and found.tobytes() == expected.tobytes()
+
+
+@contextlib.contextmanager
+def refused(error, *texts):
+    """The block must raise such an error, with these texts in it; refusals are counted."""
+    raised = None
+    try:
+        yield
+    except error as found:
+        raised = found
+    assert raised is not None, f"no {error.__name__}: {texts}"
+    assert all(text in str(raised) for text in texts), raised
+    counts["refused"] += 1
+
+
+def tell(section, *arguments):
+    """Run a section, and print as a line of JSON what became of it.
+
+    "failed" is its traceback, or None; "compared" and "refused" are how often it compared tensors
+    byte by byte, and saw the error that it wanted; beside them are figures that it returns.
+    """
+    counts.update(compared=0, refused=0)
+    failed, figures = None, None
+    try:
+        figures = section(*arguments)
+    except Exception:
+        failed = traceback.format_exc()
+    print(
+        json.dumps({section.__name__: {"failed": failed, **counts, **(figures or {})}}), flush=True
+    )
 
 
 # --- memory --------------------------------------------------------------------------------------

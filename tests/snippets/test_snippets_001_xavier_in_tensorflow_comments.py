@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import philinit
-from tests.snippets.snippets import in_graph, pk, same_bits, same_law, tf, tf1, v1
+from tests.support.snippets import in_graph, pk, same_bits, same_distribution, tf, tf1, v1
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_answer_glorot_uniform_of_tensorflow_2_with_a_shape_that_is_defined():
         tf.Variable(space.GlorotUniform(seed=3)(shape=shape)) for space in (pk, tf.initializers)
     )
     same_bits(ours.numpy(), keras.numpy())
-    same_law(ours.numpy(), limit=math.sqrt(6 / 64))
+    same_distribution(ours.numpy(), limit=math.sqrt(6 / 64))
 
 
 def test_answer_get_variable_with_xavier_initializer():
@@ -69,7 +69,7 @@ def test_comment_without_the_shape_in_get_variable():
     # Xavier in float64, of the same form.
     w = in_graph(lambda: tf.Variable(tf1.xavier_initializer(dtype=tf.float64)([300, 200])))
     assert w.dtype == np.float64
-    same_law(w, limit=math.sqrt(6 / 500))
+    same_distribution(w, limit=math.sqrt(6 / 500))
 
 
 def test_answer_variables_in_a_graph_for_all_hidden_layers():
@@ -106,8 +106,8 @@ def test_comment_how_to_use_it_with_relu():
     fan_in = 500
     right = math.sqrt(2 / fan_in)
     contrib = in_graph(lambda: tf1.variance_scaling_initializer(seed=1)([fan_in, 400]))
-    same_law(contrib, stddev=1.002928 * right, cut=2 * math.sqrt(2.6 / fan_in))
-    same_law(pk.HeNormal(seed=1)([fan_in, 400]).numpy(), stddev=right)
+    same_distribution(contrib, stddev=1.002928 * right, cut=2 * math.sqrt(2.6 / fan_in))
+    same_distribution(pk.HeNormal(seed=1)([fan_in, 400]).numpy(), stddev=right)
     same_bits(
         pk.HeNormal(seed=1)([fan_in, 400]).numpy(),
         tf.keras.initializers.HeNormal(seed=1)([fan_in, 400]).numpy(),
@@ -136,7 +136,7 @@ def test_comment_the_bias_with_xavier_initializer():
     # "I would like to ask whether I can initialize the bias with xavier_initializer." It works: of
     # a vector both fans are its length. But nothing in Glorot's argument asks for it: use zeros.
     bias = tf1.xavier_initializer(seed=1)([4000]).numpy()
-    same_law(bias, limit=math.sqrt(3 / 4000))
+    same_distribution(bias, limit=math.sqrt(3 / 4000))
     limit = math.sqrt(3.0 / 4000)
     same_bits(
         in_graph(lambda: tf1.xavier_initializer(seed=1)([4000])),
@@ -162,18 +162,18 @@ def test_answer_one_line_in_place_of_truncated_normal():
         eager(lambda: tf.Variable(init((70, 30)))),
         eager(lambda: tf.Variable(v1.truncated_normal((70, 30), stddev=0.1))),
     )
-    same_law(
+    same_distribution(
         eager(lambda: tf.Variable(tf1.xavier_initializer()((70, 30)))), limit=math.sqrt(6 / 100)
     )
 
 
 def test_answer_what_was_given_as_tensorflow_2s_equivalent():
     # xavier_initializer(seed=1) in TensorFlow 2 is tf.initializers.GlorotUniform(seed=1): the same
-    # law, but other bits, as Keras makes another key of the seed (stateless [1, 0]).
+    # distribution, but other bits, as Keras makes another key of the seed (stateless [1, 0]).
     shape = [25, 12288]
     one = in_graph(lambda: tf1.xavier_initializer(seed=1)(shape))
     two = tf.initializers.GlorotUniform(seed=1)(shape).numpy()
     for w in (one, two):
-        same_law(w, limit=math.sqrt(6 / sum(shape)))
+        same_distribution(w, limit=math.sqrt(6 / sum(shape)))
     assert not np.array_equal(one, two)
     same_bits(pk.GlorotUniform(seed=1)(shape).numpy(), two)

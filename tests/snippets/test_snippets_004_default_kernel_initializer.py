@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.snippets.snippets import conv2d, in_graph, pk, same_bits, same_law, tf, tf1, v1
+from tests.support.snippets import conv2d, in_graph, pk, same_bits, same_distribution, tf, tf1, v1
 
 keras = tf.keras
 
@@ -25,7 +25,7 @@ def test_the_tutorials_layer_without_an_initializer_is_glorot_uniform():
 
     default = in_graph(lambda: layer(None), graph_seed=1)
     same_bits(in_graph(lambda: layer(tf1.glorot_uniform_initializer()), graph_seed=1), default)
-    same_law(default, limit=math.sqrt(6 / (25 * 33)))
+    same_distribution(default, limit=math.sqrt(6 / (25 * 33)))
 
 
 def test_answer_what_the_layer_calls_is_get_variable():
@@ -58,7 +58,7 @@ def test_the_nan_truncated_normal_of_stddev_0_1_is_too_wide_for_large_layers():
     w = in_graph(lambda: init(shape))
     same_bits(w, in_graph(lambda: theirs(shape)))
     realized = 0.1 * 0.87962566103423978
-    same_law(w, stddev=realized, cut=0.2)
+    same_distribution(w, stddev=realized, cut=0.2)
     # But ReLU's variance is 2 / fan_in: this is 3.5 times as wide, the variance grows 12-fold a
     # layer, logits come out large and the loss's logarithm at log(0).
     right = math.sqrt(2 / shape[0])
@@ -81,9 +81,9 @@ def test_answer_a_normal_xavier_for_relu():
     stddev = math.sqrt(1.3 * 1.0 / (fans / 2.0))
     theirs = v1.truncated_normal_initializer(stddev=stddev, seed=1)
     same_bits(w, in_graph(lambda: layer(theirs)))
-    same_law(w, stddev=1.002928 * math.sqrt(2 / fans), cut=2 * stddev)
+    same_distribution(w, stddev=1.002928 * math.sqrt(2 / fans), cut=2 * stddev)
     exact = tf1.xavier_initializer(uniform=False, seed=1, exact=True)
-    same_law(in_graph(lambda: layer(exact)), stddev=math.sqrt(2 / fans))
+    same_distribution(in_graph(lambda: layer(exact)), stddev=math.sqrt(2 / fans))
 
 
 @pytest.mark.parametrize("kind", ["Conv2D", "Dense"])

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import philinit
-from tests.snippets.snippets import conv2d, in_graph, pk, same_bits, same_law, tf, tf1, v1
+from tests.support.snippets import conv2d, in_graph, pk, same_bits, same_distribution, tf, tf1, v1
 
 
 def test_the_question_caffes_xavier_filler():
-    # Wrote: weight_filler { type: "xavier" } in Caffe. Same law, U(+-sqrt(3 / fan_in)); other
-    # bits, since Caffe drew them from a Mersenne Twister.
+    # Wrote: weight_filler { type: "xavier" } in Caffe. Same distribution, U(+-sqrt(3 / fan_in));
+    # other bits, since Caffe drew them from a Mersenne Twister.
     w = in_graph(lambda: v1.get_variable("w", [5, 5, 20, 50], initializer=tf1.caffe_xavier(seed=1)))
-    same_law(w, limit=math.sqrt(3 / (5 * 5 * 20)))
+    same_distribution(w, limit=math.sqrt(3 / (5 * 5 * 20)))
 
 
 def test_answer_a_normal_whose_stddev_follows_from_the_number_of_neurons():
@@ -27,7 +27,7 @@ def test_answer_a_normal_whose_stddev_follows_from_the_number_of_neurons():
     stddev = math.sqrt(2 / (fan_in + fan_out))
     w = in_graph(lambda: tf1.random_normal_initializer(stddev=stddev, seed=1)([fan_in, fan_out]))
     same_bits(w, in_graph(lambda: v1.random_normal([fan_in, fan_out], stddev=stddev, seed=1)))
-    same_law(w, stddev=stddev)
+    same_distribution(w, stddev=stddev)
 
 
 @pytest.mark.parametrize("factor", [4, 1], ids=["sigmoid", "tanh"])
@@ -45,8 +45,8 @@ def test_answer_random_uniform_with_the_limit_times_4_for_sigmoid(factor):
     init = tf1.random_uniform_initializer(low, high, seed=1)
     w = in_graph(lambda: tf.Variable(init(shape)))
     same_bits(w, in_graph(wrote))
-    # Without the arithmetic: the gain of Glorot's rule. Same law, bits of its own stream.
-    same_law(philinit.GlorotUniform(gain=factor, seed=1)(shape), limit=high)
+    # Without the arithmetic: a gain. Same distribution, bits of its own stream.
+    same_distribution(philinit.GlorotUniform(gain=factor, seed=1)(shape), limit=high)
 
 
 @pytest.mark.parametrize("uniform", [True, False])
@@ -71,8 +71,8 @@ def test_prettytensors_normal_is_7_7_percent_too_wide_and_exact_is_not():
         tf1.xavier_init(1000, 1000, False, seed=1, exact=e)([1000, 1000]).numpy()
         for e in (False, True)
     )
-    same_law(wide, stddev=1.0773 * right, cut=2 * math.sqrt(3 / 2000))
-    same_law(exact, stddev=right, cut=2 * right / 0.87962566103423978)
+    same_distribution(wide, stddev=1.0773 * right, cut=2 * math.sqrt(3 / 2000))
+    same_distribution(exact, stddev=right, cut=2 * right / 0.87962566103423978)
 
 
 def test_answer_get_variable_with_xavier_initializer():
@@ -83,7 +83,7 @@ def test_answer_get_variable_with_xavier_initializer():
         graph_seed=1,
     )
     limit = math.sqrt(6 / (784 + 256))
-    same_law(w, limit=limit)
+    same_distribution(w, limit=limit)
     # The bits are those of TensorFlow's op with contrib's limit, and here of v1's Glorot as well.
     same_bits(w, in_graph(lambda: v1.random_uniform([784, 256], -limit, limit), graph_seed=1))
     glorot = v1.glorot_uniform_initializer()
@@ -111,7 +111,7 @@ def test_answer_variables_from_the_initializer_called_with_a_shape():
         return [tf.Variable(initializer(shape)) for shape in ([60, 40], [60, 40], [40])]
 
     w1, w2, b1 = in_graph(build)
-    same_law(w1, limit=math.sqrt(6 / 100))
+    same_distribution(w1, limit=math.sqrt(6 / 100))
     assert np.abs(b1).max() < math.sqrt(3 / 40)  # of a vector both fans are its length
     assert not np.array_equal(w1, w2)  # one initializer, but a stream for each variable
 
@@ -126,7 +126,7 @@ def test_answer_the_kernel_of_a_convolution():
 
     y, kernel = in_graph(layer)
     assert y.shape == (1, 4, 4, 128)
-    same_law(kernel, limit=math.sqrt(6 / (25 * (3 + 128))))
+    same_distribution(kernel, limit=math.sqrt(6 / (25 * (3 + 128))))
     # Keras's layer in its place: the same bits as Keras's own initializer.
     kernels = []
     for space in (pk, tf.keras.initializers):
@@ -148,7 +148,7 @@ def test_answer_one_line_in_place_of_truncated_normal():
     same_bits(in_graph(lambda: tf.Variable(init((n_prev, n))), graph_seed=2), before)
     # And then: W = tf.Variable(tf.contrib.layers.xavier_initializer()((n_prev, n)))
     after = in_graph(lambda: tf.Variable(tf1.xavier_initializer()((n_prev, n))), graph_seed=2)
-    same_law(after, limit=math.sqrt(6 / (n_prev + n)))
+    same_distribution(after, limit=math.sqrt(6 / (n_prev + n)))
 
 
 def test_answer_glorot_uniform_of_tensorflow_2():
@@ -168,7 +168,7 @@ def test_answer_glorot_uniform_of_tensorflow_2():
     same_bits(*found)
 
 
-def test_answer_what_was_given_as_tensorflow_2s_equivalent_is_another_law():
+def test_answer_what_was_given_as_tensorflow_2s_equivalent_is_another_distribution():
     # Wrote: TF1: initializer=tf.contrib.layers.xavier_initializer(seed=1)
     #        TF2: initializer=tf.random_normal_initializer(seed=1), which is N(0, 0.05) for any
     # shape: here 3.9 times as wide as Xavier.
@@ -177,11 +177,11 @@ def test_answer_what_was_given_as_tensorflow_2s_equivalent_is_another_law():
     xavier = in_graph(
         lambda: v1.get_variable("W1", shape, initializer=tf1.xavier_initializer(seed=1))
     )
-    same_law(xavier, stddev=right)
+    same_distribution(xavier, stddev=right)
     wrote = tf.random_normal_initializer(seed=1)(shape).numpy()
-    same_law(wrote, stddev=0.05)
+    same_distribution(wrote, stddev=0.05)
     assert 3.9 < 0.05 / right < 4.0
     # What was written there can be had with its bits as well, should that be wanted.
     same_bits(pk.RandomNormal(stddev=0.05, seed=1)(shape).numpy(), wrote)
     # In TensorFlow 1 the name meant N(0, 1).
-    same_law(v1.random_normal_initializer(seed=1)(shape).numpy(), stddev=1.0)
+    same_distribution(v1.random_normal_initializer(seed=1)(shape).numpy(), stddev=1.0)

@@ -6,7 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from tests.snippets.snippets import conv2d, dense, in_graph, pk, same_bits, same_law, tf, tf1, v1
+from tests.support.snippets import (
+    conv2d,
+    dense,
+    in_graph,
+    pk,
+    same_bits,
+    same_distribution,
+    tf,
+    tf1,
+    v1,
+)
 
 keras = tf.keras
 
@@ -29,7 +39,7 @@ def test_tensorflow_2_layers_with_glorot_uniform(kind):
 
     ours = layer(pk.GlorotUniform(seed=1))
     same_bits(ours, layer(keras.initializers.GlorotUniform(seed=1)))
-    same_law(ours, limit=math.sqrt(6 / (164 if kind == "dense" else 9 * 48)))
+    same_distribution(ours, limit=math.sqrt(6 / (164 if kind == "dense" else 9 * 48)))
 
 
 @pytest.mark.parametrize("kind", ["dense", "convolution"])
@@ -106,7 +116,7 @@ def test_glorot_normal_has_the_same_variance():
     stddev = math.sqrt(2 / fans)
     for name in ("glorot_normal", "glorot_uniform"):
         w = in_graph(lambda name=name: getattr(tf1.initializers, name)(1)([300, 200]))
-        same_law(w, stddev=stddev)
+        same_distribution(w, stddev=stddev)
         theirs = getattr(v1.initializers, name)(1)
         same_bits(w, in_graph(lambda init=theirs: init([300, 200])))
     assert stddev == pytest.approx(math.sqrt(6 / fans) / math.sqrt(3))
@@ -119,4 +129,4 @@ def test_he_initialization_for_relu(name):
         getattr(space, name)(seed=1)([300, 200]).numpy() for space in (pk, keras.initializers)
     )
     same_bits(ours, theirs)
-    same_law(ours, stddev=math.sqrt(2 / 300))
+    same_distribution(ours, stddev=math.sqrt(2 / 300))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of people's snippets share: graphs run once, bits compared, laws checked.
+"""What the tests of people's snippets share: graphs run once, bits compared, distributions checked.
 
 The snippets come from five public pages, questions and answers and a tutorial, on Xavier
 initialization in TensorFlow. Each is run in the TensorFlow of today where it still can be, beside
@@ -36,7 +36,7 @@ def same_bits(got, expected):
     assert got.tobytes() == expected.tobytes()
 
 
-def same_law(weights, *, limit=None, stddev=None, cut=None):
+def same_distribution(weights, *, limit=None, stddev=None, cut=None):
     """Zero mean and the stddev; uniform up to `limit`, or nothing beyond `cut`, where given.
 
     Mean and variance within 4.5 of their own standard deviations, from n and at most the normal's

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import philinit
-from tests.snippets.snippets import in_graph, same_bits, same_law, tf, tf1, v1
+from tests.support.snippets import in_graph, same_bits, same_distribution, tf, tf1, v1
 
 FAN_IN, FAN_OUT = SHAPE = (500, 300)
 
@@ -29,20 +29,20 @@ def test_the_question_4_for_sigmoid_1_for_tanh():
     # Wrote: low = -4*np.sqrt(6.0/(fan_in + fan_out)) # use 4 for sigmoid, 1 for tanh activation
     for factor in (4, 1):
         limit = factor * np.sqrt(6.0 / (FAN_IN + FAN_OUT))
-        same_law(uniform(limit), limit=limit)
-        same_law(philinit.GlorotUniform(gain=factor, seed=1)(SHAPE), limit=limit)
+        same_distribution(uniform(limit), limit=limit)
+        same_distribution(philinit.GlorotUniform(gain=factor, seed=1)(SHAPE), limit=limit)
 
 
 def test_answer_the_pooled_limit_has_a_third_of_the_variance_it_names():
     # Wrote: low = -2*np.sqrt(1.0/(fan_in + fan_out)), for n*Var[W] = 2 with pooled fans.
     wanted = 4.0 / (FAN_IN + FAN_OUT)
     w = uniform(2 * np.sqrt(1.0 / (FAN_IN + FAN_OUT)))
-    same_law(w, stddev=math.sqrt(wanted / 3))
+    same_distribution(w, stddev=math.sqrt(wanted / 3))
     # Right: limit sqrt(12 / (fan_in + fan_out)).
     right = tf1.variance_scaling_initializer(2.0, "FAN_AVG", uniform=True, seed=1)
     w = in_graph(lambda: right(SHAPE))
-    same_law(w, limit=math.sqrt(12 / (FAN_IN + FAN_OUT)))
-    same_law(w, stddev=math.sqrt(wanted))
+    same_distribution(w, limit=math.sqrt(12 / (FAN_IN + FAN_OUT)))
+    same_distribution(w, stddev=math.sqrt(wanted))
 
 
 def test_answer_fan_in_of_contrib_is_a_truncated_normal_not_that_uniform():
@@ -52,15 +52,15 @@ def test_answer_fan_in_of_contrib_is_a_truncated_normal_not_that_uniform():
     init = tf1.variance_scaling_initializer(factor=2.0, mode="FAN_IN", seed=1)
     w = in_graph(lambda: init(SHAPE))
     same_bits(w, in_graph(lambda: v1.truncated_normal(SHAPE, 0.0, stddev, seed=1)))
-    same_law(w, stddev=1.002928 * math.sqrt(2 / FAN_IN), cut=2 * stddev)
+    same_distribution(w, stddev=1.002928 * math.sqrt(2 / FAN_IN), cut=2 * stddev)
     # The uniform of that variance has the limit sqrt(6 / fan_in): He's uniform, in TensorFlow too.
     init = tf1.variance_scaling_initializer(2.0, "FAN_IN", uniform=True, seed=1)
     limit = math.sqrt(6.0 / FAN_IN)
     w = in_graph(lambda: init(SHAPE))
-    same_law(w, limit=limit)
-    same_law(in_graph(lambda: v1.initializers.he_uniform(1)(SHAPE)), limit=limit)
+    same_distribution(w, limit=limit)
+    same_distribution(in_graph(lambda: v1.initializers.he_uniform(1)(SHAPE)), limit=limit)
     # What was written there in words: a third of the variance.
-    same_law(uniform(np.sqrt(2.0 / FAN_IN)), stddev=math.sqrt(2 / FAN_IN / 3))
+    same_distribution(uniform(np.sqrt(2.0 / FAN_IN)), stddev=math.sqrt(2 / FAN_IN / 3))
 
 
 def test_answer_both_layers():
@@ -70,7 +70,7 @@ def test_answer_both_layers():
     w = in_graph(lambda: init(SHAPE))
     stddev = math.sqrt(1.3 * 2.0 / ((FAN_IN + FAN_OUT) / 2))
     same_bits(w, in_graph(lambda: v1.truncated_normal(SHAPE, 0.0, stddev, seed=1)))
-    same_law(w, stddev=1.002928 * math.sqrt(4 / (FAN_IN + FAN_OUT)), cut=2 * stddev)
+    same_distribution(w, stddev=1.002928 * math.sqrt(4 / (FAN_IN + FAN_OUT)), cut=2 * stddev)
 
 
 def test_answer_only_the_out_layer_needs_fan_out():
@@ -80,7 +80,7 @@ def test_answer_only_the_out_layer_needs_fan_out():
     w = in_graph(lambda: init(SHAPE))
     stddev = math.sqrt(1.3 * 2.0 / FAN_OUT)
     same_bits(w, in_graph(lambda: v1.truncated_normal(SHAPE, 0.0, stddev, seed=1)))
-    same_law(w, stddev=1.002928 * math.sqrt(2 / FAN_OUT), cut=2 * stddev)
+    same_distribution(w, stddev=1.002928 * math.sqrt(2 / FAN_OUT), cut=2 * stddev)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01, 0.2, 1.0])
@@ -89,11 +89,11 @@ def test_the_answer_for_leaky_relu_is_eq_15_of_he(slope):
     variance = 2 / ((1 + slope**2) * FAN_IN)
     init = tf1.variance_scaling_initializer(2 / (1 + slope**2), seed=1, exact=True)
     w = in_graph(lambda: init(SHAPE))
-    same_law(w, stddev=math.sqrt(variance))
+    same_distribution(w, stddev=math.sqrt(variance))
     named = philinit.HeNormal(activation="leaky_relu", param=slope, seed=1)
-    same_law(named(SHAPE), stddev=math.sqrt(variance))
+    same_distribution(named(SHAPE), stddev=math.sqrt(variance))
     named = philinit.HeUniform(activation="leaky_relu", param=slope, seed=1)
-    same_law(named(SHAPE), limit=math.sqrt(3 * variance))
+    same_distribution(named(SHAPE), limit=math.sqrt(3 * variance))
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
