@@ -72,9 +72,9 @@ def box_of(initializer: Any, shape: Any, part: Any, offset: Any) -> Shard | None
             "`seed` must be an int for a variable in parts, since a SeedGenerator has another seed "
             f"for each of them; got seed={initializer.seed!r}"
         )
-    from philinit.tensorflow.parts import place
+    from philinit.tensorflow.parts import requested_part
 
-    return place(shape, None, part, offset)[1]
+    return requested_part(shape, None, part, offset)[1]
 
 
 def check_place() -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from philinit import dtypes
 from philinit.checks import finite
 from philinit.parts import Shard
-from philinit.tensorflow.parts import place
+from philinit.tensorflow.parts import requested_part
 
 
 def positive(name: str, value: Any) -> float:
@@ -65,7 +65,7 @@ class Rule:
             A shape or dtype that cannot be.
         """
         dtype = self.dtype if dtype is None else self._checked(dtype)
-        whole, box = place(shape, partition_info)
+        whole, box = requested_part(shape, partition_info)
         return self._tensor(whole, box, dtype)
 
     def _checked(self, dtype: Any) -> Any:

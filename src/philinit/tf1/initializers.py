@@ -16,7 +16,7 @@ from philinit.initializers import constants
 from philinit.initializers.seeded import KeyedDistribution
 from philinit.parts import Shard
 from philinit.tensorflow import to_tensor
-from philinit.tensorflow.parts import place
+from philinit.tensorflow.parts import requested_part
 from philinit.tf1.base import Rule, float_dtype
 from philinit.tf1.seeds import Random
 
@@ -40,7 +40,7 @@ class Constant(tf.compat.v1.constant_initializer):  # type: ignore[misc]  # unty
         """The tensor, or the part of it that `partition_info` describes."""
         if partition_info is None:
             return super().__call__(shape, dtype=dtype, verify_shape=verify_shape)
-        whole, box = place(shape, partition_info)
+        whole, box = requested_part(shape, partition_info)
         assert box is not None
         made = super().__call__(whole, dtype=dtype, verify_shape=verify_shape)
         return tf.slice(made, box.starts, box.lengths)
