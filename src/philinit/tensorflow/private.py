@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is taken from TensorFlow's private parts; each use says which public thing is missing."""
+"""All that is taken from TensorFlow's private parts, and which public thing each stands in for."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ import tensorflow as tf
 
 OLDEST, NEWEST = "2.16", "2.21"  # the versions of TensorFlow that are supported
 
-# What is looked up, by module; nothing is before it is needed.
-TAKEN = {
-    "context": ("tensorflow.python.eager.context", "context"),
-    "eager function": ("tensorflow.python.ops.script_ops", "EagerFunc"),
-    "functions": ("tensorflow.python.ops.script_ops", "_py_funcs"),
-    "sharded": ("tensorflow.python.distribute.sharded_variable", "ShardedVariable"),
-    "xla": ("tensorflow.python.ops.control_flow_util", "GraphOrParentsInXlaContext"),
-}
-
 
 def _moved(name: str) -> ImportError:
     return ImportError(
@@ -30,12 +21,19 @@ def _moved(name: str) -> ImportError:
 
 
 @functools.cache
-def _taken(use: str) -> Any:
-    module, name = TAKEN[use]
+def _taken(module: str, name: str, *attributes: str) -> Any:
+    """`name` of a module of tensorflow.python; the object that it is, or makes, has attributes."""
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(f"tensorflow.python.{module}"), name)
     except (ImportError, AttributeError):
-        raise _moved(f"{module}.{name}") from None
+        raise _moved(f"tensorflow.python.{module}.{name}") from None
+    for attribute in attributes:
+        if not hasattr(found() if callable(found) else found, attribute):
+            raise _moved(f"{attribute} of tensorflow.python.{module}.{name}")
+    return found
+
+
+_CONTEXT = "eager.context", "context", "device_name", "host_address_space"
 
 
 def scope_device() -> str:
@@ -44,10 +42,7 @@ def scope_device() -> str:
     Missing: a public function that tells. One can see only where an op went in the end, which is
     a CPU on a machine without the GPU that the scope asks for.
     """
-    try:
-        return _taken("context")().device_name or ""
-    except AttributeError:
-        raise _moved("tensorflow.python.eager.context.Context.device_name") from None
+    return _taken(*_CONTEXT)().device_name or ""
 
 
 def this_process() -> str:
@@ -55,10 +50,7 @@ def this_process() -> str:
 
     Missing: a public way to tell which of a cluster's devices are this process's.
     """
-    try:
-        return str(_taken("context")().host_address_space())
-    except AttributeError:
-        raise _moved("tensorflow.python.eager.context.Context.host_address_space") from None
+    return str(_taken(*_CONTEXT)().host_address_space())
 
 
 def is_sharded(variable: Any) -> bool:
@@ -66,7 +58,7 @@ def is_sharded(variable: Any) -> bool:
 
     Missing: a public name of that class.
     """
-    return isinstance(variable, _taken("sharded"))
+    return isinstance(variable, _taken("distribute.sharded_variable", "ShardedVariable"))
 
 
 def in_xla_context(graph: Any) -> bool:
@@ -74,17 +66,17 @@ def in_xla_context(graph: Any) -> bool:
 
     Missing: a public function that tells.
     """
-    return bool(_taken("xla")(graph))
+    return bool(_taken("ops.control_flow_util", "GraphOrParentsInXlaContext")(graph))
 
 
 def put_up(name: str, function: Callable[[Any], Any]) -> Any:
     """Let the op EagerPyFunc, run in this process with `name` as its token, call `function`.
 
-    Missing: a name of one's own for a py_function, whose made-up one only its own process knows.
+    Missing: a py_function with a name of one's own, not one that only its own process knows.
     TensorFlow holds what is returned weakly.
     """
 
-    class Served(_taken("eager function")):  # type: ignore[misc]  # untyped base
+    class Served(_taken("ops.script_ops", "EagerFunc")):  # type: ignore[misc]  # untyped base
         def __init__(self) -> None:
             pass
 
@@ -94,8 +86,5 @@ def put_up(name: str, function: Callable[[Any], Any]) -> Any:
                 return function(args[0])
 
     served = Served()
-    try:
-        _taken("functions")._funcs[name] = served
-    except (AttributeError, TypeError):
-        raise _moved("tensorflow.python.ops.script_ops._py_funcs._funcs") from None
+    _taken("ops.script_ops", "_py_funcs", "_funcs")._funcs[name] = served
     return served
