@@ -22,8 +22,9 @@ except ModuleNotFoundError as error:
     raise missing_extra("philinit.tensorflow", "TensorFlow", "tensorflow") from error
 
 from philinit.tensorflow.dtensor import dtensor_variable
-from philinit.tensorflow.serve import serve
-from philinit.tensorflow.variables import fill, from_dlpack, initializer, to_tensor, variable
+from philinit.tensorflow.initializers import initializer
+from philinit.tensorflow.servers import serve
+from philinit.tensorflow.variables import fill, from_dlpack, to_tensor, variable
 
 __all__ = [
     "variable", "to_tensor", "initializer", "fill", "dtensor_variable", "from_dlpack", "serve",

@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of TensorFlow's devices a tensor is to be on, and whether it can be filled there."""
+"""TensorFlow's device strings and scopes -> the names of devices that can be filled."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
 
-
-def check_eager(function: str) -> None:
-    """Refuse a call inside a graph."""
-    if not tf.executing_eagerly():
-        raise NotImplementedError(
-            f"philinit.tensorflow.{function} must be called eagerly; got a call inside a "
-            "tf.function or a tf.Graph: call it outside, or under tf.init_scope()"
-        )
+from philinit.tensorflow.private import scope_device, this_process
 
 
 def on_servers() -> bool:
@@ -28,8 +22,6 @@ def on_servers() -> bool:
 
 def check_strategy() -> None:
     """Refuse strategies that would copy the variable to somewhere else."""
-    if not tf.distribute.has_strategy():
-        return
     strategy = tf.distribute.get_strategy()
     local = isinstance(strategy, tf.distribute.OneDeviceStrategy | tf.distribute.MirroredStrategy)
     if not (local and tf.distribute.in_cross_replica_context()):
@@ -46,14 +38,7 @@ def check_strategy() -> None:
             )
 
 
-def _context() -> Any:
-    # Public functions tell only where an op went in the end, which is a CPU on a machine without
-    # the GPU that the scope asks for; and not which of a cluster's devices are this process's.
-    from tensorflow.python.eager import context
-
-    return context.context()
-
-
+@functools.lru_cache(maxsize=1024)
 def _spec(name: str) -> Any:
     try:
         return tf.DeviceSpec.from_string(name)
@@ -65,21 +50,23 @@ def _is_here(spec: Any) -> bool:
     """Whether a device belongs to this process; in a cluster that has a job name of its own."""
     if spec.job in (None, "localhost"):
         return True
-    here = _spec(_context().host_address_space())
+    here = _spec(this_process())
     return bool(spec.job == here.job and (spec.task or 0) == (here.task or 0))
 
 
 def scope_elsewhere() -> str | None:
     """The device scope around the call where that is another process's, such as a server's."""
-    name = _context().device_name
+    name = scope_device()
     return None if not name or _is_here(_spec(name)) else name
 
 
-def _local_devices(kind: str) -> list[str]:
-    here = _context().host_address_space() + "/"
+def _count(kind: str) -> int:
+    """How many devices of a kind this process has."""
     devices = tf.config.list_logical_devices(kind)  # in a cluster, those of all processes
-    names = [getattr(device, "name", device) for device in devices]
-    return [name for name in names if name.startswith(here) or not name.startswith("/job")]
+    if not devices:
+        return 0
+    names, here = [getattr(device, "name", device) for device in devices], this_process() + "/"
+    return sum(name.startswith(here) or not name.startswith("/job") for name in names)
 
 
 def device_name(device: Any) -> str:
@@ -89,7 +76,7 @@ def device_name(device: Any) -> str:
     another one that TensorFlow is connected to.
     """
     if device is None:
-        name = _context().device_name or ""
+        name = scope_device()
     elif isinstance(device, tf.DeviceSpec):
         name = device.to_string()
     else:
@@ -97,11 +84,11 @@ def device_name(device: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"`device` must be a str such as 'CPU:0'; got device={device!r}")
     spec = _spec(name)
-    kind = spec.device_type
-    if not _is_here(spec):
+    kind, index = spec.device_type, spec.device_index or 0
+    if spec.job and not _is_here(spec):
         return _elsewhere(name, spec)
     if kind is None:  # TensorFlow's own choice
-        kind = "GPU" if device is None and _local_devices("GPU") else "CPU"
+        kind = "GPU" if device is None and _count("GPU") else "CPU"
     if kind == "GPU":
         _check_cuda(name or "GPU:0")
     elif kind != "CPU":
@@ -109,8 +96,9 @@ def device_name(device: Any) -> str:
             f"the memory must be a GPU's or a CPU's for now; got device={name!r}: "
             "say device='CPU:0' to have it in CPU memory"
         )
-    index = spec.device_index or 0
-    count = len(_local_devices(kind))
+    elif index == 0:  # which every process has
+        return "CPU:0"
+    count = _count(kind)
     if index >= count:  # TensorFlow would take another one
         raise ValueError(f"`device` must be one of the {count} {kind} devices; got device={name!r}")
     return f"{kind}:{index}"

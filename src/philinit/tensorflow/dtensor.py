@@ -7,15 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from philinit.parts import Shard
-from philinit.tensorflow.devices import check_eager, device_name
-from philinit.tensorflow.memory import (
-    check_init,
-    check_progress,
-    filled,
-    np_dtype,
-    static_shape,
-)
+from philinit.initializers.base import check_init
+from philinit.tensorflow.checks import check_eager, wanted
+from philinit.tensorflow.devices import device_name
+from philinit.tensorflow.memory import filled
+from philinit.tensorflow.parts import shards_of
 
 
 def dtensor_variable(
@@ -32,8 +28,8 @@ def dtensor_variable(
 ) -> Any:
     """tf.experimental.dtensor.DVariable of a layout, each shard filled where it lies.
 
-    Device d of the mesh gets ``init(shape)[box of d]`` bit for bit, with the fans of `shape`:
-    devices that the layout gives the same box get the same bits. The whole tensor is nowhere; a
+    Device d of the mesh gets ``init(shape)[shard of d]`` bit for bit, with the fans of `shape`:
+    devices that the layout gives the same shard get the same bits. The whole tensor is nowhere; a
     process has the shards of its own devices, one buffer each, and nothing is sent between
     processes. (DTensor's updates are not in place: a step needs each shard once more.)
 
@@ -72,45 +68,15 @@ def dtensor_variable(
     """
     check_eager("dtensor_variable")
     check_init(init)
-    sizes, found = static_shape(shape), np_dtype(dtype)
-    boxes = _boxes(sizes, layout)
+    asked = wanted(shape, dtype, threads, progress)
+    shards = shards_of(asked.shape, layout)
     devices = [device_name(device) for device in layout.mesh.local_devices()]
-    check_progress(progress)
-    shards, done, total = [], 0, sum(box.size for box in boxes)
-    for device, box in zip(devices, boxes, strict=True):
-        shards.append(filled(init, sizes, found, device, box, threads, None))
-        done += box.size
-        if progress is not None:
-            progress(done, total)
+    tensors, done, total = [], 0, sum(shard.size for shard in shards)
+    for device, shard in zip(devices, shards, strict=True):
+        tensors.append(filled(init, asked.shape, asked.dtype, device, shard, asked.threads))
+        done += shard.size
+        if asked.progress is not None:
+            asked.progress(done, total)
     dtensor = tf.experimental.dtensor
-    packed = dtensor.pack(shards, layout)
+    packed = dtensor.pack(tensors, layout)
     return dtensor.DVariable(packed, name=name, trainable=trainable, **variable_kwargs)
-
-
-def _boxes(shape: tuple[int, ...], layout: Any) -> list[Shard]:
-    """The box of each local device of the mesh."""
-    if not isinstance(layout, tf.experimental.dtensor.Layout):
-        raise TypeError(f"`layout` must be a tf.experimental.dtensor.Layout; got layout={layout!r}")
-    specs, mesh = layout.sharding_specs, layout.mesh
-    if len(specs) != len(shape):
-        raise ValueError(
-            f"`layout` must have as many axes as `shape`; got specs={specs} and shape={shape}"
-        )
-    counts = [1 if s == tf.experimental.dtensor.UNSHARDED else mesh.dim_size(s) for s in specs]
-    for axis, (length, count) in enumerate(zip(shape, counts, strict=True)):
-        if length % count:
-            raise ValueError(
-                "`layout` must cut each axis into equal parts; "
-                f"got {count} parts of axis {axis} of shape={shape}"
-            )
-    lengths = [length // count for length, count in zip(shape, counts, strict=True)]
-    return [
-        Shard(
-            shape,
-            tuple(
-                slice(n * place.get(spec, 0), n * place.get(spec, 0) + n)
-                for n, spec in zip(lengths, specs, strict=True)
-            ),
-        )
-        for place in mesh.local_device_locations()
-    ]

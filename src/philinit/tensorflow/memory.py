@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that TensorFlow allocates in this process, and that philinit writes."""
+"""Memory of TensorFlow's own in this process: made, viewed, written, and written again in place."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from philinit import dtypes
-from philinit.checks import as_shape
+from philinit.checks import Progress
 from philinit.filling import dlpack
+from philinit.filling import memory as host_memory
 from philinit.parts import Shard
+from philinit.targets import Target
 from philinit.tensorflow.devices import is_gpu
 
 # tf.raw_ops.Empty takes its shape in int32.
@@ -24,77 +24,48 @@ _LARGEST_DIMENSION = 2**31 - 1
 _ADDRESS_SPACE = 2**47
 
 
-def check_init(init: Any) -> None:
-    """Refuse what cannot fill."""
-    if isinstance(init, type) or not (callable(init) and callable(getattr(init, "fill", None))):
-        raise TypeError(
-            "`init` must be a philinit initializer such as philinit.GlorotUniform(seed=42); "
-            f"got init={init!r}"
-        )
-
-
-def check_progress(progress: Any) -> None:
-    """Refuse what cannot be called, before anything is written."""
-    if progress is not None and not callable(progress):
-        raise TypeError(f"`progress` must be callable; got progress={progress!r}")
-
-
-def static_shape(shape: Any) -> tuple[int, ...]:
-    """`shape` as ints; it may be a tf.TensorShape, or a tensor whose value the graph knows."""
-    if isinstance(shape, tf.Tensor):
-        value = tf.get_static_value(shape)
-        if value is None:
-            raise ValueError(
-                f"`shape` must be known when the graph is built; got shape={shape}: "
-                "pass the numbers themselves"
-            )
-        shape = value.tolist()
-    elif isinstance(shape, tf.TensorShape):
-        if not shape.is_fully_defined():
-            raise ValueError(f"`shape` must be fully defined; got shape={shape}")
-        shape = shape.as_list()
-    return as_shape(shape)
-
-
-def np_dtype(dtype: Any) -> np.dtype[Any]:
-    """`dtype` as one that philinit fills; float32 for None."""
-    return np.dtype(np.float32) if dtype is None else dtypes.as_dtype(dtype)
-
-
 def filled(
     init: Any,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     device: str,
-    box: Shard | None,
-    threads: int | None,
-    progress: Any,
+    part: Shard | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Any:
-    """tf.Tensor of `shape`, or of the `box` of it, on a device of this process."""
-    tensor = empty(shape if box is None else box.shape, dtype, device)
-    where = {} if box is None else {"shard": box}
-    with written(tensor, device) as view:
-        init.fill(view, **where, threads=threads, progress=progress)
+    """tf.Tensor of `shape`, or of a `part` of it, on a device of this process."""
+    tensor = empty(shape if part is None else part.shape, dtype, device)
+    _write(init, tensor, device, shape, part, threads, progress)
     return tensor
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
-    """tf.Tensor in memory that TensorFlow has allocated, and in all but odd cases not touched."""
+    """tf.Tensor in memory that TensorFlow has allocated, and that nobody has written.
+
+    Only dimensions above 2**31 - 1 that are primes, or stand beside a 0, come as zeros.
+    """
     nbytes = math.prod(shape) * dtype.itemsize
-    needs = f"a tensor of shape {shape} and dtype {dtype.name} needs {nbytes} bytes"
     if nbytes >= _ADDRESS_SPACE:
-        raise MemoryError(f"{needs}; that much memory is not to be had")
+        raise MemoryError(f"{_needs(shape, dtype)}; that much memory is not to be had")
     with tf.device(None), tf.device(device):
         try:
             if max(shape, default=0) <= _LARGEST_DIMENSION:
-                return tf.raw_ops.Empty(shape=shape, dtype=tf.as_dtype(dtype), init=False)
+                sizes = np.array(shape, np.int32)  # TensorFlow takes twice as long over a tuple
+                return tf.raw_ops.Empty(shape=sizes, dtype=tf.as_dtype(dtype), init=False)
             return _empty_long(shape, tf.as_dtype(dtype))
         except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(f"{needs}; TensorFlow cannot allocate that much") from error
+            raise MemoryError(
+                f"{_needs(shape, dtype)}; TensorFlow cannot allocate that much"
+            ) from error
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(
                 f"`shape` must be one that TensorFlow can hold; got shape={shape}"
             ) from error
+
+
+def _needs(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    nbytes = math.prod(shape) * dtype.itemsize
+    return f"a tensor of shape {shape} and dtype {dtype.name} needs {nbytes} bytes"
 
 
 def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -114,32 +85,84 @@ def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:
     return tf.reshape(tf.raw_ops.Empty(shape=parts, dtype=dtype, init=False), whole)
 
 
-def view_of(tensor: Any, device: str = "CPU:0") -> Any:
+def view_of(tensor: Any, device: str) -> Any:
     """Writable array over an eager tensor's memory: an ndarray, or a CuPy array on a GPU.
 
-    TensorFlow has finished all that it had queued on the GPU when it hands out a capsule.
-    """
-    capsule = tf.experimental.dlpack.to_dlpack(tensor)
-    if not is_gpu(device):
-        return dlpack.from_capsule(capsule)
-    from philinit.filling.cuda import memory as cuda_memory
-
-    return cuda_memory.from_capsule(capsule)
-
-
-@contextlib.contextmanager
-def written(tensor: Any, device: str) -> Iterator[Any]:
-    """A context that yields `view_of(tensor)` to write; TensorFlow may read the tensor after it.
-
-    The view is dropped at the end: while it lives, the first update would copy the tensor.
+    Drop it soon: while it lives, an update of the tensor's variable copies. TensorFlow has
+    finished all that it had queued on the GPU when it hands out a capsule.
     """
     if not is_gpu(device):
-        yield view_of(tensor)
-        return
-    if math.prod(tensor.shape) == 0:  # no memory, but arguments to check
-        yield np.empty(tuple(tensor.shape), tensor.dtype.as_numpy_dtype)
-        return
+        return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
     from philinit.filling.cuda import memory as cuda_memory
 
-    with cuda_memory.opened(view_of(tensor, device), False) as view:
-        yield view
+    return cuda_memory.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+
+
+def _write(init: Any, tensor: Any, device: str, *rest: Any) -> None:
+    """Write a tensor, which TensorFlow may read afterwards; `rest` is what Target takes more."""
+    if not is_gpu(device):
+        view = dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+        init._write(Target(view, *rest))
+    elif 0 in tensor.shape:  # no memory, but arguments to refuse
+        nothing = np.empty(tuple(tensor.shape), tensor.dtype.as_numpy_dtype)
+        init._write(Target(nothing, *rest))
+    else:
+        from philinit.filling.cuda import memory as cuda_memory
+
+        with cuda_memory.opened(view_of(tensor, device), False) as view:
+            init._write(Target(view, *rest))
+
+
+def shape_now(variable: Any) -> tuple[int, ...]:
+    """The shape that a variable has at the moment, where its static shape leaves that open."""
+    if variable.shape.is_fully_defined():
+        return tuple(variable.shape.as_list())
+    found = tf.raw_ops.VariableShape(input=variable.handle, out_type=tf.int64)
+    return tuple(found.numpy().tolist())
+
+
+def refill(
+    variable: Any,
+    device: str,
+    part: Shard | None,
+    init: Any,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write `init` into a variable on a device of this process, in the memory that it has."""
+    handle, shape = variable.handle, shape_now(variable)
+    whole = shape if part is None else part.global_shape
+    if math.prod(shape) == 0 or not shape:  # the op below needs an axis; nothing to save here
+        dtype = dtypes.as_dtype(variable.dtype)
+        variable.assign(filled(init, whole, dtype, device, part, threads, progress))
+        return
+    with tf.device(None), tf.device(variable.device):
+        # A scatter of no rows makes TensorFlow do what it does before any sparse update: give the
+        # variable memory that it owns alone, by a copy unless it does already. It leaves the
+        # variable in copy-on-read mode, in which a read is a copy: what we wrote there were lost.
+        tf.raw_ops.ResourceScatterUpdate(
+            resource=handle,
+            indices=tf.zeros([0], tf.int64),
+            updates=tf.zeros([0, *shape[1:]], variable.dtype),
+        )
+        tf.raw_ops.DisableCopyOnRead(resource=handle)
+        tensor = tf.raw_ops.ReadVariableOp(resource=handle, dtype=variable.dtype)
+        address = _address(tensor, device)
+        if _address_now(variable, device) == address:
+            _write(init, tensor, device, whole, part, threads, progress)
+            if _address_now(variable, device) == address:
+                return
+    raise RuntimeError(
+        f"nothing else may use the variable while it is filled; {variable.name!r} was moved "
+        "in memory by another thread: fill it again"
+    )
+
+
+def _address_now(variable: Any, device: str) -> int:
+    value = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+    return _address(value, device)
+
+
+def _address(tensor: Any, device: str) -> int:
+    view = view_of(tensor, device)
+    return int(view.data.ptr) if is_gpu(device) else host_memory.address(view)

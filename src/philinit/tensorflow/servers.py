@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors and variables of parameter servers, which each of them fills in its own memory."""
+"""Parameter servers: each fills memory of its own when another process asks it to.
+
+A request is a short JSON text, the argument of TensorFlow's op EagerPyFunc. That op runs in the
+process of its device and looks there, by name, for the Python function that `serve` has put up.
+So what goes over the network is the request and, where something fails, the reason: no weights.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,15 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit._version import __version__
-from philinit.checks import check_threads
-from philinit.initializers.config import describe
+from philinit.checks import Progress
+from philinit.initializers.config import describe, described
 from philinit.parts import Shard
-from philinit.tensorflow.memory import check_progress
-from philinit.tensorflow.refill import Part, shape_now
-from philinit.tensorflow.serve import NAME
+from philinit.tensorflow import memory
+from philinit.tensorflow.devices import is_remote
+from philinit.tensorflow.parts import Held
+from philinit.tensorflow.private import put_up
+
+NAME = "philinit.tensorflow.serve"
 
 # What TensorFlow makes of the exceptions of Python.
 _FROM_PYTHON = (
@@ -32,27 +40,68 @@ _FROM_PYTHON = (
 # Servers that fill at the same time; each has a thread here, which waits.
 _AT_ONCE = 128
 
+_served: Any = None  # TensorFlow itself holds it weakly
 
-def filled(
+
+# --- in the process of a server ------------------------------------------------------------------
+
+
+def serve() -> None:
+    """Let the other processes of the cluster have philinit fill memory in this one.
+
+    To be called once in the program of each parameter server, before ``server.join()``. From then
+    on philinit fills tensors there when the coordinator asks for them, with all CPUs of that
+    process, and does nothing else: what is asked for is data, never code.
+
+    Examples
+    --------
+    >>> import philinit.tensorflow as pit
+    >>> pit.serve()
+    >>> # server = tf.distribute.Server(cluster, "ps", task_index); server.join()
+    """
+    global _served
+    _served = put_up(NAME, lambda request: _answer(json.loads(request.numpy())))
+
+
+def _answer(request: dict[str, Any]) -> Any:
+    if request["philinit"] != __version__:
+        raise ValueError(
+            "philinit must be of one version in all processes; "
+            f"got {request['philinit']} and, here, {__version__}"
+        )
+    if "shape" not in request:
+        return tf.constant(True)
+    shape, part = tuple(request["shape"]), None
+    if request["part"] is not None:
+        part = Shard(shape, tuple(e if type(e) is int else slice(*e) for e in request["part"]))
+    dtype, init = dtypes.as_dtype(request["dtype"]), described(request["init"])
+    return memory.filled(init, shape, dtype, "CPU:0", part, request["threads"])
+
+
+# --- in the process that asks --------------------------------------------------------------------
+
+
+def filled_anywhere(
     init: Any,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     device: str,
-    box: Shard | None,
-    threads: int | None,
-    progress: Any,
+    part: Shard | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Any:
-    """`_tensorflow_memory.filled` in the process of `device`; only its name comes back."""
+    """`memory.filled` by the process of the device; of another one's only a name comes back."""
+    if not is_remote(device):
+        return memory.filled(init, shape, dtype, device, part, threads, progress)
     index = None
-    if box is not None:
-        index = [e if isinstance(e, int) else (e.start, e.stop) for e in box.index]
-    check_progress(progress)
+    if part is not None:
+        index = [e if isinstance(e, int) else (e.start, e.stop) for e in part.index]
     request = {
         "init": describe(init),
         "shape": shape,
-        "box": index,
+        "part": index,
         "dtype": dtype.name,
-        "threads": check_threads(threads),
+        "threads": threads,
     }
     tensor = _ask(device, request, tf.as_dtype(dtype))
     if progress is not None:
@@ -91,13 +140,12 @@ def _translated(error: Exception, device: str) -> Exception:
     return RuntimeError(f"{device!r} cannot fill its memory: {text}")
 
 
-def refill(parts: list[Part], init: Any, threads: int | None, progress: Any) -> None:
-    """Give each part new memory with its values, on all servers at the same time."""
+def refill(remote: list[Held], init: Any, threads: int | None, progress: Progress | None) -> None:
+    """Give each variable new memory with its values, on all servers at the same time."""
     queues = defaultdict(list)
-    for part in parts:
-        queues[part.device].append(part)
-    check_progress(progress)
-    done, total = 0, sum(math.prod(shape_now(part.variable)) for part in parts)
+    for one in remote:
+        queues[one.device].append(one)
+    done, total = 0, sum(math.prod(memory.shape_now(one.variable)) for one in remote)
     with ThreadPoolExecutor(min(len(queues), _AT_ONCE)) as pool:
         waiting = [pool.submit(_refill_one, queue, init, threads) for queue in queues.values()]
         try:
@@ -110,30 +158,14 @@ def refill(parts: list[Part], init: Any, threads: int | None, progress: Any) -> 
             raise
 
 
-def _refill_one(queue: list[Part], init: Any, threads: int | None) -> int:
-    """The parts on one server, one after the other; the number of weights."""
+def _refill_one(queue: list[Held], init: Any, threads: int | None) -> int:
+    """The variables on one server, one after the other; the number of weights."""
     size = 0
-    for variable, device, box in queue:
-        shape = shape_now(variable) if box is None else box.global_shape
+    for variable, device, part in queue:
+        shape = memory.shape_now(variable) if part is None else part.global_shape
         dtype = dtypes.as_dtype(variable.dtype)
-        tensor = filled(init, shape, dtype, device, box, threads, None)
+        tensor = filled_anywhere(init, shape, dtype, device, part, threads)
         with tf.device(None), tf.device(device):
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tensor)
         size += math.prod(tensor.shape)
     return size
-
-
-def parts_of(sharded: Any) -> list[tuple[Any, Shard]]:
-    """The variables that a ShardedVariable consists of, and which rows each of them has."""
-    shape, stop, found = tuple(sharded.shape.as_list()), 0, []
-    for variable in sharded.variables:
-        start, stop = stop, stop + variable.shape[0]
-        found.append((variable, Shard(shape, slice(start, stop))))
-    return found
-
-
-def is_sharded(variable: Any) -> bool:
-    """Whether this is what ParameterServerStrategy makes with a `variable_partitioner`."""
-    from tensorflow.python.distribute.sharded_variable import ShardedVariable  # not public
-
-    return isinstance(variable, ShardedVariable)

@@ -3,30 +3,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from philinit import dtypes
-from philinit.filling import devices as backends
-from philinit.filling import dlpack, memory
+from philinit.checks import Progress, check_progress, check_threads
+from philinit.filling import devices, dlpack
+from philinit.filling import memory as host_memory
+from philinit.initializers.base import check_init
 from philinit.parts import Shard
-from philinit.tensorflow import memory as _tensorflow_memory
-from philinit.tensorflow import servers as _tensorflow_servers
-from philinit.tensorflow.devices import (
-    check_eager,
-    check_strategy,
-    device_name,
-    is_gpu,
-    is_remote,
-    on_servers,
-)
-from philinit.tensorflow.memory import check_init, empty, np_dtype, static_shape
-from philinit.tensorflow.parts import place
-from philinit.tensorflow.refill import Part, refill
-from philinit.tensorflow.servers import is_sharded, parts_of
+from philinit.tensorflow import memory, servers
+from philinit.tensorflow.checks import Wanted, check_eager, static_shape, wanted
+from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on_servers
+from philinit.tensorflow.parts import held
+from philinit.tensorflow.traced import made
 
 
 def variable(
@@ -95,16 +86,17 @@ def variable(
     TensorShape([10000, 64])
     """
     check_eager("variable")
-    variable_kwargs.update(trainable=trainable, name=name)
-    if on_servers():
-        check_init(init)
-        made = _untouched_on_servers(static_shape(shape), np_dtype(dtype), device, variable_kwargs)
-        return fill(made, init, threads=threads, progress=progress)
-    check_strategy()
-    device = device_name(device)
     check_init(init)
-    tensor = _filled(init, static_shape(shape), np_dtype(dtype), device, None, threads, progress)
-    with tf.device(None), tf.device(device):
+    asked = wanted(shape, dtype, threads, progress)
+    variable_kwargs.update(trainable=trainable, name=name)
+    if tf.distribute.has_strategy():
+        if on_servers():
+            found = _empty_on_servers(asked, device, variable_kwargs)
+            return _refilled(found, init, asked.threads, asked.progress)
+        check_strategy()
+    name_of = device_name(device)
+    tensor = servers.filled_anywhere(init, asked.shape, asked.dtype, name_of, None, *asked[2:])
+    with tf.device(None), tf.device(name_of):
         return tf.Variable(tensor, **variable_kwargs)
 
 
@@ -133,82 +125,12 @@ def to_tensor(
     init, shape, dtype, device, threads, progress
         As for `variable`.
     shard : Shard, or index of slices, ints and Ellipsis, optional
-        The box of the tensor of shape `shape` that is wanted; fans come from `shape`.
+        The part of the tensor of shape `shape` that is wanted; fans come from `shape`.
     """
     check_init(init)
-    shape, dtype = static_shape(shape), np_dtype(dtype)
-    box = shard if shard is None or isinstance(shard, Shard) else Shard(shape, shard)
-    eager = tf.executing_eagerly()
-    device = device_name("CPU:0" if device is None and not eager else device)
-    if not eager and (is_gpu(device) or is_remote(device)):
-        where = "CPU memory" if is_gpu(device) else "this process's memory"
-        raise NotImplementedError(
-            f"a tensor inside a tf.function or a tf.Graph must be in {where}; "
-            f"got device={device!r}: say device='CPU:0', or call it outside"
-        )
-    if eager:
-        return _filled(init, shape, dtype, device, box, threads, progress)
-    symbolic = tf.py_function(
-        lambda: _filled(init, shape, dtype, device, box, threads, progress), [], tf.as_dtype(dtype)
-    )
-    symbolic.set_shape(shape if box is None else box.shape)
-    return symbolic
-
-
-def initializer(init: Any, *, device: Any = None, threads: int | None = None) -> Any:
-    """`init` as TensorFlow and Keras call initializers, for whole variables and for parts of them.
-
-    ``initializer(init)(shape, dtype)`` is ``to_tensor(init, shape, dtype)``. A part of a variable
-    is that box of the whole: ``init(shape)[box]`` bit for bit, with the fans of the whole.
-
-    Parameters
-    ----------
-    init : philinit initializer
-        An object such as ``philinit.GlorotUniform(seed=42)``.
-    device, threads
-        As for `to_tensor`. Where TensorFlow makes the variable on a parameter server, that server
-        fills its part, if it has called `serve`. With ``device="CPU:0"`` the part is filled here,
-        and TensorFlow sends it: no server needs philinit, but this process needs about three
-        times the memory of a part, which must stay below 2 GiB.
-
-    Returns
-    -------
-    callable(shape, dtype=None, partition_info=None, partition_shape=None, partition_offset=None)
-        Frozen and picklable. What tf.Variable takes for an initial value, with functools.partial
-        (without `shape` and `dtype` of its own tf.Variable asks for the whole, and cuts it);
-        a Keras layer for an initializer (a saved model remembers those of `philinit.keras` only);
-        tf.compat.v1.get_variable, with a partitioner too. It raises ValueError where a part is
-        described twice, by halves, or does not lie in the whole.
-
-    Examples
-    --------
-    >>> import philinit as pi, philinit.tensorflow as pit
-    >>> draw = pit.initializer(pi.GlorotUniform(seed=42))
-    >>> draw((10, 4), partition_shape=(3, 4), partition_offset=(7, 0)).shape
-    TensorShape([3, 4])
-    """
-    check_init(init)
-    return _Initializer(init, device, threads)
-
-
-@dataclass(frozen=True)
-class _Initializer:
-    init: Any
-    device: Any = None
-    threads: int | None = None
-
-    def __call__(
-        self,
-        shape: Any,
-        dtype: Any = None,
-        partition_info: Any = None,
-        partition_shape: Any = None,
-        partition_offset: Any = None,
-    ) -> Any:
-        whole, box = place(shape, partition_info, partition_shape, partition_offset)
-        return to_tensor(
-            self.init, whole, dtype, device=self.device, shard=box, threads=self.threads
-        )
+    asked = wanted(shape, dtype, threads, progress)
+    part = shard if shard is None or isinstance(shard, Shard) else Shard(asked.shape, shard)
+    return made(init, asked.shape, asked.dtype, device, part, asked.threads, asked.progress)
 
 
 def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any = None) -> Any:
@@ -249,13 +171,17 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
             "philinit.tensorflow.fill must be called outside of a strategy's run(), where each "
             "replica sees its own part only; got a call inside: call it before"
         )
-    parts = _parts(variable)
-    for part in parts:
-        if not is_remote(part.device):
-            refill(part, init, threads, progress)
-    far = [part for part in parts if is_remote(part.device)]
-    if far:
-        _tensorflow_servers.refill(far, init, threads, progress)
+    return _refilled(variable, init, check_threads(threads), check_progress(progress))
+
+
+def _refilled(variable: Any, init: Any, threads: int | None, progress: Progress | None) -> Any:
+    found = held(variable)
+    for one in found:
+        if not is_remote(one.device):
+            memory.refill(*one, init, threads, progress)
+    remote = [one for one in found if is_remote(one.device)]
+    if remote:
+        servers.refill(remote, init, threads, progress)
     return variable
 
 
@@ -282,11 +208,11 @@ def from_dlpack(array: Any) -> Any:
         use), or `array` is read-only, not contiguous, or of another dtype.
     """
     check_eager("from_dlpack")
-    with backends.opened(array, name="array") as view:
+    with devices.opened(array, name="array") as view:
         on_cpu = isinstance(view, np.ndarray)
         if view.size == 0:  # nothing to share, and such an address may be anything
-            return empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")
-        _check_alignment(memory.address(view) if on_cpu else view.data.ptr)
+            return memory.empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")
+        _check_alignment(host_memory.address(view) if on_cpu else view.data.ptr)
         if on_cpu:
             return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
         from philinit.filling.cuda import memory as cuda_memory
@@ -297,35 +223,17 @@ def from_dlpack(array: Any) -> Any:
 
 
 def _check_alignment(address: int) -> None:
-    if address % memory.ALIGNMENT:
+    if address % host_memory.ALIGNMENT:
         raise ValueError(
-            f"`array` must lie at a multiple of {memory.ALIGNMENT} bytes, or TensorFlow aborts the "
-            f"process; got address % {memory.ALIGNMENT} == {address % memory.ALIGNMENT}: pass an "
-            "array made by philinit (philinit.filling.memory.empty), or copy it with tf.constant"
+            f"`array` must lie at a multiple of {host_memory.ALIGNMENT} bytes, or TensorFlow "
+            f"aborts the process; got address % {host_memory.ALIGNMENT} == "
+            f"{address % host_memory.ALIGNMENT}: pass an array made by philinit "
+            "(philinit.filling.memory.empty), or copy it with tf.constant"
         )
 
 
-# --- which memory --------------------------------------------------------------------------------
-
-
-def _filled(
-    init: Any,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    device: str,
-    box: Shard | None,
-    threads: int | None,
-    progress: Any,
-) -> Any:
-    """tf.Tensor of `shape`, or of the `box` of it, written by the process of the device."""
-    write = _tensorflow_servers.filled if is_remote(device) else _tensorflow_memory.filled
-    return write(init, shape, dtype, device, box, threads, progress)
-
-
-def _untouched_on_servers(
-    shape: tuple[int, ...], dtype: np.dtype[Any], device: Any, keywords: dict[str, Any]
-) -> Any:
-    """What the parameter server strategy makes of a shape, in memory that nobody has touched."""
+def _empty_on_servers(asked: Wanted, device: Any, keywords: dict[str, Any]) -> Any:
+    """What the parameter server strategy makes of a shape, in memory that nobody has written."""
     if device is not None:
         raise ValueError(
             "`device` must be left out in the scope of a ParameterServerStrategy, which chooses "
@@ -333,34 +241,7 @@ def _untouched_on_servers(
         )
 
     def initial(partition_shape: Any = None, partition_offset: Any = None) -> Any:
-        part = shape if partition_shape is None else static_shape(partition_shape)
-        return empty(part, dtype, device_name(None))
+        part = asked.shape if partition_shape is None else static_shape(partition_shape)
+        return memory.empty(part, asked.dtype, device_name(None))
 
-    return tf.Variable(initial, shape=shape, dtype=tf.as_dtype(dtype), **keywords)
-
-
-def _parts(variable: Any) -> list[Part]:
-    """The tf.Variables that hold the values: one, or one a replica, or one a shard."""
-    found = variable
-    if not isinstance(found, tf.Variable) and not is_sharded(found):
-        found = getattr(variable, "value", None)  # keras.Variable
-    if is_sharded(found):
-        dtypes.as_dtype(found.dtype)
-        return [Part(v, device_name(v.device), box) for v, box in parts_of(found)]
-    if not isinstance(found, tf.Variable):
-        hint = ""
-        if isinstance(variable, tf.Tensor):
-            hint = ": tensors are immutable, make a new one with philinit.tensorflow.to_tensor"
-        elif isinstance(variable, np.ndarray):
-            hint = ": fill arrays with the initializer's own fill"
-        raise TypeError(f"`variable` must be a tf.Variable; got {type(variable).__name__}{hint}")
-    parts: tuple[Any, ...] = (found,)
-    if isinstance(found, tf.distribute.DistributedValues):
-        if found.synchronization == tf.VariableSynchronization.ON_READ:
-            raise NotImplementedError(
-                "`variable` must hold the same value on each replica; got one that is "
-                "aggregated when it is read: fill its replicas one by one"
-            )
-        parts = tuple(found.distribute_strategy.experimental_local_results(found))
-    dtypes.as_dtype(found.dtype)
-    return [Part(part, device_name(part.device)) for part in parts]
+    return tf.Variable(initial, shape=asked.shape, dtype=tf.as_dtype(asked.dtype), **keywords)

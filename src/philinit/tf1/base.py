@@ -3,25 +3,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import tensorflow as tf
 
 from philinit import dtypes
-from philinit.checks import finite
+from philinit.checks import is_bool
+from philinit.initializers.config import Configured
 from philinit.parts import Shard
-from philinit.tensorflow.parts import place
-
-
-def positive(name: str, value: Any) -> float:
-    """`value` as a float above 0, or an error that speaks of `name`."""
-    number = finite(name, value)
-    if number <= 0.0:
-        raise ValueError(f"`{name}` must be positive; got {name}={number}")
-    return number
+from philinit.tensorflow.parts import requested_part
+from philinit.tensorflow.traced import made
 
 
 def float_dtype(dtype: Any, kind: type[Exception] = ValueError) -> Any:
@@ -33,13 +24,25 @@ def float_dtype(dtype: Any, kind: type[Exception] = ValueError) -> Any:
     return found
 
 
-class Rule:
-    """A frozen, comparable, picklable initializer with TensorFlow 1's interface.
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is no bool, such as the shape of one who forgot a pair of parentheses."""
+    if not is_bool(value):
+        raise TypeError(
+            f"`{name}` must be a bool; got {name}={value!r} (get_variable needs an initializer: "
+            "xavier_initializer(), with parentheses)"
+        )
 
-    Subclasses are frozen dataclasses with ``repr=False, eq=False``: both are written once, here.
-    """
+
+def tensor(init: Any, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
+    """The weights of one of philinit's own initializers, eager or symbolic, in CPU memory."""
+    return made(init, whole, dtypes.as_dtype(dtype), "CPU:0", part)
+
+
+class TF1Initializer(Configured):
+    """A frozen, comparable, picklable initializer with TensorFlow 1's interface."""
 
     dtype: Any
+    seed: int | None  # of those that draw
 
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         """The tensor of this shape, or the part of a variable that `partition_info` describes.
@@ -65,13 +68,12 @@ class Rule:
             A shape or dtype that cannot be.
         """
         dtype = self.dtype if dtype is None else self._checked(dtype)
-        whole, box = place(shape, partition_info)
-        return self._tensor(whole, box, dtype)
+        return self._tensor(*requested_part(shape, partition_info), dtype)
 
     def _checked(self, dtype: Any) -> Any:
         return float_dtype(dtype)
 
-    def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
+    def _tensor(self, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
         raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
 
     def get_config(self) -> dict[str, Any]:
@@ -86,34 +88,3 @@ class Rule:
             if f.name != "entropy" and not (f.kw_only and value == f.default):
                 config[f.name] = value.name if f.name == "dtype" else value
         return config
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The initializer that `config`, from `get_config`, describes."""
-        return cls(**config)
-
-    def _fields(self) -> tuple[dataclasses.Field[Any], ...]:
-        return dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
-
-    def _values(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in self._fields()}
-
-    def __repr__(self) -> str:
-        """The call that makes an equal initializer: its seed, and what differs from the default."""
-        shown = (
-            f"{f.name}={getattr(self, f.name)!r}"
-            for f in self._fields()
-            if f.name == "seed" or getattr(self, f.name) != f.default
-        )
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Rule):
-            return NotImplemented
-        return type(self) is type(other) and self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash((type(self), *self._values().items()))
-
-    def __reduce__(self) -> Any:
-        return functools.partial(type(self), **self._values()), ()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The initializers of libraries that are gone: tf.contrib.layers, prettytensor and Caffe."""
+"""The initializers of libraries that are gone, by fans: tf.contrib.layers and Caffe."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ from typing import Any
 import tensorflow as tf
 
 from philinit import distributions
-from philinit.checks import is_bool
+from philinit.checks import one_of, positive
 from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers.fans import compute_fans
-from philinit.tf1.base import float_dtype, positive
-from philinit.tf1.initializers import RandomUniform, TruncatedNormal
+from philinit.tf1.base import check_flag, float_dtype
 from philinit.tf1.seeds import Random
-
-
-def _check_flag(name: str, value: Any) -> None:
-    if not is_bool(value):
-        raise TypeError(
-            f"`{name}` must be a bool; got {name}={value!r} (get_variable needs an initializer: "
-            "xavier_initializer(), with parentheses)"
-        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -72,8 +63,8 @@ class ContribVarianceScaling(Random):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_flag("uniform", self.uniform)
-        _check_flag("exact", self.exact)
+        check_flag("uniform", self.uniform)
+        check_flag("exact", self.exact)
         object.__setattr__(self, "factor", positive("factor", self.factor))
         if self.mode not in ("FAN_IN", "FAN_OUT", "FAN_AVG"):
             raise TypeError(
@@ -118,54 +109,12 @@ def xavier_initializer(
     )
 
 
-def xavier_init(
-    n_inputs: float,
-    n_outputs: float,
-    uniform: bool = True,
-    *,
-    seed: int | None = None,
-    dtype: Any = tf.float32,
-    exact: bool = False,
-    sampler: str = "tensorflow",
-) -> RandomUniform | TruncatedNormal:
-    """prettytensor's xavier_init: an initializer for these fans, whatever the shape it is given.
-
-    U[-limit, limit), ``limit = sqrt(6 / (n_inputs + n_outputs))``; with ``uniform=False`` a normal
-    of ``stddev = sqrt(3 / (n_inputs + n_outputs))`` cut at 2 of these, which leaves 1.0773 times
-    the stddev sqrt(2 / (n_inputs + n_outputs)) of Glorot & Bengio 2010. ``exact=True`` gives that
-    stddev; it changes nothing for ``uniform=True``.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int or float
-        Positive.
-    uniform : bool
-        Which of the two.
-    exact : bool
-        That the stddev after the cut is Glorot's.
-    seed, dtype, sampler
-        As in `Random`.
-    """
-    _check_flag("uniform", uniform)
-    _check_flag("exact", exact)
-    fans = positive("n_inputs", n_inputs) + positive("n_outputs", n_outputs)
-    if uniform:
-        limit = math.sqrt(6.0 / fans)
-        return RandomUniform(-limit, limit, seed, dtype, sampler=sampler)
-    stddev = math.sqrt(2.0 / fans) / TRUNCATED_STDDEV if exact else math.sqrt(3.0 / fans)
-    return TruncatedNormal(0.0, stddev, seed, dtype, sampler=sampler)
-
-
 class _CaffeFiller(Random):
     variance_norm: str
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.variance_norm not in ("FAN_IN", "FAN_OUT", "AVERAGE"):
-            raise ValueError(
-                "`variance_norm` must be one of FAN_IN, FAN_OUT, AVERAGE; "
-                f"got variance_norm={self.variance_norm!r}"
-            )
+        one_of("variance_norm", self.variance_norm, ("FAN_IN", "FAN_OUT", "AVERAGE"))
 
     def _n(self, shape: tuple[int, ...]) -> float:
         fan_in, fan_out = compute_fans(shape)

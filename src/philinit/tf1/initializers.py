@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tf.compat.v1's initializers whose values do not depend on fans: same arguments and defaults."""
+"""Initializers that count no fans: tf.compat.v1's, and prettytensor's, which is told them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import Any
 import tensorflow as tf
 
 from philinit import distributions
-from philinit.checks import finite
-from philinit.distributions import Distribution
+from philinit.checks import finite, positive
+from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers import constants
-from philinit.initializers.seeded import KeyedDistribution
 from philinit.parts import Shard
-from philinit.tensorflow import to_tensor
-from philinit.tensorflow.parts import place
-from philinit.tf1.base import Rule, float_dtype
+from philinit.tensorflow.parts import requested_part
+from philinit.tf1.base import TF1Initializer, check_flag, float_dtype, tensor
 from philinit.tf1.seeds import Random
 
-# Nothing is drawn and nothing depends on the place: TensorFlow's own.
+# Nothing is drawn and all elements are alike: TensorFlow's own.
 Zeros = tf.compat.v1.zeros_initializer
 Ones = tf.compat.v1.ones_initializer
 
@@ -40,15 +38,15 @@ class Constant(tf.compat.v1.constant_initializer):  # type: ignore[misc]  # unty
         """The tensor, or the part of it that `partition_info` describes."""
         if partition_info is None:
             return super().__call__(shape, dtype=dtype, verify_shape=verify_shape)
-        whole, box = place(shape, partition_info)
-        assert box is not None
+        whole, part = requested_part(shape, partition_info)
+        assert part is not None
         made = super().__call__(whole, dtype=dtype, verify_shape=verify_shape)
-        return tf.slice(made, box.starts, box.lengths)
+        return tf.slice(made, part.starts, part.lengths)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Identity(Rule):
-    """`gain` on the main diagonal of a matrix, 0 elsewhere; a part is that box of the whole."""
+class Identity(TF1Initializer):
+    """`gain` on the main diagonal of a matrix, 0 elsewhere; a part is that part of the whole."""
 
     gain: float = 1.0
     dtype: Any = tf.float32
@@ -57,10 +55,10 @@ class Identity(Rule):
         object.__setattr__(self, "gain", finite("gain", self.gain))
         object.__setattr__(self, "dtype", self._checked(self.dtype))
 
-    def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
+    def _tensor(self, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
         if len(whole) != 2:
             raise ValueError(f"`shape` must have 2 axes for an identity matrix; got shape={whole}")
-        return to_tensor(constants.Identity(self.gain), whole, dtype, device="CPU:0", shard=box)
+        return tensor(constants.Identity(self.gain), whole, part, dtype)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -137,6 +135,44 @@ class TruncatedNormal(RandomNormal):
         return distributions.TruncatedNormal(self.mean, self.stddev, -2.0, 2.0)
 
 
+def xavier_init(
+    n_inputs: float,
+    n_outputs: float,
+    uniform: bool = True,
+    *,
+    seed: int | None = None,
+    dtype: Any = tf.float32,
+    exact: bool = False,
+    sampler: str = "tensorflow",
+) -> RandomUniform | TruncatedNormal:
+    """prettytensor's xavier_init: an initializer for these fans, whatever the shape it is given.
+
+    U[-limit, limit), ``limit = sqrt(6 / (n_inputs + n_outputs))``; with ``uniform=False`` a normal
+    of ``stddev = sqrt(3 / (n_inputs + n_outputs))`` cut at 2 of these, which leaves 1.0773 times
+    the stddev sqrt(2 / (n_inputs + n_outputs)) of Glorot & Bengio 2010. ``exact=True`` gives that
+    stddev; it changes nothing for ``uniform=True``.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int or float
+        Positive.
+    uniform : bool
+        Which of the two.
+    exact : bool
+        That the stddev after the cut is Glorot's.
+    seed, dtype, sampler
+        As in `Random`.
+    """
+    check_flag("uniform", uniform)
+    check_flag("exact", exact)
+    fans = positive("n_inputs", n_inputs) + positive("n_outputs", n_outputs)
+    if uniform:
+        limit = math.sqrt(6.0 / fans)
+        return RandomUniform(-limit, limit, seed, dtype, sampler=sampler)
+    stddev = math.sqrt(2.0 / fans) / TRUNCATED_STDDEV if exact else math.sqrt(3.0 / fans)
+    return TruncatedNormal(0.0, stddev, seed, dtype, sampler=sampler)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Orthogonal(Random):
     """Orthonormal rows or columns times `gain`; Saxe et al. 2014. Parameters as in `Random`.
@@ -162,7 +198,7 @@ class Orthogonal(Random):
         """Of the elements of the matrix that is factored."""
         return distributions.Normal(0.0, 1.0)
 
-    def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
+    def _tensor(self, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
         if len(whole) < 2:
             raise ValueError(
                 f"`shape` must have at least 2 axes for an orthogonal matrix; got shape={whole}"
@@ -170,11 +206,11 @@ class Orthogonal(Random):
         rows, columns = math.prod(whole[:-1]), whole[-1]
         rounded = dtype == tf.bfloat16 or (dtype == tf.float16 and self.sampler == "native")
         work = tf.float32 if rounded else dtype
-        init = KeyedDistribution(self.distribution_for(whole), self._key(whole, box), self.sampler)
-        normal = to_tensor(init, (max(rows, columns), min(rows, columns)), work, device="CPU:0")
+        sizes = max(rows, columns), min(rows, columns)
+        normal = tensor(self._init(whole, part), sizes, None, work)
         q, r = tf.linalg.qr(normal, full_matrices=False)
         q *= tf.sign(tf.linalg.diag_part(r))
         if rows < columns:
             q = tf.linalg.matrix_transpose(q)
         made = tf.cast(self.gain * tf.reshape(q, whole), dtype)
-        return made if box is None else tf.slice(made, box.starts, box.lengths)
+        return made if part is None else tf.slice(made, part.starts, part.lengths)

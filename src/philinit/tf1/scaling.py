@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow as tf
 
-from philinit import distributions, initializers
+from philinit import distributions
+from philinit.checks import one_of, positive
 from philinit.distributions import Distribution
-from philinit.tf1.base import positive
+from philinit.initializers import scaling
 from philinit.tf1.seeds import Random
 
 
@@ -46,14 +47,17 @@ _DISTRIBUTIONS = {
 
 
 class _Scaled(Random):
-    """Zero mean and variance ``scale / n`` of what `_rule` says."""
+    """Zero mean and variance ``scale / n``, as `_scaling` of philinit's own says."""
 
-    def _rule(self) -> initializers.VarianceScaling:
-        raise NotImplementedError
+    _scaling: scaling.VarianceScaling
 
     def distribution_for(self, shape: Any) -> Distribution:
         """What is drawn for every element of a whole variable of this shape."""
-        return self._rule().distribution_for(shape)
+        return self._scaling.distribution_for(shape)
+
+
+def _scaled(scale: float, mode: str, distribution: str) -> scaling.VarianceScaling:
+    return scaling.VarianceScaling(scale, mode, distribution, seed=0)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -87,10 +91,7 @@ class VarianceScaling(_Scaled):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "scale", positive("scale", self.scale))
-        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise ValueError(
-                f"`mode` must be one of fan_in, fan_out, fan_avg; got mode={self.mode!r}"
-            )
+        one_of("mode", self.mode, ("fan_in", "fan_out", "fan_avg"))
         name = str(self.distribution).lower()
         if name not in _DISTRIBUTIONS:
             raise ValueError(
@@ -98,27 +99,12 @@ class VarianceScaling(_Scaled):
                 f"got distribution={self.distribution!r}"
             )
         object.__setattr__(self, "distribution", name)
-
-    def _rule(self) -> initializers.VarianceScaling:
-        kind = _DISTRIBUTIONS[self.distribution]
-        return initializers.VarianceScaling(self.scale, self.mode, kind, seed=0)
-
-
-class _Named(_Scaled):
-    """`VarianceScaling` with scale, mode and distribution given."""
-
-    _RULE: ClassVar[initializers.VarianceScaling]
-
-    def _rule(self) -> initializers.VarianceScaling:
-        return self._RULE
-
-
-def _scaled(scale: float, mode: str, distribution: str) -> initializers.VarianceScaling:
-    return initializers.VarianceScaling(scale, mode, distribution, seed=0)
+        scaled = _scaled(self.scale, self.mode, _DISTRIBUTIONS[name])
+        object.__setattr__(self, "_scaling", scaled)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class GlorotUniform(_Named):
+class GlorotUniform(_Scaled):
     """U[-limit, limit), ``limit = sqrt(6 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     What tf.compat.v1.get_variable takes where no initializer is given. Parameters as in `Random`.
@@ -129,11 +115,11 @@ class GlorotUniform(_Named):
     seed: int | None = None
     dtype: Any = tf.float32
 
-    _RULE = _scaled(1.0, "fan_avg", "uniform")
+    _scaling = _scaled(1.0, "fan_avg", "uniform")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class GlorotNormal(_Named):
+class GlorotNormal(_Scaled):
     """Truncated normal, ``stddev = sqrt(2 / (fan_in + fan_out))`` after the cut; dtype and
     parameters as in `GlorotUniform`.
     """
@@ -141,44 +127,44 @@ class GlorotNormal(_Named):
     seed: int | None = None
     dtype: Any = tf.float32
 
-    _RULE = _scaled(1.0, "fan_avg", "truncated_normal")
+    _scaling = _scaled(1.0, "fan_avg", "truncated_normal")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class HeUniform(_Named):
+class HeUniform(_Scaled):
     """U[-limit, limit), ``limit = sqrt(6 / fan_in)``; He et al. 2015. Parameters as in `Random`."""
 
     seed: int | None = None
     dtype: Any = field(default=tf.float32, kw_only=True)
 
-    _RULE = _scaled(2.0, "fan_in", "uniform")
+    _scaling = _scaled(2.0, "fan_in", "uniform")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class HeNormal(_Named):
+class HeNormal(_Scaled):
     """Truncated normal, ``stddev = sqrt(2 / fan_in)`` after the cut. Parameters as in `Random`."""
 
     seed: int | None = None
     dtype: Any = field(default=tf.float32, kw_only=True)
 
-    _RULE = _scaled(2.0, "fan_in", "truncated_normal")
+    _scaling = _scaled(2.0, "fan_in", "truncated_normal")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LecunUniform(_Named):
+class LecunUniform(_Scaled):
     """U[-limit, limit), ``limit = sqrt(3 / fan_in)``; LeCun et al. 1998. As in `Random`."""
 
     seed: int | None = None
     dtype: Any = field(default=tf.float32, kw_only=True)
 
-    _RULE = _scaled(1.0, "fan_in", "uniform")
+    _scaling = _scaled(1.0, "fan_in", "uniform")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LecunNormal(_Named):
+class LecunNormal(_Scaled):
     """Truncated normal, ``stddev = sqrt(1 / fan_in)`` after the cut. Parameters as in `Random`."""
 
     seed: int | None = None
     dtype: Any = field(default=tf.float32, kw_only=True)
 
-    _RULE = _scaled(1.0, "fan_in", "truncated_normal")
+    _scaling = _scaled(1.0, "fan_in", "truncated_normal")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the random TensorFlow 1 initializers share: seeds become the streams of TensorFlow's ops.
 
-Every one comes down to ``to_tensor(KeyedDistribution(...), whole_shape, shard)``.
+Every one comes down to a `KeyedDistribution` and the part of it that is wanted.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +18,7 @@ from philinit.distributions import Distribution
 from philinit.initializers.seeded import KeyedDistribution
 from philinit.keys import Key, as_seed, fresh_seed
 from philinit.parts import Shard
-from philinit.tensorflow import to_tensor
-from philinit.tf1.base import Rule
+from philinit.tf1.base import TF1Initializer, tensor
 
 _MASK32 = (1 << 32) - 1
 
@@ -28,14 +28,8 @@ def stateful_key(seed: int, seed2: int) -> Key:
     return Key((seed & _MASK32, seed >> 32 & _MASK32), seed2 << 64)
 
 
-class Seedable(Rule):
-    """A `Rule` with the argument `seed`, whose place in the constructor each subclass chooses."""
-
-    seed: int | None
-
-
 @dataclass(frozen=True, repr=False, eq=False)
-class Random(Seedable):
+class Random(TF1Initializer):
     """A random initializer with TensorFlow 1's interface and seeds.
 
     Parameters
@@ -62,7 +56,7 @@ class Random(Seedable):
     initializer in one session, or each eager call with the same seed. Here every run gives the
     values of the first.
 
-    A part of a partitioned variable is that box of the whole: the values do not depend on the
+    A part of a partitioned variable is that part of the whole: the values do not depend on the
     partitioning, and fans are the whole variable's. (TensorFlow draws each part for itself, with
     the same values in each part where there is a `seed`.)
     """
@@ -93,22 +87,25 @@ class Random(Seedable):
         """What is drawn for every element of a whole variable of this shape."""
         raise NotImplementedError(f"`{type(self).__name__}` is abstract: use one of its subclasses")
 
-    def _tensor(self, whole: tuple[int, ...], box: Shard | None, dtype: Any) -> Any:
-        init = KeyedDistribution(self.distribution_for(whole), self._key(whole, box), self.sampler)
-        return to_tensor(init, whole, dtype, device="CPU:0", shard=box)
+    def _init(self, whole: tuple[int, ...], part: Shard | None) -> KeyedDistribution:
+        """philinit's initializer of a whole variable, with a stream of its own."""
+        return KeyedDistribution(self.distribution_for(whole), self._key(whole, part), self.sampler)
 
-    def _key(self, whole: tuple[int, ...], box: Shard | None) -> Key:
+    def _tensor(self, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
+        return tensor(self._init(whole, part), whole, part, dtype)
+
+    def _key(self, whole: tuple[int, ...], part: Shard | None) -> Key:
         """The stream of a whole variable; all parts of one variable must get the same."""
         if self.seed is not None:
             if self.sampler == "native":
                 return Key.from_seed(self.seed)
             return stateful_key(*tf.compat.v1.get_seed(self.seed))
-        if box is None:
+        if part is None:
             return self._next()
         # TensorFlow makes the parts of a variable one after the other, the one at 0 first.
         begun: dict[Any, Key] = self._begun  # type: ignore[attr-defined]  # no field
         variable = threading.get_ident(), whole
-        if variable not in begun or not any(box.starts):
+        if variable not in begun or not any(part.starts):
             begun[variable] = self._next()
         return begun[variable]
 
@@ -123,3 +120,7 @@ class Random(Seedable):
         if self.sampler == "native":
             return Key.from_seed(seed + (seed2 << 64))
         return stateful_key(seed, seed2)
+
+    def __reduce__(self) -> Any:  # a lock cannot be pickled
+        values = {f.name: getattr(self, f.name) for f in self._fields()}
+        return functools.partial(type(self), **values), ()

@@ -1,20 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""philinit.tensorflow and philinit.keras in parts: whatever is put together equals `init(shape)`.
+"""Parts of variables of one process: whatever is put together equals ``init(shape)``."""
 
-Parameter servers, workers and DTensor clients are real processes on this machine; their programs
-are in tests/support/engines, and print the name of each section that has passed.
-"""
-
-import copy
 import functools
 import itertools
-import json
 import os
-import pickle
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,19 +11,17 @@ import numpy as np
 import pytest
 
 import philinit as pi
-from philinit import distributions
-from philinit.initializers.seeded import KeyedDistribution
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
 from philinit import tf1  # noqa: E402
-from philinit.initializers.config import describe, described  # noqa: E402
+from tests.support.tensorflow_memory import (  # noqa: E402
+    DTYPES,
+)
 
-v1 = tf.compat.v1
-
-ENGINES = Path(__file__).parents[1] / "support" / "engines"
-DTYPES = ["float32", "float64", "float16", "bfloat16"]
 INIT = pi.GlorotUniform(seed=42)
+
+
 COUNTS = (1, 2, 3, 4, 8)  # parts of an axis
 
 
@@ -59,8 +46,6 @@ def assembled(draw, shape, axis, count, dtype):
 def same(found, expected):
     return found.shape == expected.shape and found.tobytes() == expected.tobytes()
 
-
-# --- one process ---------------------------------------------------------------------------------
 
 INITS = [
     INIT,
@@ -105,6 +90,9 @@ def test_g3_parts_of_keras_initializers_make_keras_whole(name):
         assert same(assembled(draw, (10, 9), axis, count, "float32"), expected)
 
 
+v1 = tf.compat.v1
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -134,29 +122,6 @@ def test_g1_partitioned_variables_of_tensorflow_1_are_the_whole_one_cut(draw, ax
             assert same(session.run(variable.as_tensor()), expected)
     if isinstance(draw, type(pit.initializer(INIT))):
         assert same(expected, INIT(shape))
-
-
-def test_an_initializer_serves_variables_and_keras_layers():
-    draw = pit.initializer(INIT, threads=1)
-    initial = functools.partial(draw, (6, 5), dtype=tf.float64)
-    v = tf.Variable(initial, shape=(6, 5), dtype=tf.float64)
-    assert same(v.numpy(), INIT((6, 5), "float64"))
-    inside = tf.function(lambda: draw([6, 5]))()
-    assert same(inside.numpy(), INIT((6, 5)))
-    keras = pytest.importorskip("keras")
-    if keras.backend.backend() == "tensorflow":
-        dense = keras.layers.Dense(5, kernel_initializer=draw)
-        dense.build((None, 6))
-        assert same(dense.kernel.numpy(), INIT((6, 5)))
-
-
-def test_an_initializer_is_frozen_comparable_and_picklable():
-    draw = pit.initializer(INIT, device="CPU:0", threads=2)
-    for again in (copy.deepcopy(draw), pickle.loads(pickle.dumps(draw))):
-        assert again == draw and hash(again) == hash(draw) and repr(again) == repr(draw)
-    assert draw != pit.initializer(INIT)
-    with pytest.raises(AttributeError):
-        draw.threads = 3
 
 
 INFO = type("Info", (), {"full_shape": [10, 5], "var_offset": [8, 0]})()
@@ -206,8 +171,8 @@ def test_parts_that_cannot_be(keywords, error, text):
 
 def test_parts_are_for_initializers_with_a_seed_and_kerass_tensorflow_backend(monkeypatch):
     pk = pytest.importorskip("philinit.keras")
-    from philinit.keras import memory as _keras_handover
-    from philinit.keras import parts as _keras_partitions
+    from philinit.keras import memory as keras_memory
+    from philinit.keras import parts as keras_parts
 
     part = {"partition_shape": (2, 5), "partition_offset": (8, 0)}
     seeds = __import__("keras").random.SeedGenerator(1)
@@ -215,138 +180,9 @@ def test_parts_are_for_initializers_with_a_seed_and_kerass_tensorflow_backend(mo
         pk.HeNormal(seed=seeds)((10, 5), **part)
     with pytest.raises(ValueError, match="`dtype` must be one of"):  # Keras itself has no parts
         pk.Constant(1)((10, 5), "int32", **part)
-    for module in (_keras_handover, _keras_partitions):
+    for module in (keras_memory, keras_parts):
         monkeypatch.setattr(module, "backend", lambda: "numpy")
     with pytest.raises(NotImplementedError, match=r"`partition_shape` must be None on .* numpy"):
         pk.HeNormal(seed=1)((10, 5), **part)
     with pytest.raises(NotImplementedError, match="parts of variables are for Keras's tensorflow"):
         pk.partitioned().__enter__()
-
-
-def test_shapes_that_a_graph_does_not_know_are_refused():
-    unknown = tf.function(lambda n: pit.to_tensor(INIT, n), autograph=False)
-    with pytest.raises(ValueError, match="`shape` must be known when the graph is built"):
-        unknown(tf.constant([2, 3]))
-
-
-# --- what servers are asked ----------------------------------------------------------------------
-
-RANDOM = [
-    pi.GlorotNormal, pi.GlorotUniform, pi.HeNormal, pi.HeUniform, pi.LecunNormal, pi.LecunUniform,
-    pi.Normal, pi.Orthogonal, pi.TruncatedNormal, pi.Uniform, pi.VarianceScaling,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "init",
-    [
-        *(kind(seed=2**127, names=("layer", 3)) for kind in RANDOM),
-        *(kind(seed=-1, sampler="tensorflow") for kind in (pi.HeNormal, pi.Uniform)),
-        pi.TruncatedNormal(0.1, 0.3, lower=-float("inf"), upper=1 / 3, seed=5),
-        pi.VarianceScaling(1 / 3, in_axis=(0, 1), seed=1),
-        pi.GlorotUniform(),  # the seed that was drawn goes along
-        pi.Constant(1e-7),
-        pi.Identity(0.1),
-        pi.Zeros(),
-        pi.Ones(),
-        KeyedDistribution(distributions.Uniform(-0.1, 0.3), pi.Key((1, 2), 3 << 100)),
-        KeyedDistribution(distributions.Normal(0.5, 1 / 3), pi.Key.from_seed(5), "tensorflow"),
-        KeyedDistribution(
-            distributions.TruncatedNormal(0.0, 1.0, -1.0, float("inf")), pi.Key.from_seed(6)
-        ),
-    ],
-    ids=repr,
-)
-def test_a_request_describes_an_initializer_exactly(init):
-    again = described(json.loads(json.dumps(describe(init))))
-    assert again == init and again.key == init.key
-
-
-def test_a_request_holds_no_code():
-    class Own(pi.Constant):
-        pass
-
-    with pytest.raises(TypeError, match="must be one of philinit's own initializers, which can be"):
-        describe(Own(1.0))
-    for name in ("fill", "Key", "distributions", "Initializer.__call__", None, 3):
-        with pytest.raises(ValueError, match="`init` must name one of philinit's initializers"):
-            described({"init": name})
-
-
-# --- real processes ------------------------------------------------------------------------------
-
-
-SECONDS = 150  # a program takes 15 to 25 on two cores
-
-
-def passed(name):
-    """The sections that a program of tests/support/engines has printed, when it has ended well."""
-    # Into a file: the processes that it forks end when it does, but may keep a pipe until then.
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            [sys.executable, ENGINES / name],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            process.kill()
-            process.wait()
-        output.seek(0)
-        told = output.read()
-    assert process.returncode == 0, f"exit code {process.returncode}\n{told}"
-    return told.split()
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    pytest.importorskip("keras")
-    return passed("tensorflow_cluster.py")
-
-
-@needs_fork
-@pytest.mark.parametrize(
-    "section",
-    [
-        "variables_in_1_2_3_4_and_8_parts",
-        "tensorflows_own_variables",
-        "any_box_on_any_server",
-        "refilled",
-        "keras_layers",
-        "keras_layers_in_parts",
-        "two_workers_train",
-        "memory_of_a_process_is_its_parts",
-        "what_is_refused",
-        "where_nobody_serves_keras_is_left_alone",
-    ],
-)
-def test_g1_parameter_servers_fill_their_own_parts_of_the_whole(cluster, section):
-    assert section in cluster
-
-
-@pytest.fixture(scope="module")
-def dtensor():
-    return passed("tensorflow_dtensor.py")
-
-
-@needs_fork
-@pytest.mark.parametrize(
-    "section",
-    [
-        "each_axis_over_1_2_3_4_and_8_devices",
-        "meshes_of_two_dimensions",
-        "a_gradient_step",
-        "one_buffer_a_device",
-        "what_is_refused",
-        "two_clients",
-    ],
-)
-def test_g1_every_device_of_a_dtensor_mesh_has_its_box_of_the_whole(dtensor, section):
-    assert section in dtensor

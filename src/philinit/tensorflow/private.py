@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that is taken from TensorFlow's private parts, and which public thing each stands in for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+OLDEST, NEWEST = "2.16", "2.21"  # the versions of TensorFlow that are supported
+
+
+def _moved(name: str) -> ImportError:
+    return ImportError(
+        f"philinit.tensorflow needs {name} of TensorFlow {OLDEST} to {NEWEST}, and TensorFlow "
+        f"{tf.__version__} has another or none: install one of those, and please report it"
+    )
+
+
+@functools.cache
+def _taken(module: str, name: str, *attributes: str) -> Any:
+    """`name` of a module of tensorflow.python; the object that it is, or makes, has attributes."""
+    try:
+        found = getattr(importlib.import_module(f"tensorflow.python.{module}"), name)
+    except (ImportError, AttributeError):
+        raise _moved(f"tensorflow.python.{module}.{name}") from None
+    for attribute in attributes:
+        if not hasattr(found() if callable(found) else found, attribute):
+            raise _moved(f"{attribute} of tensorflow.python.{module}.{name}")
+    return found
+
+
+_CONTEXT = "eager.context", "context", "device_name", "host_address_space"
+
+
+def scope_device() -> str:
+    """The device scope around the call; "" where there is none.
+
+    Missing: a public function that tells. One can see only where an op went in the end, which is
+    a CPU on a machine without the GPU that the scope asks for.
+    """
+    return _taken(*_CONTEXT)().device_name or ""
+
+
+def this_process() -> str:
+    """The name that all devices of this process begin with.
+
+    Missing: a public way to tell which of a cluster's devices are this process's.
+    """
+    return str(_taken(*_CONTEXT)().host_address_space())
+
+
+def is_sharded(variable: Any) -> bool:
+    """Whether this is what ParameterServerStrategy makes with a `variable_partitioner`.
+
+    Missing: a public name of that class.
+    """
+    return isinstance(variable, _taken("distribute.sharded_variable", "ShardedVariable"))
+
+
+def in_xla_context(graph: Any) -> bool:
+    """Whether XLA is to compile a graph, or one that it is inside of.
+
+    Missing: a public function that tells.
+    """
+    return bool(_taken("ops.control_flow_util", "GraphOrParentsInXlaContext")(graph))
+
+
+def put_up(name: str, function: Callable[[Any], Any]) -> Any:
+    """Let the op EagerPyFunc, run in this process with `name` as its token, call `function`.
+
+    Missing: a py_function with a name of one's own, not one that only its own process knows.
+    TensorFlow holds what is returned weakly.
+    """
+
+    class Served(_taken("ops.script_ops", "EagerFunc")):  # type: ignore[misc]  # untyped base
+        def __init__(self) -> None:
+            pass
+
+        def __call__(self, device: Any, token: Any, args: Any) -> Any:
+            # The base class may keep the result for a gradient: then the first update would copy.
+            with tf.init_scope():
+                return function(args[0])
+
+    served = Served()
+    _taken("ops.script_ops", "_py_funcs", "_funcs")._funcs[name] = served
+    return served
