@@ -72,16 +72,15 @@ def sharded(
     init._check(shape, found)
     total = sum(part.size for part in set(held.values()))
     made: dict[Shard, jax.Array] = {}
-    arrays, done = [], 0
+    arrays = []
     for device, part in held.items():
         on = jax.sharding.SingleDeviceSharding(device, memory_kind=sharding.memory_kind)
         if part in made:
             arrays.append(jax.device_put(made[part], on))
             continue
-        report = progress_within(progress, done, total)
+        report = progress_within(progress, sum(p.size for p in made), total)
         made[part] = filled(init, Target(None, shape, part, threads, report), found, on)
         arrays.append(made[part])
-        done += part.size
     return jax.make_array_from_single_device_arrays(shape, sharding, arrays, dtype=found)
 
 

@@ -39,9 +39,8 @@ def check_sharding(sharding: Any, shape: tuple[int, ...] | None = None) -> None:
             f"jax.set_mesh; got sharding={sharding!r}"
         )
     spec = getattr(sharding, "spec", sharding)  # other shardings have none
-    if shape is None or not isinstance(spec, jax.sharding.PartitionSpec):
-        return
-    if len(spec) > len(shape):
+    is_spec = isinstance(spec, jax.sharding.PartitionSpec)
+    if is_spec and shape is not None and len(spec) > len(shape):
         raise ValueError(
             "`sharding` must have at most one entry for each axis of `shape`; "
             f"got {spec} for shape={shape}"

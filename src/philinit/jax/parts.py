@@ -13,8 +13,7 @@ from philinit.parts import Shard
 
 def parts(sharding: Any, shape: tuple[int, ...]) -> dict[jax.Device, Shard]:
     """By device, the parts that this process holds; equal ones are replicas."""
-    indices = sharding.addressable_devices_indices_map(shape)
-    return {device: Shard(shape, index) for device, index in indices.items()}
+    return {d: Shard(shape, i) for d, i in sharding.addressable_devices_indices_map(shape).items()}
 
 
 def concrete(sharding: Any, shape: tuple[int, ...]) -> Any:

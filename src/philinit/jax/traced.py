@@ -36,8 +36,7 @@ class _Callback:
 
     @property
     def result(self) -> jax.ShapeDtypeStruct:
-        size = self.dtype.itemsize
-        pair = (2,) if size == 8 else ()
+        size, pair = self.dtype.itemsize, (2,) if self.dtype.itemsize == 8 else ()
         return jax.ShapeDtypeStruct(self.part + pair, np.dtype(f"u{min(size, 4)}"))
 
     def __call__(self, words: Any, position: Any) -> Array:
@@ -45,8 +44,7 @@ class _Callback:
         first = [int(p) * n for p, n in zip(np.asarray(position), self.part, strict=True)]
         index = tuple(slice(s, s + n) for s, n in zip(first, self.part, strict=True))
         weights: Array = named(self.init, words)(self.shape, self.dtype, shard=index)
-        bits: Array = weights.reshape(-1).view(self.result.dtype)
-        return bits.reshape(self.result.shape)
+        return weights.reshape(-1).view(self.result.dtype).reshape(self.result.shape)
 
     def staged(self, words: Any, position: Any) -> jax.Array:
         """The call as an operation of JAX."""
@@ -63,8 +61,7 @@ def traced(
     call for all, made by one device.
     """
     if sharding is None:
-        first = np.zeros(len(shape), np.int32)
-        return _Callback(init, shape, shape, dtype).staged(words, first)
+        return _Callback(init, shape, shape, dtype).staged(words, np.zeros(len(shape), np.int32))
     if isinstance(sharding, PartitionSpec):
         sharding = NamedSharding(jax.sharding.get_abstract_mesh(), sharding)
     if not isinstance(sharding, NamedSharding):
