@@ -47,7 +47,7 @@ def _on_cpu(device: Any) -> bool:
         device = jax.config.jax_default_device or jax.default_backend()
     elif isinstance(device, jax.sharding.Sharding):
         (device,) = device.device_set
-    return getattr(device, "platform", device) == "cpu"
+    return bool(getattr(device, "platform", device) == "cpu")
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -43,8 +43,9 @@ class _Callback:
         """The part that is number ``position[axis]`` on each axis."""
         first = [int(p) * n for p, n in zip(np.asarray(position), self.part, strict=True)]
         index = tuple(slice(s, s + n) for s, n in zip(first, self.part, strict=True))
-        weights: Array = named(self.init, words)(self.shape, self.dtype, shard=index)
-        return weights.reshape(-1).view(self.result.dtype).reshape(self.result.shape)
+        weights = named(self.init, words)(self.shape, self.dtype, shard=index).reshape(-1)
+        bits: Array = weights.view(self.result.dtype).reshape(self.result.shape)
+        return bits
 
     def staged(self, words: Any, position: Any) -> jax.Array:
         """The call as an operation of JAX."""
