@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
         raise  # JAX is here, but lacks something: its own message is the right one
     raise missing_extra("philinit.jax", "JAX", "jax") from error
 
-from philinit.jax.arrays import array, initializer, sharded
+from philinit.jax.arrays import array, sharded
+from philinit.jax.initializers import initializer
 
 __all__ = ["array", "initializer", "sharded"]

@@ -17,12 +17,12 @@ from philinit.initializers.base import Array, Initializer
 
 def named(init: Initializer, words: Any) -> Initializer:
     """`init` on the key that the words of a JAX key make of its own."""
-    return functools.reduce(lambda rule, word: rule.named(int(word)), np.asarray(words), init)
+    return functools.reduce(lambda found, word: found.named(int(word)), np.asarray(words), init)
 
 
 @dataclass(frozen=True)
-class _Draw:
-    """What JAX calls back; equal ones are one to its caches.
+class _Callback:
+    """The function that JAX calls back; equal ones are one to its caches.
 
     The weights travel as unsigned integers: where XLA spreads them over devices by adding zeros
     to them, floating point would make 0.0 of -0.0. Two of 32 bits make a float64, since the thread
@@ -31,26 +31,25 @@ class _Draw:
 
     init: Initializer
     shape: tuple[int, ...]
-    part: tuple[int, ...]  # the shape of all boxes; the shape itself where there is one
+    part: tuple[int, ...]  # the shape of each part; the shape itself where there is one
     dtype: np.dtype[Any]
 
     @property
     def result(self) -> jax.ShapeDtypeStruct:
-        size = self.dtype.itemsize
-        pair = (2,) if size == 8 else ()
+        size, pair = self.dtype.itemsize, (2,) if self.dtype.itemsize == 8 else ()
         return jax.ShapeDtypeStruct(self.part + pair, np.dtype(f"u{min(size, 4)}"))
 
-    def __call__(self, words: Any, places: Any) -> Array:
-        """The box that is number ``places[axis]`` on each axis."""
-        first = [int(p) * n for p, n in zip(np.asarray(places), self.part, strict=True)]
-        box = tuple(slice(s, s + n) for s, n in zip(first, self.part, strict=True))
-        weights: Array = named(self.init, words)(self.shape, self.dtype, shard=box)
-        bits: Array = weights.reshape(-1).view(self.result.dtype)
-        return bits.reshape(self.result.shape)
+    def __call__(self, words: Any, position: Any) -> Array:
+        """The part that is number ``position[axis]`` on each axis."""
+        first = [int(p) * n for p, n in zip(np.asarray(position), self.part, strict=True)]
+        index = tuple(slice(s, s + n) for s, n in zip(first, self.part, strict=True))
+        weights = named(self.init, words)(self.shape, self.dtype, shard=index).reshape(-1)
+        bits: Array = weights.view(self.result.dtype).reshape(self.result.shape)
+        return bits
 
-    def staged(self, words: Any, places: Any) -> jax.Array:
+    def staged(self, words: Any, position: Any) -> jax.Array:
         """The call as an operation of JAX."""
-        bits = jax.pure_callback(self, self.result, words, places, vmap_method="sequential")
+        bits = jax.pure_callback(self, self.result, words, position, vmap_method="sequential")
         return jax.lax.bitcast_convert_type(bits, self.dtype)
 
 
@@ -63,8 +62,7 @@ def traced(
     call for all, made by one device.
     """
     if sharding is None:
-        places = np.zeros(len(shape), np.int32)
-        return _Draw(init, shape, shape, dtype).staged(words, places)
+        return _Callback(init, shape, shape, dtype).staged(words, np.zeros(len(shape), np.int32))
     if isinstance(sharding, PartitionSpec):
         sharding = NamedSharding(jax.sharding.get_abstract_mesh(), sharding)
     if not isinstance(sharding, NamedSharding):
@@ -72,12 +70,12 @@ def traced(
             "while JAX traces, `sharding` must be a NamedSharding or a PartitionSpec; "
             f"got sharding={sharding!r}: call it outside of jax.jit and the like"
         )
-    draw = _Draw(init, shape, sharding.shard_shape(shape), dtype)
+    callback = _Callback(init, shape, sharding.shard_shape(shape), dtype)
     split = [*sharding.spec, *[None] * (len(shape) - len(sharding.spec))]
 
     def of_one_device(words: Any) -> jax.Array:
-        places = [jax.lax.axis_index(names) if names else 0 for names in split]
-        return draw.staged(words, jnp.array(places, np.int32))
+        position = [jax.lax.axis_index(names) if names else 0 for names in split]
+        return callback.staged(words, jnp.array(position, np.int32))
 
     return jax.shard_map(
         of_one_device,

@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 import philinit as pi
 import philinit.jax as pij
+from philinit.jax import arrays, initializers
 from philinit.jax import memory as _jax_memory
 
 DEVICES = jax.devices()
@@ -106,14 +107,13 @@ def other_initializers():
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Recording(pi.Normal):
-    """Remembers the boxes that it wrote."""
+    """Remembers the parts that it wrote."""
 
-    boxes: list = field(default_factory=list, compare=False)
+    parts: list = field(default_factory=list, compare=False)
 
-    def _write(self, view, shape, box, threads, progress):
-        if view.size:
-            self.boxes.append(box)
-        super()._write(view, shape, box, threads, progress)
+    def _write(self, target):
+        self.parts.append(target.part)
+        super()._write(target)
 
 
 def each_shard_is_computed_once():
@@ -122,15 +122,15 @@ def each_shard_is_computed_once():
         calls = []
         sharding = NamedSharding(mesh(2, 4), spec)
         pij.sharded(init, (4, 8), sharding, progress=lambda *c, calls=calls: calls.append(c))
-        assert {box.size for box in init.boxes} == sizes
-        assert len(init.boxes) == len(set(init.boxes)) == 32 // min(sizes)
+        assert {part.size for part in init.parts} == sizes
+        assert len(init.parts) == len(set(init.parts)) == 32 // min(sizes)
         assert calls[-1] == (32, 32) and calls == sorted(calls)
 
 
 def device_memory():
     """Where JAX's memory is not the CPU's: the road to a GPU, walked on CPUs."""
     init, shape = pi.HeNormal(seed=4), (16, 24)
-    by_hand = mock.patch.multiple(_jax_memory, _on_cpu=lambda array: False, _in_place=None)
+    by_hand = mock.patch.multiple(_jax_memory, _on_cpu=lambda device: False, writable_view=None)
     for dtype in ("float32", "bfloat16"):
         for spec in (P("x"), P(None, "x"), P()):
             with by_hand:
@@ -249,8 +249,9 @@ def bad_input():
 
 
 def documentation():
-    found = doctest.testmod(pij, optionflags=doctest.ELLIPSIS)
-    assert found.attempted > 5 and not found.failed
+    for module in (arrays, initializers):
+        found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+        assert found.attempted > 2 and not found.failed
 
 
 if __name__ == "__main__":
