@@ -4,7 +4,8 @@
 import pytest
 
 from tests.support.keras_pairs import CONSTANT, address, by_dtype, by_way, keras, pk, tf
-from tests.tensorflow.test_tensorflow import PEAK, needs_proc, run
+from tests.support.tensorflow_memory import needs_proc, run
+from tests.tensorflow.test_memory import PEAK
 
 
 @by_dtype

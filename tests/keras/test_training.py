@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.support.keras_pairs import KI, address, by_way, keras, pk, tf, way_of
-from tests.tensorflow.test_tensorflow import run
+from tests.support.tensorflow_memory import run
 
 X = np.random.default_rng(1).normal(size=(16, 6)).astype("f4")
 Y = np.random.default_rng(2).normal(size=(16, 2)).astype("f4")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,18 +18,16 @@ class KerasOnlyError(ValueError):
     """A call that makes sense to Keras, but that philinit has no numbers for."""
 
 
-def backend() -> str:
-    """Name of the backend that Keras runs on."""
-    return str(keras.backend.backend())
+#: The name of the backend that Keras runs on.
+backend: Callable[[], str] = keras.backend.backend
 
 
-def check_layout(layout: Any, name: str) -> None:
-    """Refuse a layout on a backend that has none."""
-    if layout is not None:
-        raise NotImplementedError(
-            f"`layout` must be None on Keras's {name} backend, which has no layouts; "
-            f"got layout={layout!r}"
-        )
+def no_layouts(layout: Any, name: str) -> NotImplementedError:
+    """The error for a layout on a backend that has none."""
+    return NotImplementedError(
+        f"`layout` must be None on Keras's {name} backend, which has no layouts; "
+        f"got layout={layout!r}"
+    )
 
 
 def check_seed(seed: Any) -> None:
@@ -64,7 +63,7 @@ def is_number(value: Any) -> bool:
 
 def number(name: str, value: Any) -> Any:
     """`value`, if it is a number."""
-    if not is_number(value):
+    if type(value) is not float and not is_number(value):
         raise KerasOnlyError(f"`{name}` must be a number of Python or NumPy; got {name}={value!r}")
     return value
 
@@ -74,7 +73,8 @@ def check_parameters(initializer: Any) -> None:
     if type(seed := getattr(initializer, "seed", None)) is int:
         check_seed(seed)
     names = ("minval", "maxval", "mean", "stddev", "scale", "gain")
-    numbers = {n: v for n in names if is_number(v := getattr(initializer, n, None))}
+    given = [name for name in names if is_number(getattr(initializer, name, None))]
+    numbers = {name: getattr(initializer, name) for name in given}
     for name, value in numbers.items():
         if not math.isfinite(value):
             raise ValueError(f"`{name}` must be finite; got {name}={value}")

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Keras initializer draws: philinit's distribution, with Keras's own roundings.
 
-Each function takes a Keras initializer, a shape, a dtype and a sampler. All is decided before
-anything is drawn, so that a call that Keras should rather answer itself takes no seed and writes
-no byte. What depends on plain numbers only is worked out once; the cache tells 1 from 1.0, which
-round differently.
+All is decided before anything is drawn, so that a call that Keras should rather answer itself
+takes no seed and writes no byte. What depends on plain numbers only is worked out once; the cache
+tells 1 from 1.0, which round differently.
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from philinit.distributions import (
-    TRUNCATED_STDDEV,
-    Distribution,
-    Normal,
-    TruncatedNormal,
-    Uniform,
-)
+from philinit.distributions import TRUNCATED_STDDEV, Distribution, Normal, TruncatedNormal, Uniform
 from philinit.initializers.base import Initializer
 from philinit.initializers.constants import Constant, Identity
 from philinit.initializers.fans import compute_fans
@@ -37,15 +30,21 @@ from philinit.keys import Key
 Shape = tuple[int, ...]
 Dtype = np.dtype[Any]
 Source = Distribution | Initializer  # of the weights; an initializer may still lack its seed
-Draw = Callable[[Any, Shape, Dtype, str], Source]
+Draw = Callable[[Any, Shape, Dtype, str], Source]  # of a Keras initializer, and a sampler
+
+# Keras hands TensorFlow 32-bit seeds: each word of a 64-bit one modulo tf.int32.max - 1.
+_SEED_MODULUS = 2**31 - 2
 
 _FLOAT32: Dtype = np.dtype(np.float32)
 
 _cached = functools.lru_cache(maxsize=1024, typed=True)
 
 
-def with_seed(source: Source, seed: int, sampler: str) -> Initializer:
-    """The initializer that draws from `source` with a seed of 128 bits."""
+def with_seed(source: Source, words: Any, sampler: str) -> Initializer:
+    """The initializer that draws from `source` with the two seed words, as TensorFlow gets them."""
+    if not isinstance(words, tuple):
+        words = [int(word) for word in keras.ops.convert_to_numpy(words)]
+    seed = words[0] % _SEED_MODULUS + (words[1] % _SEED_MODULUS << 64)
     if isinstance(source, Seeded):
         return dataclasses.replace(source, seed=seed)
     return source if isinstance(source, Initializer) else _keyed(source, seed, sampler)
@@ -180,16 +179,6 @@ def identity(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Sour
     return Identity(_converted("gain", gain, dtype))
 
 
-def zeros(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Source:
-    """0 everywhere."""
-    return Constant(0.0)
-
-
-def ones(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Source:
-    """1 everywhere."""
-    return Constant(1.0)
-
-
 def orthogonal(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Source:
     """With sampler "tensorflow" the normals that Keras factorizes; else the orthogonal matrix."""
     gain = number("gain", initializer.gain)
@@ -211,6 +200,6 @@ BY_CLASS: dict[type, Draw] = {
     keras.initializers.Orthogonal: orthogonal,
     keras.initializers.Constant: constant,
     keras.initializers.Identity: identity,
-    keras.initializers.Zeros: zeros,
-    keras.initializers.Ones: ones,
+    keras.initializers.Zeros: lambda *_: Constant(0.0),
+    keras.initializers.Ones: lambda *_: Constant(1.0),
 }

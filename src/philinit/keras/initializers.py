@@ -21,13 +21,13 @@ class Accelerated:
     """A Keras initializer whose calls philinit answers."""
 
     sampler = "tensorflow"
-    _draw: ClassVar[draws.Draw]
+    _draw: ClassVar[Any]  # a function of `draws`
     _keras_fills: ClassVar[bool] = False  # once and in place; only a layout or a part needs more
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        known = [draws.BY_CLASS[kind] for kind in cls.__mro__ if kind in draws.BY_CLASS]
-        cls._draw = staticmethod(known[0]) if known else None
+        known = (draws.BY_CLASS[kind] for kind in cls.__mro__ if kind in draws.BY_CLASS)
+        cls._draw = next(known, None)
 
     def __call__(
         self,
@@ -52,23 +52,23 @@ class Accelerated:
             a `variable_partitioner` asks for it.
         """
         keras_call: Any = super().__call__  # type: ignore[misc]  # that of the Keras class
-        if self._keras_fills and layout is partition_shape is partition_offset is None:
+        part = None
+        if not (partition_shape is partition_offset is None):
+            part = requested_part(self, shape, partition_shape, partition_offset)
+        elif self._keras_fills and layout is None:
             return keras_call(shape, dtype)
-        part = requested_part(self, shape, partition_shape, partition_offset)
-        same_in_keras = part is None and self._is_in_keras()
+        same_in_keras = part is None and self.sampler == "tensorflow"
+        if backend() != "tensorflow" and hasattr(self, "seed"):
+            same_in_keras = False  # Keras would draw other numbers
         if not (same_in_keras and left_in_graph(for_xla=True)):
             try:
-                request = requested(self, self._draw, shape, dtype, self.sampler, part)
+                request = requested(self, type(self)._draw, shape, dtype, self.sampler, part)
             except KerasOnlyError:
                 if not same_in_keras:
                     raise
             else:
                 return weights(request, layout)
         return laid_out(lambda: keras_call(shape, dtype), layout)
-
-    def _is_in_keras(self) -> bool:
-        """Whether Keras gives the numbers that were asked for."""
-        return True
 
 
 class Seeded(Accelerated):
@@ -82,14 +82,10 @@ class Seeded(Accelerated):
     def get_config(self) -> dict[str, Any]:
         """Keras's config, and the sampler where it is not the default.
 
-        Without it the config is one that Keras's own class takes as well: that is what Keras
-        makes of it in a process that has not imported `philinit.keras`.
+        Without it Keras makes its own class of it, where nobody has imported `philinit.keras`.
         """
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]  # Keras's
         return config if self.sampler == "tensorflow" else {**config, "sampler": self.sampler}
-
-    def _is_in_keras(self) -> bool:
-        return self.sampler == "tensorflow" and backend() == "tensorflow"
 
 
 # Each class below ignores one complaint of mypy: it cannot look into Keras, which is untyped.
@@ -168,8 +164,7 @@ class VarianceScaling(Seeded, keras.initializers.VarianceScaling):  # type: igno
 class GlorotUniform(Seeded, keras.initializers.GlorotUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(6 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
-    `VarianceScaling` with scale 1, mode "fan_avg", distribution "uniform"; parameters `seed`,
-    `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_avg" and "uniform"; the rest as there.
     """
 
 
@@ -177,8 +172,7 @@ class GlorotUniform(Seeded, keras.initializers.GlorotUniform):  # type: ignore[m
 class GlorotNormal(Seeded, keras.initializers.GlorotNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(2 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
-    `VarianceScaling` with scale 1, mode "fan_avg", distribution "truncated_normal"; parameters
-    `seed`, `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_avg" and "truncated_normal"; the rest as there.
     """
 
 
@@ -186,8 +180,7 @@ class GlorotNormal(Seeded, keras.initializers.GlorotNormal):  # type: ignore[mis
 class HeUniform(Seeded, keras.initializers.HeUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(6 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
-    `VarianceScaling` with scale 2, mode "fan_in", distribution "uniform"; parameters `seed`,
-    `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 2, "fan_in" and "uniform"; the rest as there.
     """
 
 
@@ -195,8 +188,7 @@ class HeUniform(Seeded, keras.initializers.HeUniform):  # type: ignore[misc]
 class HeNormal(Seeded, keras.initializers.HeNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(2 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
-    `VarianceScaling` with scale 2, mode "fan_in", distribution "truncated_normal"; parameters
-    `seed`, `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 2, "fan_in" and "truncated_normal"; the rest as there.
     """
 
 
@@ -204,8 +196,7 @@ class HeNormal(Seeded, keras.initializers.HeNormal):  # type: ignore[misc]
 class LecunUniform(Seeded, keras.initializers.LecunUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(3 / fan_in)``; LeCun et al. 1998, Eq. 16.
 
-    `VarianceScaling` with scale 1, mode "fan_in", distribution "uniform"; parameters `seed`,
-    `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_in" and "uniform"; the rest as there.
     """
 
 
@@ -213,8 +204,7 @@ class LecunUniform(Seeded, keras.initializers.LecunUniform):  # type: ignore[mis
 class LecunNormal(Seeded, keras.initializers.LecunNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(1 / fan_in)``; Klambauer et al. 2017, arXiv:1706.02515.
 
-    `VarianceScaling` with scale 1, mode "fan_in", distribution "truncated_normal"; parameters
-    `seed`, `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_in" and "truncated_normal"; the rest as there.
     """
 
 

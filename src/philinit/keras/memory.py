@@ -11,13 +11,12 @@ import keras
 import numpy as np
 
 from philinit.filling import dlpack
-from philinit.keras import draws, traced
-from philinit.keras.checks import backend, check_layout, check_seed, float_dtype, static_shape
+from philinit.initializers.base import Array
+from philinit.keras import draws
+from philinit.keras.checks import backend, check_seed, float_dtype, no_layouts, static_shape
 from philinit.keras.parts import own_axes, sharding_of
+from philinit.keras.traced import jax_array
 from philinit.parts import Shard
-
-# Keras hands TensorFlow 32-bit seeds: each word of a 64-bit one modulo tf.int32.max - 1.
-SEED_MODULUS = 2**31 - 2
 
 
 class Request(NamedTuple):
@@ -65,19 +64,18 @@ def requested(
 
 def _device() -> str:
     """Where TensorFlow makes a variable: here, or on a server that serves."""
-    if backend() == "tensorflow":
-        import tensorflow as tf
+    if backend() != "tensorflow":
+        return "CPU:0"
+    import tensorflow as tf
 
-        from philinit.tensorflow.devices import device_name, scope_elsewhere
+    from philinit.tensorflow.devices import device_name, scope_elsewhere
+    from philinit.tensorflow.servers import check_served
 
-        elsewhere = scope_elsewhere() if tf.executing_eagerly() else None
-        if elsewhere is not None:
-            from philinit.tensorflow.servers import check_served
-
-            device = device_name(elsewhere)
-            check_served(device)
-            return device
-    return "CPU:0"
+    elsewhere = scope_elsewhere() if tf.executing_eagerly() else None
+    device = "CPU:0" if elsewhere is None else device_name(elsewhere)
+    if elsewhere is not None:
+        check_served(device)
+    return device
 
 
 def weights(request: Request, layout: Any = None) -> Any:
@@ -87,16 +85,11 @@ def weights(request: Request, layout: Any = None) -> Any:
     name = backend()
     if name == "jax":
         return _jax(request, layout)
-    check_layout(layout, name)
-    words = _seed_words(request.seed)
+    if layout is not None:
+        raise no_layouts(layout, name)
+    words = _seed_words(request)
     if name == "tensorflow":
-        import tensorflow as tf
-
-        if tf.executing_eagerly():
-            return _tensorflow(request, words)
-        shape = request.shape if request.part is None else request.part.shape
-        draw = lambda found: _tensorflow(request, found)  # noqa: E731  (looked up when it runs)
-        return traced.tensorflow_tensor(draw, words, shape, request.dtype)
+        return _tensorflow(request, words)
     array = _array(request, words)
     if name == "numpy":
         return array
@@ -112,12 +105,12 @@ def laid_out(draw: Callable[[], Any], layout: Any) -> Any:
     if layout is None:
         return draw()
     if (name := backend()) != "jax":
-        check_layout(layout, name)
+        raise no_layouts(layout, name)
     import jax
 
     with own_axes(layout):
         value = draw()
-    return jax.device_put(value, sharding_of(layout))
+    return jax.device_put(value, sharding_of(layout, value.shape))
 
 
 def _orthogonal(request: Request) -> Any:
@@ -137,61 +130,64 @@ def _orthogonal(request: Request) -> Any:
     return whole if part is None else keras.ops.slice(whole, part.starts, part.lengths)
 
 
-# --- seeds ---------------------------------------------------------------------------------------
-
-
-def _seed_words(seed: Any) -> Any:
+def _seed_words(request: Request) -> Any:
     """The two seed words as Keras draws them: an int alone is a pair with 0."""
+    seed = request.seed
     return seed.next() if isinstance(seed, keras.random.SeedGenerator) else (seed or 0, 0)
-
-
-def _initializer(request: Request, words: Any) -> Any:
-    """philinit's initializer with both words, as Keras's TensorFlow backend takes them."""
-    if not isinstance(words, tuple):
-        words = tuple(int(word) for word in keras.ops.convert_to_numpy(words))
-    seed = words[0] % SEED_MODULUS + (words[1] % SEED_MODULUS << 64)
-    return draws.with_seed(request.source, seed, request.sampler)
 
 
 # --- backends ------------------------------------------------------------------------------------
 
 
 def _tensorflow(request: Request, words: Any) -> Any:
-    from philinit.tensorflow import memory, servers
+    import tensorflow as tf
 
-    filled = memory.filled if request.device.startswith("CPU") else servers.filled
-    init, shape, dtype, device = (
-        _initializer(request, words),
-        request.shape,
-        request.dtype,
-        request.device,
+    from philinit.tensorflow.memory import filled
+    from philinit.tensorflow.servers import filled_anywhere
+    from philinit.tensorflow.traced import symbolic
+
+    source, _, sampler, shape, dtype, device, part, _ = request
+    if tf.executing_eagerly():
+        init = draws.with_seed(source, words, sampler)
+        fill = filled if device == "CPU:0" else filled_anywhere
+        return fill(init, shape, dtype, device, part)
+    return symbolic(
+        lambda *found: _tensorflow(request, *found or (words,)),
+        shape if part is None else part.shape,
+        dtype,
+        [] if isinstance(words, tuple) else [words],  # a SeedGenerator's, when the graph runs
     )
-    return filled(init, shape, dtype, device, request.part, None, None)
 
 
-def _array(request: Request, words: Any) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = _initializer(request, words)(request.shape, request.dtype)
+def _array(request: Request, words: Any) -> Array:
+    array: Array = draws.with_seed(request.source, words, request.sampler)(
+        request.shape, request.dtype
+    )
     return array
 
 
 def _jax(request: Request, layout: Any) -> Any:
-    import jax
+    from philinit.jax.arrays import array, sharded
+    from philinit.jax.checks import as_dtype, as_words
+    from philinit.jax.private import Tracer
+    from philinit.jax.traced import traced
 
-    from philinit.jax.arrays import initializer  # here: only Keras's JAX backend has JAX
-
+    shape, dtype = request.shape, as_dtype(request.dtype)
     with own_axes(layout):
-        words = _seed_words(request.seed)
-    shape, dtype = request.shape, request.dtype
-    if isinstance(words, jax.core.Tracer):
-        return traced.jax_array(lambda w: _array(request, w), words, shape, dtype, layout)
-    sharding = None if layout is None else sharding_of(layout)
-    return initializer(_initializer(request, words), sharding)(None, shape, dtype)
+        words, nothing = _seed_words(request), as_words(None)
+    if isinstance(words, Tracer):
+        return jax_array(lambda found: _array(request, found), words, shape, dtype, layout)
+    init = draws.with_seed(request.source, words, request.sampler)
+    sharding = None if layout is None else sharding_of(layout, shape)
+    if isinstance(nothing, Tracer):
+        return traced(init, shape, dtype, nothing, sharding)
+    return array(init, shape, dtype) if sharding is None else sharded(init, shape, sharding, dtype)
 
 
 class _Exported:
     """An array that gives out its memory, bfloat16 too, which NumPy cannot."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+    def __init__(self, array: Array) -> None:
         self._array = array
 
     def __dlpack__(self, **_: Any) -> Any:

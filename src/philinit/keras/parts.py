@@ -19,14 +19,9 @@ from philinit.parts import Shard
 def requested_part(initializer: Any, shape: Any, part: Any, offset: Any) -> Shard | None:
     """The part of a variable of this shape that TensorFlow's partition arguments describe.
 
-    Raises
-    ------
-    NotImplementedError
-        For what TensorFlow must not take for an initializer without parts: that it would ask for
-        the whole once for each part.
+    What has no parts raises NotImplementedError: after a TypeError or ValueError TensorFlow would
+    ask for the whole, once for each part.
     """
-    if part is None and offset is None:
-        return None
     if backend() != "tensorflow":
         raise NotImplementedError(
             f"`partition_shape` must be None on Keras's {backend()} backend, which has no parts; "
@@ -37,9 +32,9 @@ def requested_part(initializer: Any, shape: Any, part: Any, offset: Any) -> Shar
             "`seed` must be an int for a variable in parts, since a SeedGenerator has another seed "
             f"for each of them; got seed={initializer.seed!r}"
         )
-    from philinit.tensorflow.parts import place
+    from philinit.tensorflow import parts
 
-    return place(shape, None, part, offset)[1]
+    return parts.requested_part(shape, None, part, offset)[1]
 
 
 @contextlib.contextmanager
@@ -103,30 +98,20 @@ def _takes_parts(initializer: Any) -> bool:
 # --- JAX -----------------------------------------------------------------------------------------
 
 
-def sharding_of(layout: Any) -> Any:
-    """A layout of Keras or JAX as a sharding over devices that exist."""
-    import jax
+def sharding_of(layout: Any, shape: tuple[int, ...]) -> Any:
+    """A layout of Keras or JAX as a sharding of `shape` over devices that exist."""
+    from philinit.jax.parts import concrete
 
-    sharding = getattr(layout, "backend_layout", layout)  # of a keras.distribution.TensorLayout
-    if not _is_abstract(sharding):
-        return sharding
-    mesh = sharding.mesh
-    devices = jax.sharding.get_mesh()
-    concrete = jax.sharding.Mesh(devices.devices, mesh.axis_names, axis_types=mesh.axis_types)
-    return jax.sharding.NamedSharding(concrete, sharding.spec)
-
-
-def _is_abstract(layout: Any) -> bool:
-    """Whether Keras passes the abstract mesh, with explicit axes, of the one that it has set."""
-    import jax
-
-    return isinstance(getattr(layout, "mesh", None), jax.sharding.AbstractMesh)
+    return concrete(getattr(layout, "backend_layout", layout), shape)  # of a Keras TensorLayout
 
 
 def own_axes(layout: Any) -> Any:
-    """A context with the axes of the mesh that was set, which values made before have."""
-    if not _is_abstract(layout):
-        return contextlib.nullcontext()
+    """A context with the axes of the mesh that was set, which values made before have.
+
+    Keras passes the abstract mesh, with explicit axes, of the one that it has set.
+    """
     import jax
 
+    if not isinstance(getattr(layout, "mesh", None), jax.sharding.AbstractMesh):
+        return contextlib.nullcontext()
     return jax.sharding.use_abstract_mesh(jax.sharding.get_mesh().abstract_mesh)

@@ -22,7 +22,7 @@ from philinit.keras.memory import laid_out, requested, weights
 from philinit.keras.private import own_call
 from philinit.keras.traced import left_in_graph
 
-_KERAS_FILLS = (keras.initializers.Zeros, keras.initializers.Ones)  # once and in place as it is
+_KERAS_FILLS = {keras.initializers.Zeros, keras.initializers.Ones}  # once and in place as it is
 
 _lock = threading.Lock()
 _here: ContextVar[str | None] = ContextVar("philinit.keras.accelerate", default=None)
@@ -87,8 +87,8 @@ def install(*, sampler: str = "tensorflow") -> None:
     global _everywhere
     sampler = check_sampler(sampler)
     with _lock:
+        _patch(True)
         _everywhere = sampler
-        _patch()
 
 
 def uninstall() -> None:
@@ -96,25 +96,24 @@ def uninstall() -> None:
     global _everywhere
     with _lock:
         _everywhere = None
-        _patch()
+        _patch(_blocks > 0)
 
 
 def _enter(change: int) -> None:
     global _blocks
     with _lock:
+        _patch(_blocks + change > 0 or _everywhere is not None)
         _blocks += change
-        _patch()
 
 
-def _patch() -> None:
+def _patch(wanted: bool) -> None:
     """Put our calls in, or Keras's back; `_lock` is held."""
-    wanted = _blocks > 0 or _everywhere is not None
     if wanted == bool(_replaced):
         return
     if wanted:
-        calls = {c: (own_call(c), d) for c, d in draws.BY_CLASS.items() if c not in _KERAS_FILLS}
-        for cls, (original, draw) in calls.items():
-            ours = _rerouted(original, draw)
+        calls = {cls: own_call(cls) for cls in draws.BY_CLASS.keys() - _KERAS_FILLS}
+        for cls, original in calls.items():
+            ours = _rerouted(original, draws.BY_CLASS[cls])
             _replaced[cls] = original, ours
             cls.__call__ = ours  # type: ignore[method-assign]  # which is the point
         return

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that is taken from Keras beyond what it documents, and what is missing; with a probe each.
-
-What comes from TensorFlow and JAX is in the `private` of their own adapters.
-"""
+"""All that is taken from Keras beyond what it documents; a probe for each, and what is missing."""
 
 from __future__ import annotations
 
