@@ -3,20 +3,96 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
+from philinit.checks import check_sampler
 from philinit.keras import draws
-from philinit.keras.base import Drawing, Faster, KerasFills, Scaling, WithStddev
+from philinit.keras.checks import KerasOnlyError, backend, check_parameters
+from philinit.keras.memory import laid_out, requested, weights
+from philinit.keras.parts import requested_part
+from philinit.keras.traced import left_in_graph
 
 _registered = keras.saving.register_keras_serializable(package="philinit")
+
+
+class Accelerated:
+    """A Keras initializer whose calls philinit answers."""
+
+    sampler = "tensorflow"
+    _draw: ClassVar[Any]  # a function of `draws`
+    _keras_fills: ClassVar[bool] = False  # once and in place; only a layout or a part needs more
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known = (draws.BY_CLASS[kind] for kind in cls.__mro__ if kind in draws.BY_CLASS)
+        cls._draw = next(known, None)
+
+    def __call__(
+        self,
+        shape: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        partition_shape: Any = None,
+        partition_offset: Any = None,
+    ) -> Any:
+        """The weights, as a tensor of Keras's backend.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Fans come from it.
+        dtype : optional
+            float32, float64, float16 or bfloat16; ``keras.config.floatx()`` by default.
+        layout : keras.distribution.TensorLayout or jax.sharding.Sharding, optional
+            On the JAX backend: each device computes its own part.
+        partition_shape, partition_offset : sequence of int, optional
+            On the TensorFlow backend: the part that is wanted, as a ParameterServerStrategy with
+            a `variable_partitioner` asks for it.
+        """
+        keras_call: Any = super().__call__  # type: ignore[misc]  # that of the Keras class
+        part = None
+        if not (partition_shape is partition_offset is None):
+            part = requested_part(self, shape, partition_shape, partition_offset)
+        elif self._keras_fills and layout is None:
+            return keras_call(shape, dtype)
+        same_in_keras = part is None and self.sampler == "tensorflow"
+        if backend() != "tensorflow" and hasattr(self, "seed"):
+            same_in_keras = False  # Keras would draw other numbers
+        if not (same_in_keras and left_in_graph(for_xla=True)):
+            try:
+                request = requested(self, type(self)._draw, shape, dtype, self.sampler, part)
+            except KerasOnlyError:
+                if not same_in_keras:
+                    raise
+            else:
+                return weights(request, layout)
+        return laid_out(lambda: keras_call(shape, dtype), layout)
+
+
+class Seeded(Accelerated):
+    """An initializer with a seed and, keyword-only, a `sampler`."""
+
+    def __init__(self, *args: Any, sampler: str = "tensorflow", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sampler = check_sampler(sampler)
+        check_parameters(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """Keras's config, and the sampler where it is not the default.
+
+        Without it Keras makes its own class of it, where nobody has imported `philinit.keras`.
+        """
+        config: dict[str, Any] = super().get_config()  # type: ignore[misc]  # Keras's
+        return config if self.sampler == "tensorflow" else {**config, "sampler": self.sampler}
+
 
 # Each class below ignores one complaint of mypy: it cannot look into Keras, which is untyped.
 
 
 @_registered
-class RandomUniform(Drawing, keras.initializers.RandomUniform):  # type: ignore[misc]
+class RandomUniform(Seeded, keras.initializers.RandomUniform):  # type: ignore[misc]
     """U[minval, maxval), by default [-0.05, 0.05); as ``keras.initializers.RandomUniform``.
 
     Parameters
@@ -35,20 +111,9 @@ class RandomUniform(Drawing, keras.initializers.RandomUniform):  # type: ignore[
         Whatever Keras refuses, in its words; numbers outside what is said above.
     """
 
-    _rule = draws.random_uniform
-
-    def _check(self) -> None:
-        self._finite("minval", "maxval")
-        both = draws.is_number(self.minval) and draws.is_number(self.maxval)
-        if both and self.minval > self.maxval:
-            raise ValueError(
-                "`minval` must not be above `maxval`; "
-                f"got minval={self.minval}, maxval={self.maxval}"
-            )
-
 
 @_registered
-class RandomNormal(WithStddev, keras.initializers.RandomNormal):  # type: ignore[misc]
+class RandomNormal(Seeded, keras.initializers.RandomNormal):  # type: ignore[misc]
     """Normal of `mean` 0 and `stddev` 0.05 by default; as ``keras.initializers.RandomNormal``.
 
     Parameters
@@ -59,11 +124,9 @@ class RandomNormal(WithStddev, keras.initializers.RandomNormal):  # type: ignore
         As in `RandomUniform`.
     """
 
-    _rule = draws.random_normal
-
 
 @_registered
-class TruncatedNormal(WithStddev, keras.initializers.TruncatedNormal):  # type: ignore[misc]
+class TruncatedNormal(Seeded, keras.initializers.TruncatedNormal):  # type: ignore[misc]
     """Normal cut at 2 stddev on either side; as ``keras.initializers.TruncatedNormal``.
 
     Parameters
@@ -74,11 +137,9 @@ class TruncatedNormal(WithStddev, keras.initializers.TruncatedNormal):  # type: 
         As in `RandomUniform`.
     """
 
-    _rule = draws.truncated_normal
-
 
 @_registered
-class VarianceScaling(Scaling, keras.initializers.VarianceScaling):  # type: ignore[misc]
+class VarianceScaling(Seeded, keras.initializers.VarianceScaling):  # type: ignore[misc]
     """Zero mean and variance ``scale / n``; as ``keras.initializers.VarianceScaling``.
 
     "uniform" has ``limit = sqrt(3 * scale / n)``; "truncated_normal", or "normal", which is the
@@ -100,61 +161,55 @@ class VarianceScaling(Scaling, keras.initializers.VarianceScaling):  # type: ign
 
 
 @_registered
-class GlorotUniform(Scaling, keras.initializers.GlorotUniform):  # type: ignore[misc]
+class GlorotUniform(Seeded, keras.initializers.GlorotUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(6 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
-    `VarianceScaling` with scale 1, mode "fan_avg", distribution "uniform"; parameters `seed`,
-    `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_avg" and "uniform"; the rest as there.
     """
 
 
 @_registered
-class GlorotNormal(Scaling, keras.initializers.GlorotNormal):  # type: ignore[misc]
+class GlorotNormal(Seeded, keras.initializers.GlorotNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(2 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
-    `VarianceScaling` with scale 1, mode "fan_avg", distribution "truncated_normal"; parameters
-    `seed`, `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_avg" and "truncated_normal"; the rest as there.
     """
 
 
 @_registered
-class HeUniform(Scaling, keras.initializers.HeUniform):  # type: ignore[misc]
+class HeUniform(Seeded, keras.initializers.HeUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(6 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
-    `VarianceScaling` with scale 2, mode "fan_in", distribution "uniform"; parameters `seed`,
-    `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 2, "fan_in" and "uniform"; the rest as there.
     """
 
 
 @_registered
-class HeNormal(Scaling, keras.initializers.HeNormal):  # type: ignore[misc]
+class HeNormal(Seeded, keras.initializers.HeNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(2 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
-    `VarianceScaling` with scale 2, mode "fan_in", distribution "truncated_normal"; parameters
-    `seed`, `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 2, "fan_in" and "truncated_normal"; the rest as there.
     """
 
 
 @_registered
-class LecunUniform(Scaling, keras.initializers.LecunUniform):  # type: ignore[misc]
+class LecunUniform(Seeded, keras.initializers.LecunUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(3 / fan_in)``; LeCun et al. 1998, Eq. 16.
 
-    `VarianceScaling` with scale 1, mode "fan_in", distribution "uniform"; parameters `seed`,
-    `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_in" and "uniform"; the rest as there.
     """
 
 
 @_registered
-class LecunNormal(Scaling, keras.initializers.LecunNormal):  # type: ignore[misc]
+class LecunNormal(Seeded, keras.initializers.LecunNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(1 / fan_in)``; Klambauer et al. 2017, arXiv:1706.02515.
 
-    `VarianceScaling` with scale 1, mode "fan_in", distribution "truncated_normal"; parameters
-    `seed`, `input_axes`, `output_axes` and `sampler`.
+    `VarianceScaling` with 1, "fan_in" and "truncated_normal"; the rest as there.
     """
 
 
 @_registered
-class Orthogonal(Drawing, keras.initializers.Orthogonal):  # type: ignore[misc]
+class Orthogonal(Seeded, keras.initializers.Orthogonal):  # type: ignore[misc]
     """Orthonormal rows or columns times `gain`; as ``keras.initializers.Orthogonal``.
 
     Parameters
@@ -169,20 +224,13 @@ class Orthogonal(Drawing, keras.initializers.Orthogonal):  # type: ignore[misc]
         "native": `philinit.Orthogonal`.
     """
 
-    _rule = draws.orthogonal
-
-    def _check(self) -> None:
-        self._finite("gain")
-
 
 @_registered
-class Identity(Faster, keras.initializers.Identity):  # type: ignore[misc]
+class Identity(Accelerated, keras.initializers.Identity):  # type: ignore[misc]
     """`gain` on the diagonal of a matrix, 0 elsewhere; as ``keras.initializers.Identity``.
 
     The config has the gain, which Keras's own forgets.
     """
-
-    _rule = draws.identity
 
     def get_config(self) -> dict[str, Any]:
         """The gain."""
@@ -190,24 +238,22 @@ class Identity(Faster, keras.initializers.Identity):  # type: ignore[misc]
 
 
 @_registered
-class Constant(Faster, keras.initializers.Constant):  # type: ignore[misc]
+class Constant(Accelerated, keras.initializers.Constant):  # type: ignore[misc]
     """`value` everywhere; as ``keras.initializers.Constant``."""
 
-    _rule = draws.constant
-
 
 @_registered
-class Zeros(KerasFills, keras.initializers.Zeros):  # type: ignore[misc]
+class Zeros(Accelerated, keras.initializers.Zeros):  # type: ignore[misc]
     """0 everywhere; as ``keras.initializers.Zeros``."""
 
-    _rule = draws.zeros
+    _keras_fills = True
 
 
 @_registered
-class Ones(KerasFills, keras.initializers.Ones):  # type: ignore[misc]
+class Ones(Accelerated, keras.initializers.Ones):  # type: ignore[misc]
     """1 everywhere; as ``keras.initializers.Ones``."""
 
-    _rule = draws.ones
+    _keras_fills = True
 
 
 OrthogonalInitializer, IdentityInitializer = Orthogonal, Identity

@@ -3,38 +3,99 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from philinit.filling import dlpack
-from philinit.keras.draws import Job, joined
+from philinit.initializers.base import Array
+from philinit.keras import draws
+from philinit.keras.checks import backend, check_seed, float_dtype, no_layouts, static_shape
+from philinit.keras.parts import own_axes, sharding_of
+from philinit.keras.traced import jax_array
 from philinit.parts import Shard
 
 
-def backend() -> str:
-    """Name of the backend that Keras runs on."""
-    return str(keras.backend.backend())
+class Request(NamedTuple):
+    """Weights that were asked for, and that nothing can refuse any more."""
+
+    source: draws.Source
+    seed: Any  # int, keras.random.SeedGenerator, or None where nothing is drawn
+    sampler: str
+    shape: draws.Shape
+    dtype: np.dtype[Any]
+    device: str  # TensorFlow's name of where it wants them
+    part: Shard | None = None  # which part of the tensor; None: all
+    gain: Any = None  # if a number: this times the Q factor of what is drawn
 
 
-def deliver(job: Job, layout: Any = None) -> Any:
-    """The weights of `job` as a tensor of Keras's backend, spread as `layout` says."""
+def requested(
+    initializer: Any,
+    draw: draws.Draw,
+    shape: Any,
+    dtype: Any,
+    sampler: str,
+    part: Shard | None = None,
+) -> Request:
+    """What ``initializer(shape, dtype)`` asks for, by the function of `draws` for its class.
+
+    Raises
+    ------
+    KerasOnlyError
+        Shape, dtype, seed or parameters of a kind that only Keras can answer, or refuse.
+    ValueError, NotImplementedError
+        Numbers that cannot be drawn in `dtype`; see `philinit.filling.fill.fill`.
+    RuntimeError
+        TensorFlow wants the weights on a server that does not serve.
+    """
+    device = _device()
+    seed = getattr(initializer, "seed", None)
+    if hasattr(initializer, "seed") and not isinstance(seed, keras.random.SeedGenerator):
+        check_seed(seed)
+    sizes, found = static_shape(shape), float_dtype(dtype)
+    source = draw(initializer, sizes, found, sampler)
+    factorized = draw is draws.orthogonal and sampler == "tensorflow"
+    gain = initializer.gain if factorized else None
+    return Request(source, seed, sampler, sizes, found, device, part, gain)
+
+
+def _device() -> str:
+    """Where TensorFlow makes a variable: here, or on a server that serves."""
+    if backend() != "tensorflow":
+        return "CPU:0"
+    import tensorflow as tf
+
+    from philinit.tensorflow.devices import device_name, scope_elsewhere
+    from philinit.tensorflow.servers import check_served
+
+    elsewhere = scope_elsewhere() if tf.executing_eagerly() else None
+    device = "CPU:0" if elsewhere is None else device_name(elsewhere)
+    if elsewhere is not None:
+        check_served(device)
+    return device
+
+
+def weights(request: Request, layout: Any = None) -> Any:
+    """The weights of a request as a tensor of Keras's backend, spread as `layout` says."""
+    if request.gain is not None:
+        return laid_out(lambda: _orthogonal(request), layout)
     name = backend()
-    if name == "tensorflow":
-        _refuse(layout, name)
-        return _tensorflow(job)
     if name == "jax":
-        return _jax(job, layout)
-    _refuse(layout, name)
-    array = _array(job, _drawn_seed(job))
+        return _jax(request, layout)
+    if layout is not None:
+        raise no_layouts(layout, name)
+    words = _seed_words(request)
+    if name == "tensorflow":
+        return _tensorflow(request, words)
+    array = _array(request, words)
     if name == "numpy":
         return array
     if name == "torch":
-        torch: Any = importlib.import_module("torch")
+        import torch
+
         return keras.ops.convert_to_tensor(torch.from_dlpack(_Exported(array)))
     return keras.ops.convert_to_tensor(array)
 
@@ -43,188 +104,90 @@ def laid_out(draw: Callable[[], Any], layout: Any) -> Any:
     """The whole tensor that `draw` gives, spread as `layout` says."""
     if layout is None:
         return draw()
-    name = backend()
-    if name != "jax":
-        _refuse(layout, name)
-    with _own_axes(layout):
+    if (name := backend()) != "jax":
+        raise no_layouts(layout, name)
+    import jax
+
+    with own_axes(layout):
         value = draw()
-    return _jax_module().device_put(value, _sharding(layout))
+    return jax.device_put(value, sharding_of(layout, value.shape))
 
 
-def box_of(initializer: Any, shape: Any, part: Any, offset: Any) -> Shard | None:
-    """The box of a variable of this shape that TensorFlow's partition arguments describe.
-
-    Raises
-    ------
-    NotImplementedError
-        For what TensorFlow must not take for an initializer without parts: that it would ask for
-        the whole once for each part.
-    """
-    if part is None and offset is None:
-        return None
-    if backend() != "tensorflow":
-        raise NotImplementedError(
-            f"`partition_shape` must be None on Keras's {backend()} backend, which has no parts; "
-            f"got partition_shape={part!r} and partition_offset={offset!r}"
-        )
-    if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
-        raise NotImplementedError(
-            "`seed` must be an int for a variable in parts, since a SeedGenerator has another seed "
-            f"for each of them; got seed={initializer.seed!r}"
-        )
-    from philinit.tensorflow.parts import requested_part
-
-    return requested_part(shape, None, part, offset)[1]
+def _orthogonal(request: Request) -> Any:
+    """Q sign(diag R) of the QR factors of a normal matrix, with the backend's own operations."""
+    rows, columns = math.prod(request.shape[:-1]), request.shape[-1]
+    shape = max(rows, columns), min(rows, columns)
+    normals = weights(request._replace(shape=shape, part=None, gain=None))
+    kept = ("float32", "float64", *(["float16"] if backend() == "tensorflow" else []))
+    if request.dtype.name not in kept:  # no backend has QR factors in the rest
+        normals = keras.ops.cast(normals, "float32")
+    q, r = keras.ops.qr(normals)
+    q *= keras.ops.sign(keras.ops.diag(r))
+    if rows < columns:
+        q = keras.ops.transpose(q)
+    whole = request.gain * keras.ops.reshape(keras.ops.cast(q, request.dtype.name), request.shape)
+    part = request.part
+    return whole if part is None else keras.ops.slice(whole, part.starts, part.lengths)
 
 
-def check_place() -> None:
-    """Refuse a call where TensorFlow wants the weights on a server that does not serve."""
-    if backend() == "tensorflow" and (device := _server()) is not None:
-        from philinit.tensorflow.servers import check_served
-
-        check_served(device)
+def _seed_words(request: Request) -> Any:
+    """The two seed words as Keras draws them: an int alone is a pair with 0."""
+    seed = request.seed
+    return seed.next() if isinstance(seed, keras.random.SeedGenerator) else (seed or 0, 0)
 
 
-def _server() -> str | None:
-    """The device of another process that TensorFlow makes a variable on."""
+# --- backends ------------------------------------------------------------------------------------
+
+
+def _tensorflow(request: Request, words: Any) -> Any:
     import tensorflow as tf
 
-    from philinit.tensorflow.devices import device_name, scope_elsewhere
+    from philinit.tensorflow.memory import filled
+    from philinit.tensorflow.servers import filled_anywhere
+    from philinit.tensorflow.traced import symbolic
 
-    name = scope_elsewhere() if tf.executing_eagerly() else None
-    return None if name is None else device_name(name)
-
-
-def traced(*, for_xla: bool = False) -> bool:
-    """Whether TensorFlow traces the call into a graph, other than as a variable's initial value.
-
-    TensorFlow lifts initial values out of a tf.function and runs them before it. All else stays
-    in the graph, where Python is a burden: XLA runs none, and a file can hold none.
-
-    Parameters
-    ----------
-    for_xla : bool
-        Only if XLA is to compile the graph.
-    """
-    if backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
+    source, _, sampler, shape, dtype, device, part, _ = request
     if tf.executing_eagerly():
-        return False
-    graph = tf.compat.v1.get_default_graph()
-    if graph.get_name_scope().rpartition("/")[2].startswith("Initializer"):
-        return False
-    if not for_xla:
-        return True
-    # No public function tells.
-    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-
-    return bool(GraphOrParentsInXlaContext(graph))
-
-
-def _refuse(layout: Any, name: str) -> None:
-    if layout is not None:
-        raise NotImplementedError(
-            f"`layout` must be None on Keras's {name} backend, which has no layouts; "
-            f"got layout={layout!r}"
-        )
+        init = draws.with_seed(source, words, sampler)
+        fill = filled if device == "CPU:0" else filled_anywhere
+        return fill(init, shape, dtype, device, part)
+    return symbolic(
+        lambda *found: _tensorflow(request, *found or (words,)),
+        shape if part is None else part.shape,
+        dtype,
+        [] if isinstance(words, tuple) else [words],  # a SeedGenerator's, when the graph runs
+    )
 
 
-def _array(job: Job, seed: int, **where: Any) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = job.make(seed)(job.shape, job.dtype, **where)
+def _array(request: Request, words: Any) -> Array:
+    array: Array = draws.with_seed(request.source, words, request.sampler)(
+        request.shape, request.dtype
+    )
     return array
 
 
-def _seed_words(job: Job) -> Any:
-    """The two seed words as Keras draws them: an int alone is a pair with 0."""
-    return job.seed.next() if isinstance(job.seed, keras.random.SeedGenerator) else (job.seed, 0)
+def _jax(request: Request, layout: Any) -> Any:
+    from philinit.jax.arrays import array, sharded
+    from philinit.jax.checks import as_dtype, as_words
+    from philinit.jax.private import Tracer
+    from philinit.jax.traced import traced
 
-
-def _as_seed(words: Any) -> int:
-    if isinstance(words, tuple):
-        return joined(*words) if words[0] is not None else 0
-    return joined(*(int(word) for word in keras.ops.convert_to_numpy(words)))
-
-
-def _drawn_seed(job: Job) -> int:
-    return _as_seed(_seed_words(job))
-
-
-# --- TensorFlow ----------------------------------------------------------------------------------
-
-
-def _tensorflow(job: Job) -> Any:
-    import tensorflow as tf
-
-    from philinit.tensorflow import to_tensor
-
-    device = _server() or "CPU:0"
-
-    def filled(words: Any) -> Any:
-        init = job.make(_as_seed(words))
-        return to_tensor(init, job.shape, job.dtype, device=device, shard=job.box)
-
-    words = _seed_words(job)
-    if isinstance(words, tuple) or tf.executing_eagerly():
-        return filled(words)
-    # A SeedGenerator inside a graph: the seed has its value when the graph runs.
-    tensor = tf.py_function(filled, [words], tf.as_dtype(job.dtype))
-    tensor.set_shape(job.shape)
-    return tensor
-
-
-# --- JAX -----------------------------------------------------------------------------------------
-
-
-def _jax_module() -> Any:
-    return importlib.import_module("jax")  # imported already, by Keras
-
-
-def _jax(job: Job, layout: Any) -> Any:
-    jax = _jax_module()
-    with _own_axes(layout):
-        words = _seed_words(job)
-    if isinstance(words, jax.core.Tracer):  # a SeedGenerator inside jax.jit
-        result = jax.ShapeDtypeStruct(job.shape, job.dtype)
-        value = jax.pure_callback(lambda found: _array(job, _as_seed(found)), result, words)
-        return value if layout is None else jax.lax.with_sharding_constraint(value, layout)
-    from philinit.jax import initializer  # here: only Keras's JAX backend has JAX
-
-    sharding = None if layout is None else _sharding(layout)
-    return initializer(job.make(_as_seed(words)), sharding)(None, job.shape, job.dtype)
-
-
-def _sharding(layout: Any) -> Any:
-    """A layout of Keras or JAX as a sharding over devices that exist."""
-    jax = _jax_module()
-    sharding = getattr(layout, "backend_layout", layout)  # of a keras.distribution.TensorLayout
-    if not _is_abstract(sharding):
-        return sharding
-    mesh = sharding.mesh
-    devices = jax.sharding.get_mesh()
-    concrete = jax.sharding.Mesh(devices.devices, mesh.axis_names, axis_types=mesh.axis_types)
-    return jax.sharding.NamedSharding(concrete, sharding.spec)
-
-
-def _is_abstract(layout: Any) -> bool:
-    """Whether Keras passes the abstract mesh, with explicit axes, of the one that it has set."""
-    mesh = getattr(layout, "mesh", None)
-    return mesh is not None and type(mesh).__name__ == "AbstractMesh"  # which old JAX lacks
-
-
-def _own_axes(layout: Any) -> Any:
-    """A context with the axes of the mesh that was set, which values made before have."""
-    if not _is_abstract(layout):
-        return contextlib.nullcontext()
-    jax = _jax_module()
-    return jax.sharding.use_abstract_mesh(jax.sharding.get_mesh().abstract_mesh)
+    shape, dtype = request.shape, as_dtype(request.dtype)
+    with own_axes(layout):
+        words, nothing = _seed_words(request), as_words(None)
+    if isinstance(words, Tracer):
+        return jax_array(lambda found: _array(request, found), words, shape, dtype, layout)
+    init = draws.with_seed(request.source, words, request.sampler)
+    sharding = None if layout is None else sharding_of(layout, shape)
+    if isinstance(nothing, Tracer):
+        return traced(init, shape, dtype, nothing, sharding)
+    return array(init, shape, dtype) if sharding is None else sharded(init, shape, sharding, dtype)
 
 
 class _Exported:
     """An array that gives out its memory, bfloat16 too, which NumPy cannot."""
 
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+    def __init__(self, array: Array) -> None:
         self._array = array
 
     def __dlpack__(self, **_: Any) -> Any:

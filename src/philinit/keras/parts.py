@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`partitioned`: Keras's variables in parts on parameter servers, each part made where it stays."""
+"""Parts of variables: those of TensorFlow's parameter servers, and the layouts of Keras and JAX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,30 @@ from typing import Any
 
 import keras
 
-from philinit.keras.memory import backend
+from philinit.keras.checks import backend
+from philinit.keras.private import initializer_around
+from philinit.parts import Shard
+
+
+def requested_part(initializer: Any, shape: Any, part: Any, offset: Any) -> Shard | None:
+    """The part of a variable of this shape that TensorFlow's partition arguments describe.
+
+    What has no parts raises NotImplementedError: after a TypeError or ValueError TensorFlow would
+    ask for the whole, once for each part.
+    """
+    if backend() != "tensorflow":
+        raise NotImplementedError(
+            f"`partition_shape` must be None on Keras's {backend()} backend, which has no parts; "
+            f"got partition_shape={part!r} and partition_offset={offset!r}"
+        )
+    if isinstance(getattr(initializer, "seed", None), keras.random.SeedGenerator):
+        raise NotImplementedError(
+            "`seed` must be an int for a variable in parts, since a SeedGenerator has another seed "
+            f"for each of them; got seed={initializer.seed!r}"
+        )
+    from philinit.tensorflow import parts
+
+    return parts.requested_part(shape, None, part, offset)[1]
 
 
 @contextlib.contextmanager
@@ -52,26 +75,43 @@ def partitioned() -> Iterator[None]:
     from philinit.tensorflow.devices import on_servers
 
     def create(next_creator: Any, **kwargs: Any) -> Any:
-        return next_creator(**(_told(kwargs) if on_servers() else kwargs))
+        return next_creator(**(_with_shape(kwargs) if on_servers() else kwargs))
 
     with tf.variable_creator_scope(create):
         yield
 
 
-def _told(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _with_shape(kwargs: dict[str, Any]) -> dict[str, Any]:
     """A variable creator's arguments, with the shape of a Keras variable where there is none."""
-    initial = kwargs.get("initial_value")
-    if not inspect.isfunction(initial) or kwargs.get("shape") is not None:
+    found = initializer_around(kwargs.get("initial_value"))
+    if found is None or kwargs.get("shape") is not None or not _takes_parts(found[0]):
         return kwargs
-    # Keras's lambda around its variable's initializer; without these names nothing changes.
-    around: Any = inspect.getclosurevars(initial).nonlocals
-    initializer, variable = around.get("initializer"), around.get("self")
-    if not (isinstance(variable, keras.Variable) and _takes_parts(initializer)):
-        return kwargs
-    shape = tuple(variable.shape)
+    initializer, shape = found[0], tuple(found[1].shape)
     value = functools.partial(initializer, shape, dtype=kwargs["dtype"])
     return {**kwargs, "initial_value": value, "shape": shape}
 
 
 def _takes_parts(initializer: Any) -> bool:
     return callable(initializer) and "partition_shape" in inspect.signature(initializer).parameters
+
+
+# --- JAX -----------------------------------------------------------------------------------------
+
+
+def sharding_of(layout: Any, shape: tuple[int, ...]) -> Any:
+    """A layout of Keras or JAX as a sharding of `shape` over devices that exist."""
+    from philinit.jax.parts import concrete
+
+    return concrete(getattr(layout, "backend_layout", layout), shape)  # of a Keras TensorLayout
+
+
+def own_axes(layout: Any) -> Any:
+    """A context with the axes of the mesh that was set, which values made before have.
+
+    Keras passes the abstract mesh, with explicit axes, of the one that it has set.
+    """
+    import jax
+
+    if not isinstance(getattr(layout, "mesh", None), jax.sharding.AbstractMesh):
+        return contextlib.nullcontext()
+    return jax.sharding.use_abstract_mesh(jax.sharding.get_mesh().abstract_mesh)

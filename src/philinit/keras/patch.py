@@ -18,19 +18,11 @@ import keras
 
 from philinit.checks import check_sampler
 from philinit.keras import draws
-from philinit.keras.base import prepared
-from philinit.keras.memory import laid_out, traced
+from philinit.keras.memory import laid_out, requested, weights
+from philinit.keras.private import own_call
+from philinit.keras.traced import left_in_graph
 
-# Zeros and Ones are not here: Keras fills them once and in place as it is.
-_RULES: dict[type, draws.Rule] = {
-    keras.initializers.RandomUniform: draws.random_uniform,
-    keras.initializers.RandomNormal: draws.random_normal,
-    keras.initializers.TruncatedNormal: draws.truncated_normal,
-    keras.initializers.VarianceScaling: draws.variance_scaling,  # and those that inherit the call
-    keras.initializers.Orthogonal: draws.orthogonal,
-    keras.initializers.Constant: draws.constant,
-    keras.initializers.Identity: draws.identity,
-}
+_KERAS_FILLS = {keras.initializers.Zeros, keras.initializers.Ones}  # once and in place as it is
 
 _lock = threading.Lock()
 _here: ContextVar[str | None] = ContextVar("philinit.keras.accelerate", default=None)
@@ -95,8 +87,8 @@ def install(*, sampler: str = "tensorflow") -> None:
     global _everywhere
     sampler = check_sampler(sampler)
     with _lock:
+        _patch(True)
         _everywhere = sampler
-        _patch()
 
 
 def uninstall() -> None:
@@ -104,25 +96,24 @@ def uninstall() -> None:
     global _everywhere
     with _lock:
         _everywhere = None
-        _patch()
+        _patch(_blocks > 0)
 
 
 def _enter(change: int) -> None:
     global _blocks
     with _lock:
+        _patch(_blocks + change > 0 or _everywhere is not None)
         _blocks += change
-        _patch()
 
 
-def _patch() -> None:
+def _patch(wanted: bool) -> None:
     """Put our calls in, or Keras's back; `_lock` is held."""
-    wanted = _blocks > 0 or _everywhere is not None
     if wanted == bool(_replaced):
         return
     if wanted:
-        for cls, rule in _RULES.items():
-            original = cls.__dict__["__call__"]
-            ours = _rerouted(original, rule)
+        calls = {cls: own_call(cls) for cls in draws.BY_CLASS.keys() - _KERAS_FILLS}
+        for cls, original in calls.items():
+            ours = _rerouted(original, draws.BY_CLASS[cls])
             _replaced[cls] = original, ours
             cls.__call__ = ours  # type: ignore[method-assign]  # which is the point
         return
@@ -132,16 +123,16 @@ def _patch() -> None:
     _replaced.clear()
 
 
-def _rerouted(original: Any, rule: draws.Rule) -> Any:
+def _rerouted(original: Any, draw: draws.Draw) -> Any:
     def call(self: Any, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
         sampler = _here.get() or _everywhere
-        if sampler is not None and not traced():
+        if sampler is not None and not left_in_graph():
             try:
-                answer = prepared(self, rule, shape, dtype, sampler, layout)
+                request = requested(self, draw, shape, dtype, sampler)
             except Exception:  # nothing was drawn yet: whatever it is, Keras does as without us
                 pass
             else:
-                return answer()
+                return weights(request, layout)
         return laid_out(lambda: original(self, shape, dtype), layout)
 
     functools.update_wrapper(call, original)

@@ -1,56 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""philinit.keras inside training: graphs, XLA, strategies, precision policies, files, memory."""
-
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+"""philinit.keras inside training: XLA, strategies, precision policies, files, memory."""
 
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("Keras runs on another backend", allow_module_level=True)
+from tests.support.keras_pairs import KI, address, by_way, keras, pk, tf, way_of
+from tests.support.tensorflow_memory import run
 
-import philinit.keras as pk  # noqa: E402  (Keras may be missing)
-import philinit.tensorflow as pit  # noqa: E402
-from tests.support.tensorflow_memory import PEAK, address, needs_proc, run  # noqa: E402
-
-KI = keras.initializers
 X = np.random.default_rng(1).normal(size=(16, 6)).astype("f4")
 Y = np.random.default_rng(2).normal(size=(16, 2)).astype("f4")
 
-by_way = pytest.mark.parametrize("way", ["classes", "accelerate"])
 by_jit = pytest.mark.parametrize("jit_compile", [False, True, "auto"])
-
-
-class way_of:  # noqa: N801  (reads as a function)
-    """Where initializers come from, and what stands around their use: `way`, or plain Keras."""
-
-    def __init__(self, way):
-        self.names = pk if way == "classes" else KI
-        self.context = pk.accelerate() if way == "accelerate" else None
-
-    def __enter__(self):
-        if self.context is not None:
-            self.context.__enter__()
-        return self.names
-
-    def __exit__(self, *error):
-        if self.context is not None:
-            self.context.__exit__(*error)
-
-
-@pytest.fixture
-def filled(monkeypatch):
-    """Addresses of the tensors that philinit has filled."""
-    addresses = []
-    original = pit._filled
-    monkeypatch.setattr(
-        pit, "_filled", lambda *a: addresses.append(address(t := original(*a))) or t
-    )
-    return addresses
 
 
 def layers(names, seed=3):
@@ -117,27 +77,6 @@ def test_g4_variables_are_the_memory_that_was_filled_and_stay_it(make, way, fill
 
 
 @by_way
-def test_seed_generators_in_a_graph(way):
-    """Each run of the function draws anew, and each is what Keras would have drawn."""
-    rows = []
-    for kind in (None, way):
-        with way_of(kind) as names:
-            generator = keras.random.SeedGenerator(9)
-            inits = names.HeNormal(seed=generator), names.Orthogonal(seed=generator)
-
-            @tf.function(autograph=False)
-            def draw(inits=inits):
-                return [init((5, 4)) for init in inits]
-
-            drawn = [[w.numpy().tolist() for w in draw()] for _ in range(3)]
-            assert draw.get_concrete_function().structured_outputs[0].shape == (5, 4)
-        rows.append((drawn, generator.state.numpy().tolist()))
-    assert rows[0] == rows[1]
-    assert rows[0][1] == [9, 6]
-    assert rows[0][0][0] != rows[0][0][1]
-
-
-@by_way
 @by_model
 def test_seed_generators_in_fit(make, way):
     weights = []
@@ -153,25 +92,6 @@ def test_seed_generators_in_fit(make, way):
             fit(model, False)
         weights.append([w.numpy().tolist() for w in model.weights])
     assert weights[0] == weights[1]
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_variables_and_calls_inside_functions(jit_compile):
-    made = []
-    init = pk.GlorotUniform(seed=42)
-
-    @tf.function(autograph=False, jit_compile=jit_compile)
-    def step():
-        if not made:
-            made.append(tf.Variable(lambda: init((6, 4))))
-        return made[0] + 0
-
-    assert np.array_equal(step(), KI.GlorotUniform(seed=42)((6, 4)))
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        for name in ("HeNormal", "Orthogonal", "Identity", "Constant"):
-            config = {} if name in ("Identity", "Constant") else {"seed": 1}
-            found = session.run(getattr(pk, name)(**config)((6, 4)))
-            assert np.array_equal(found, session.run(getattr(KI, name)(**config)((6, 4))))
 
 
 @by_way
@@ -278,42 +198,3 @@ def test_clones_of_models_draw_again_what_they_drew():
         assert np.array_equal(found.numpy(), weight.numpy())
     assert type(again.layers[0].kernel_initializer) is pk.HeNormal
     assert again.layers[0].kernel_initializer is not model.layers[0].kernel_initializer
-
-
-# --- memory --------------------------------------------------------------------------------------
-
-
-@needs_proc
-@by_way
-def test_g4_building_a_layer_takes_its_weights_once_and_the_first_step_nothing(way):
-    """G4: 256 MiB each; at most 40 MiB more to build, and to take the first step."""
-    code = f"""{PEAK}
-import contextlib, keras, philinit.keras as pk
-names = pk if {way == "classes"} else keras.initializers
-way = contextlib.nullcontext if {way == "classes"} else pk.accelerate
-def step(v, gradient):
-    tf.raw_ops.ResourceApplyGradientDescent(
-        var=v.handle, alpha=tf.constant(0.5), delta=gradient)
-with way():
-    v = keras.Variable(names.HeNormal(seed=1), (64, 64)).value
-step(v, tf.zeros(v.shape))
-layers = [
-    (keras.layers.Dense(8192, kernel_initializer=names.HeNormal(seed=1)), (None, 8192)),
-    (keras.layers.Dense(8192, kernel_initializer=names.Constant(0.5)), (None, 8192)),
-    (keras.layers.Embedding(2 ** 16, 1024, names.RandomUniform(seed=1)), None),
-]
-alive = []  # freed memory in TensorFlow's pool would hide a copy
-for layer, shape in layers:
-    with peak() as built, way():
-        layer.build(shape)
-    v = layer.weights[0].value
-    gradient = tf.zeros(v.shape)
-    with peak() as stepped:
-        step(v, gradient)
-    alive.append(gradient)
-    print(built.mib, stepped.mib)
-"""
-    figures = list(map(float, run(code).split()))
-    assert len(figures) == 6
-    assert all(250 <= built <= 256 + 40 for built in figures[::2]), figures
-    assert max(figures[1::2]) <= 40, figures

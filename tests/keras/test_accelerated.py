@@ -1,66 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""accelerate(), install(), uninstall(): pure Keras code, philinit's speed, Keras's bits."""
+"""Pure Keras code inside accelerate(): Keras's bits; what only Keras can do stays."""
 
-import asyncio
 import contextlib
 import itertools
 import json
-import os
-import threading
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
 
 import philinit
+from tests.support.keras_pairs import KI, keras, pk, same, tf
 
-tf = pytest.importorskip("tensorflow")
-keras = pytest.importorskip("keras")
-if keras.backend.backend() != "tensorflow":
-    pytest.skip("Keras runs on another backend", allow_module_level=True)
-
-import philinit.keras as pk  # noqa: E402  (Keras may be missing)
-
-KI = keras.initializers
-PATCHED = [
-    *[KI.RandomUniform, KI.RandomNormal, KI.TruncatedNormal, KI.VarianceScaling],
-    *[KI.Orthogonal, KI.Constant, KI.Identity],
-]
-CALLS = [kind.__call__ for kind in PATCHED]
 GLOROT = KI.GlorotUniform(seed=42)((64, 32)).numpy()
-
-
-def is_restored():
-    return all(kind.__dict__["__call__"] is call for kind, call in zip(PATCHED, CALLS, strict=True))
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_behind():
-    assert is_restored()
-    yield
-    pk.uninstall()
-    assert is_restored()
-    assert [name for kind in PATCHED for name in vars(kind) if "philinit" in name] == []
-
-
-@pytest.fixture
-def delivered(monkeypatch):
-    """The jobs that philinit itself has done, rather than left to Keras."""
-    from philinit.keras import base as _keras_base
-
-    jobs = []
-    original = _keras_base.deliver
-    monkeypatch.setattr(
-        _keras_base, "deliver", lambda job, *rest: jobs.append(job) or original(job, *rest)
-    )
-    return jobs
-
-
-def same(found, expected):
-    a, b = np.asarray(found), np.asarray(expected)
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-
 
 # --- the bits ------------------------------------------------------------------------------------
 
@@ -85,17 +36,17 @@ def same(found, expected):
     ],
     ids=lambda config: f"{config['class_name']}-{config['config'].get('seed')}",
 )
-def test_g3_keras_objects_give_keras_bits(config, dtype, delivered):
+def test_g3_keras_objects_give_keras_bits(config, dtype, answered):
     """G3."""
     if config["class_name"] == "orthogonal" and dtype == "bfloat16":
         pytest.skip("Keras has no QR factors in bfloat16")
     init = KI.get(config)
     expected = init((37, 11), dtype)
-    assert delivered == []
+    assert answered == []
     with pk.accelerate():
         assert same(init((37, 11), dtype), expected)
         assert same(KI.get(config)((37, 11), dtype), expected)
-    assert len(delivered) == 2
+    assert len(answered) == 2
 
 
 def zoo():
@@ -121,7 +72,7 @@ def zoo():
     return keras.Model([image, words], layers.concatenate([x, y]))
 
 
-def test_g3_every_layer_of_an_unmodified_model_has_the_weights_it_had(delivered):
+def test_g3_every_layer_of_an_unmodified_model_has_the_weights_it_had(answered):
     """G3."""
     keras.utils.set_random_seed(11)
     expected = zoo()
@@ -132,7 +83,7 @@ def test_g3_every_layer_of_an_unmodified_model_has_the_weights_it_had(delivered)
     for found, weight in zip(model.weights, expected.weights, strict=True):
         assert found.path.rsplit("/", 1)[1] == weight.path.rsplit("/", 1)[1]
         assert same(found.value, weight.value), found.path
-    assert len(delivered) >= 20
+    assert len(answered) >= 20
     keras.utils.set_random_seed(11)
     with pk.accelerate(sampler="native"):
         native = zoo()
@@ -269,206 +220,3 @@ def test_our_own_classes_keep_their_sampler():
         assert same(native((64, 32)), expected)
     with pk.accelerate(sampler="native"):
         assert same(pk.GlorotUniform(seed=42)((64, 32)), GLOROT)
-
-
-def test_a_graph_can_be_saved_for_processes_without_us(tmp_path):
-    init = KI.HeNormal(seed=5)
-
-    class Module(tf.Module):
-        @tf.function(input_signature=[], autograph=False)
-        def draw(self):
-            return init((9, 4))
-
-    with pk.accelerate():
-        module = Module()
-        tf.saved_model.save(module, str(tmp_path))
-    graph = module.draw.get_concrete_function().graph
-    assert not any("PyFunc" in op.type for op in graph.get_operations())
-    assert same(tf.saved_model.load(str(tmp_path)).draw(), init((9, 4)))
-
-
-def test_a_function_that_xla_compiles_draws_as_without_us():
-    init = KI.RandomNormal(seed=5)
-
-    @tf.function(jit_compile=True, autograph=False)
-    def draw():
-        return init((9,))
-
-    expected = draw().numpy()
-
-    @tf.function(jit_compile=True, autograph=False)
-    def again():
-        return init((9,)), pk.RandomNormal(seed=5)((9,))
-
-    with pk.accelerate():
-        assert all(same(found, expected) for found in again())
-
-
-# --- who is accelerated, and for how long --------------------------------------------------------
-
-
-def accelerated(delivered):
-    """Whether a call here and now is ours; its bits are Keras's in any case."""
-    before = len(delivered)
-    assert same(KI.GlorotUniform(seed=42)((64, 32)), GLOROT)
-    return len(delivered) > before
-
-
-def in_a_thread(function):
-    result = []
-    thread = threading.Thread(target=lambda: result.append(function()))
-    thread.start()
-    thread.join()
-    return result[0]
-
-
-def test_blocks_nest_and_restore(delivered):
-    with pk.accelerate():
-        assert accelerated(delivered)
-        with pk.accelerate(sampler="native"):
-            assert not same(KI.GlorotUniform(seed=42)((64, 32)), GLOROT)
-            with pk.accelerate():
-                assert accelerated(delivered)
-            assert not same(KI.GlorotUniform(seed=42)((64, 32)), GLOROT)
-        assert accelerated(delivered)
-        assert not is_restored()
-    assert is_restored()
-    assert not accelerated(delivered)
-
-
-def test_a_block_that_raises_restores(delivered):
-    with pytest.raises(KeyboardInterrupt), pk.accelerate(), pk.accelerate():
-        raise KeyboardInterrupt
-    assert is_restored()
-    assert not accelerated(delivered)
-
-
-def test_it_decorates_functions(delivered):
-    @pk.accelerate()
-    def build():
-        return accelerated(delivered)
-
-    assert build()
-    assert build()
-    assert not accelerated(delivered)
-
-
-def test_a_block_acts_in_its_own_thread_only(delivered):
-    with pk.accelerate():
-        assert not in_a_thread(lambda: accelerated(delivered))
-        assert accelerated(delivered)
-    inside, leave = threading.Event(), threading.Event()
-
-    def other():
-        with pk.accelerate():
-            inside.set()
-            leave.wait(60)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    inside.wait(60)
-    try:
-        assert not accelerated(delivered)
-        assert not is_restored()
-    finally:
-        leave.set()
-        thread.join()
-
-
-def test_a_block_acts_in_its_own_task_only(delivered):
-    async def main():
-        outside = asyncio.Event()
-        inside = asyncio.Event()
-
-        async def other():
-            await inside.wait()
-            found = accelerated(delivered)
-            outside.set()
-            return found
-
-        async def mine():
-            with pk.accelerate():
-                inside.set()
-                await outside.wait()
-                return accelerated(delivered)
-
-        return await asyncio.gather(other(), mine())
-
-    assert asyncio.run(main()) == [False, True]
-
-
-def test_many_threads_at_once():
-    wrong = []
-
-    def work(sampler):
-        expected = GLOROT
-        if sampler == "native":
-            expected = philinit.GlorotUniform(seed=42)((64, 32))
-        for _ in range(30):
-            with pk.accelerate(sampler=sampler):
-                if not same(KI.GlorotUniform(seed=42)((64, 32)), expected):
-                    wrong.append(sampler)
-            if not same(KI.GlorotUniform(seed=42)((64, 32)), GLOROT):
-                wrong.append("outside")
-
-    threads = [
-        threading.Thread(target=work, args=(sampler,)) for sampler in ["native", "tensorflow"] * 4
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    assert is_restored()
-
-
-def test_install_acts_everywhere_until_uninstall(delivered):
-    pk.install()
-    pk.install()
-    assert accelerated(delivered)
-    assert in_a_thread(lambda: accelerated(delivered))
-    with pk.accelerate(sampler="native"):
-        assert not same(KI.GlorotUniform(seed=42)((64, 32)), GLOROT)
-    assert accelerated(delivered)
-    pk.install(sampler="native")
-    assert not same(KI.GlorotUniform(seed=42)((64, 32)), GLOROT)
-    pk.uninstall()
-    assert is_restored()
-    assert not accelerated(delivered)
-    pk.uninstall()
-    assert is_restored()
-
-
-def test_install_inside_a_block_outlives_it(delivered):
-    with pk.accelerate():
-        pk.install()
-    assert accelerated(delivered)
-    with pk.accelerate():
-        pk.uninstall()
-        assert accelerated(delivered)
-    assert is_restored()
-
-
-@pytest.mark.parametrize("call", [pk.install, lambda **k: pk.accelerate(**k).__enter__()])
-def test_an_unknown_sampler_changes_nothing(call):
-    with pytest.raises(ValueError, match='`sampler` must be "native" or "tensorflow"; got'):
-        call(sampler="fast")
-    assert is_restored()
-
-
-def test_what_others_put_around_our_call_is_not_torn_out():
-    calls = []
-    with pk.accelerate():
-        ours = KI.RandomNormal.__call__
-
-        def theirs(self, shape, dtype=None):
-            calls.append(shape)
-            return ours(self, shape, dtype)
-
-        KI.RandomNormal.__call__ = theirs
-    try:
-        assert KI.RandomNormal.__call__ is theirs
-        KI.RandomNormal(seed=1)((3,))
-        assert calls == [(3,)]
-    finally:
-        KI.RandomNormal.__call__ = CALLS[1]
