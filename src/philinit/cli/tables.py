@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from philinit.cli.console import Row, show
-from philinit.tools import demo as _demo
-from philinit.tools.demo import Spec, distribution
+from philinit.tools.demo.contenders import CONTENDERS, Measurement
 
 TITLES = {"glorot_uniform": "Glorot uniform", "he_normal": "He normal"}
 GIB = 1 << 30
@@ -29,22 +28,24 @@ def _speed_rows(results: list[dict[str, Any]], resident: float | None) -> list[R
     rows: list[Row] = []
     section, own = "", {"new": 0.0, "again": 0.0}
     for entry in results:
-        spec, result = Spec(**entry["spec"]), entry["result"]
-        if spec.contender == "memset":
+        asked, result = Measurement.from_json(entry["spec"]), entry["result"]
+        if asked.contender == "memset":
             fresh, again = f"{result['fresh'] / 1e9:.2f}", f"{result['resident'] / 1e9:.2f}"
             rows.append(["memset", "", fresh, again, "100%", "", "", "", ""])
             continue
-        if spec.init != section:
-            section, own = spec.init, {"new": 0.0, "again": 0.0}
+        if asked.init != section:
+            section, own = asked.init, {"new": 0.0, "again": 0.0}
             rows += [[], [f"[bold]{TITLES[section]}[/bold]", *[""] * 8]]
-        rate = {"new": spec.nbytes / result["seconds"], "again": result["again_rate"]}
-        if spec.contender == "philinit":
+        rate = {"new": asked.work.nbytes / result["seconds"], "again": result["again_rate"]}
+        if asked.contender == "philinit":
             own = rate
-        peer = "philinit" not in spec.contender
-        if title := _demo.CONTENDERS[spec.contender].tensor_title:
+        peer = "philinit" not in asked.contender
+        if title := CONTENDERS[asked.contender].tensor_title:
             seconds = result["tensor_seconds"]
-            alone = [title, f"{seconds:.3f}", f"{spec.nbytes / seconds / 1e9:.2f}"]
-            rows.append([*alone, "", "", "", "", _times(own["new"], spec.nbytes / seconds), ""])
+            alone = [title, f"{seconds:.3f}", f"{asked.work.nbytes / seconds / 1e9:.2f}"]
+            rows.append(
+                [*alone, "", "", "", "", _times(own["new"], asked.work.nbytes / seconds), ""]
+            )
         rows.append(
             [
                 entry["title"],
@@ -70,12 +71,12 @@ def _number_rows(results: list[dict[str, Any]]) -> list[Row]:
     rows: list[Row] = []
     section = ""
     for entry in results:
-        spec, found = Spec(**entry["spec"]), entry["result"]
-        if spec.contender == "memset":
+        asked, found = Measurement.from_json(entry["spec"]), entry["result"]
+        if asked.contender == "memset":
             continue
-        if spec.init != section:
-            section = spec.init
-            wanted = distribution(spec.init, spec.shape)
+        if asked.init != section:
+            section = asked.init
+            wanted = asked.work.distribution
             (mean, stddev), (low, high) = wanted.moments(), wanted.support()
             theory = [f"{mean:.0f}", "", f"{stddev:.4e}", "", f"{low:.4e}", f"{high:.4e}"]
             rows += [[], [f"[bold]{TITLES[section]}[/bold], theory", *theory, "", ""]]
@@ -111,9 +112,9 @@ def print_tables(console: Console, results: list[dict[str, Any]]) -> None:
     )
     size = ""
     if measured:
-        spec = Spec(**measured[0]["spec"])
-        rows, columns = spec.shape
-        size = f": {rows:,} x {columns:,} {spec.dtype}, {spec.nbytes / GIB:.3g} GiB"
+        asked = Measurement.from_json(measured[0]["spec"])
+        rows, columns = asked.shape
+        size = f": {rows:,} x {columns:,} {asked.dtype}, {asked.work.nbytes / GIB:.3g} GiB"
     columns_of_speed = ["time and memory", "seconds", "GB/s", "again", "of memset"]
     columns_of_speed += ["build", "1st step", "x new", "x again"]
     show(

@@ -10,8 +10,9 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
-from philinit.tools.doctor.machine import cuda_extra
+from philinit._version import __version__
+from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
+from philinit.tools.doctor.hardware import cuda_extra
 
 CORE = ("numpy", "numba", "llvmlite", "ml_dtypes")
 # Package -> the extra that installs it, and a distribution that the extra names.
@@ -31,13 +32,12 @@ LARGE_CACHE = 256 << 20  # bytes of other versions and machines, from which on i
 
 def versions() -> list[Finding]:
     """philinit and all that it can work with; NOTE for what is older than the extras ask for."""
-    import philinit
 
     def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
         return Finding("versions", name, state, text, remedy)
 
     found = [
-        finding("philinit", OK, f"{philinit.__version__} in {Path(philinit.__file__).parent}"),
+        finding("philinit", OK, f"{__version__} in {Path(__file__).parents[2]}"),
         finding("python", OK, f"{platform.python_version()} on {platform.platform()}"),
     ]
     found += [finding(name, OK, importlib.metadata.version(name)) for name in CORE]

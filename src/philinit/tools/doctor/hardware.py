@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
-from philinit.tools.measure.measuring import free_memory, machine_facts
+from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
+from philinit.tools.measure.machine import free_memory, machine_facts
 
 REGISTERS = ((r"%zmm", 512), (r"%ymm", 256), (r"%xmm", 128), (r"\bv\d+\.4s", 128))
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "neon", "fullfp16")
 OVERRIDES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
-PROBE_BYTES = 64 << 20  # how much memory is touched to see its pages
+PROBE_BYTES = 64 << 20  # how much memory is written to see its pages
 
 
 # ---------------------------------------------------------------------------- processor, threads
@@ -38,7 +38,7 @@ def processor() -> list[Finding]:
     host = llvm.get_host_cpu_features()
     known = " ".join(name for name in FEATURES if host.get(name)) or "none of note"
     found = [
-        finding("name", OK, str(machine_facts(1)["processor"])),
+        finding("name", OK, str(machine_facts()["processor"])),
         finding("features", OK, known),
     ]
     bits, most = vector_bits(*cpu()), vector_bits(llvm.get_host_cpu_name(), host.flatten())
@@ -113,8 +113,8 @@ def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) ->
         lines = (own or Path("/proc/self/cgroup")).read_text("utf-8").splitlines()
     except OSError:
         lines = []
-    places = {line.split(":")[1]: line.split(":", 2)[2].strip("/") for line in lines}
-    unified = root / places.get("", "")
+    groups = {line.split(":")[1]: line.split(":", 2)[2].strip("/") for line in lines}
+    unified = root / groups.get("", "")
     for folder in (unified, *unified.parents):
         if not folder.is_relative_to(root):
             break

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import missing_extra
-from philinit.tools.measure import theory as _theory
-from philinit.tools.show.look import Look
+from philinit.tools.measure.theory import density
+from philinit.tools.show.looks import Look
 
 try:
     import matplotlib as mpl
@@ -39,7 +39,7 @@ def draw(look: Look, path: Path) -> None:
         axes.stairs(heights, edges, fill=True, color=HISTOGRAM, label=label)
         if look.distribution is not None and look.expected is not None:
             x = np.linspace(edges[0], edges[-1], 1001)
-            y = _theory.density(look.distribution, x)
+            y = density(look.distribution, x)
             x, y = np.concatenate((x[:1], x, x[-1:])), np.concatenate(([0.0], y, [0.0]))
             axes.plot(x, y, color=DENSITY, lw=1.8, label="exact density")
         margin = 0.04 * (edges[-1] - edges[0])

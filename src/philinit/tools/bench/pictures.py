@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from philinit.checks import missing_extra
-from philinit.tools.bench.engine import Result
+from philinit.tools.bench.results import Result
 
 try:
     import matplotlib as mpl
@@ -74,12 +74,12 @@ def _bars(axes: Any, panel: list[Result]) -> None:
     colors = [OWN if r.contender.startswith("philinit") else PEER for r in panel]
     rates = [r.rate / 1e9 for r in panel]
     axes.barh(range(len(panel)), rates, color=colors, height=0.72, log=True)
-    for place, (result, rate) in enumerate(zip(panel, rates, strict=True)):
+    for row, (result, rate) in enumerate(zip(panel, rates, strict=True)):
         text = f" {rate:.3g}"
         if not result.contender.startswith("philinit") and result.memory in own:
             text += f"   ({own[result.memory] / result.rate:.3g}x)"
         clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # of the memset line
-        axes.text(rate * 1.04, place, text.strip(), va="center", fontsize=9, bbox=clear)
+        axes.text(rate * 1.04, row, text.strip(), va="center", fontsize=9, bbox=clear)
     labels = [r.title + (", new tensor" if r.memory == "new" else "") for r in panel]
     axes.set_yticks(range(len(panel)), labels, fontsize=9)
     axes.tick_params(axis="y", length=0)

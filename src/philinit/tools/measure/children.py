@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes that answer requests: a crash, a hang or a leak there is not the end here.
+
+What a child does stands in a module of its own, which only the child imports; see `child`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+# TensorFlow and Keras keep their greetings to themselves.
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+
+Event = Callable[[dict[str, Any]], object]
+
+
+class _Child:
+    """One process; what it writes elsewhere than in replies goes to a log."""
+
+    def __init__(self, module: str, gpu: bool) -> None:
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "philinit.tools.measure.child", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **QUIET, **({} if gpu else NO_GPU)},
+        )
+
+    def ask(self, request: dict[str, Any], event: Event, patience: float) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise ChildProcessError(self._last_words()) from None
+        while line := self._line(patience):
+            message = json.loads(line)
+            if "reply" in message:
+                reply: dict[str, Any] = message["reply"]
+                return reply
+            event(message["event"])
+        raise ChildProcessError(self._last_words())
+
+    def _line(self, patience: float) -> str:
+        """The next line; "" where the child has ended."""
+        assert self.process.stdout is not None
+        late = threading.Event()
+
+        def bite() -> None:
+            late.set()
+            self.process.kill()
+
+        watchdog = threading.Timer(patience, bite)
+        watchdog.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            watchdog.cancel()
+        if not line and late.is_set():
+            raise ChildProcessError(f"no answer after {patience:g} s")
+        return line
+
+    def _last_words(self) -> str:
+        """Why it ended: its last line but for TensorFlow's greetings, or the signal's name."""
+        code = self.process.wait()
+        if code < 0:
+            return f"the process was ended by {signal.Signals(-code).name}"
+        self._log.seek(0)
+        lines = [line.strip() for line in self._log if line.strip()]
+        own = [
+            line for line in lines if not line.startswith(("I0000", "W0000", "WARNING: All log"))
+        ]
+        return own[-1] if own else f"exit code {code}"
+
+    def end(self) -> None:
+        """Kill it, and wait until its memory is free."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self._log):
+            assert stream is not None
+            try:
+                stream.close()
+            except BrokenPipeError:
+                continue
+
+
+class Children:
+    """Children by name, each started when it is first asked; none is left behind a ``with``.
+
+    module: the name of the module with their ``answer(request, emit)``.
+    patience: seconds of silence, after which a child is ended.
+    """
+
+    def __init__(self, module: str, patience: float) -> None:
+        self._module, self._patience = module, patience
+        self._running: dict[str, _Child] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        """Nothing starts yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End all children, and start no more."""
+        with self._lock:
+            self._closed = True
+        self.end()
+
+    @property
+    def names(self) -> list[str]:
+        """Of those that are running."""
+        return list(self._running)
+
+    def end(self, *names: str) -> None:
+        """End these children, or all; the next request starts new ones."""
+        for name in names or self.names:
+            with self._lock:
+                child = self._running.pop(name, None)
+            if child is not None:
+                child.end()
+
+    def ask(
+        self,
+        name: str,
+        request: dict[str, Any],
+        event: Event = lambda _: None,
+        *,
+        gpu: bool = False,
+    ) -> dict[str, Any]:
+        """The reply; `event` is given what comes before it. `gpu`: the child may see GPUs.
+
+        Raises
+        ------
+        ChildProcessError
+            It died or was silent for too long; the message says which.
+        """
+        with self._lock:
+            if self._closed:
+                raise ChildProcessError("interrupted")
+            if name not in self._running:
+                self._running[name] = _Child(self._module, gpu)
+            child = self._running[name]
+        try:
+            return child.ask(request, event, self._patience)
+        except ChildProcessError:
+            self.end(name)
+            raise
