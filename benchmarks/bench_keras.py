@@ -124,7 +124,7 @@ def tensor(name: str, shape: tuple[int, int], rounds: int) -> Result:
 
 
 def resnet50() -> Any:
-    """Keras's own: 54 layers with weights to draw, 25.6 million of them, by default initializers."""
+    """Keras's own: 54 layers with weights to draw, 25.6 million of them, by its defaults."""
     return keras.applications.ResNet50(weights=None)
 
 

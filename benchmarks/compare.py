@@ -3,8 +3,9 @@
 
     python benchmarks/compare.py old.json new.json [--sigmas 4] [--all] [--any-machine]
 
-Reads the JSON of `make bench`, of `philinit bench --json`, of bench_keras.py, and of test_fill.py by
-`pytest --benchmark-enable --benchmark-json=PATH`. For each figure that both have, with rounds x of the old run and y of the new one:
+Reads the JSON of `make bench`, of `philinit bench --json`, of bench_keras.py, and of test_fill.py
+by `pytest --benchmark-enable --benchmark-json=PATH`. For each figure that both have, with rounds x
+of the old run and y of the new one:
 
     change  r = ln(median(y) / median(x)) - drift
     error   e = sqrt(err(x)^2 + err(y)^2 + jitter^2)

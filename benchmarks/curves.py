@@ -109,7 +109,7 @@ def draw(
     for line in LINES:
         tell(f"seconds over weights: {line[0]}, {line[1]} warms up")
         try:
-            lines.append(prepare(crew, line, top, report))
+            lines.append(prepare(workers, line, top, report))
         except Refused as reason:
             report(line[0], str(reason))
     for number in range(5):

@@ -27,7 +27,7 @@ BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 
 def pairings() -> Iterator[tuple[str, str, str]]:
-    """Every workload with every contender that has its distribution, and the kinds of memory it writes."""
+    """Every workload with every contender that can, and the kinds of memory it writes."""
     for workload in WORKLOADS:
         for name, contender in CONTENDERS.items():
             try:
