@@ -100,9 +100,9 @@ def check(out: Any, part: pi.Shard | pi.Rows, distribution: Any) -> None:
             raise AssertionError(f"row {row} of {part} is not what a contiguous fill gives")
 
 
-def race(name: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Result]:
+def race(what: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Result]:
     """All parts of one distribution, dtype and number of threads, in turns."""
-    distribution = DISTRIBUTIONS[name]
+    distribution = DISTRIBUTIONS[what]
     calls: dict[str, Callable[[], Any]] = {}
     titles = {}
     for name, row, part in parts(out.size):
@@ -121,7 +121,7 @@ def race(name: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Res
         titles[title] = name, row
     times = in_turns(calls, rounds)
     return [
-        Result(name, dtype, threads, *names, times[title], times[f"before {title}"])
+        Result(what, dtype, threads, *names, times[title], times[f"before {title}"])
         for title, names in titles.items()
     ]
 
