@@ -12,6 +12,7 @@ from figures import DISTRIBUTIONS
 from philinit.tools.bench.contenders import CONTENDERS
 from philinit.tools.bench.results import Result, results_of
 from philinit.tools.bench.workloads import WORKLOADS
+from philinit.tools.measure.machine import machine_line
 
 MIB = 1 << 20
 
@@ -48,8 +49,7 @@ def markdown(document: dict[str, Any]) -> str:
 
 def _head(document: dict[str, Any]) -> list[str]:
     machine = document["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    text = f"{machine['processor']}, {machine['threads']} threads, {machine['system']}; {versions}"
+    text = f"{machine_line(machine)}; {machine['system']}"
     note = "quick run: not for comparison; " if document["quick"] else ""
     if not document["complete"]:
         note += "incomplete; "

@@ -18,7 +18,7 @@ from philinit.tools.bench.races import Limits, race
 from philinit.tools.bench.results import Report, Result
 from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import Work, Workload
-from philinit.tools.measure.machine import machine_facts
+from philinit.tools.measure.machine import machine_facts, machine_line
 
 PEERS = ("tensorflow", "keras", "torch", "jax", "numpy")
 SECONDS = 45.0  # nobody begins after that
@@ -73,11 +73,13 @@ def bench(
       philinit bench --plot bench.svg --json bench.json
     """  # noqa: D301 - click wants the backspace itself
     if plot is not None:
-        _need_matplotlib()
+        try:  # before anything is measured
+            from philinit.tools.bench import pictures
+        except ImportError as error:
+            raise click.ClickException(str(error)) from error
     console = open_console(json_path)
     machine = machine_facts()
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    say(console, f"{machine['processor']}, {machine['threads']} threads; {versions}", "dim")
+    say(console, machine_line(machine), "dim")
     names, missing = _contenders(against)
     report = Report()
     code = 0
@@ -88,8 +90,6 @@ def bench(
         code = 130
     _print(console, report, params, dtype, missing)
     if plot is not None and report.results:
-        from philinit.tools.bench import pictures
-
         title = f"{params:,} {dtype} weights; {machine['processor']}, {machine['threads']} threads"
         pictures.throughput(report.results, plot, title)
         say(console, f"written: {plot}")
@@ -97,13 +97,6 @@ def bench(
         document = {"machine": machine, "missing": missing, **report.document()}
         write_json(json_path, document, console)
     ctx.exit(code or int(report.failed or bool(against and missing)))
-
-
-def _need_matplotlib() -> None:
-    try:
-        import philinit.tools.bench.pictures  # noqa: F401 - before anything is measured
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _contenders(against: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -164,11 +157,9 @@ def _print(
         )
     for text in missing:
         say(console, text)
-    for line in dict.fromkeys(
-        (f"{skip.contender}: {'failed: ' * skip.failed}{skip.reason}", skip.failed)
-        for skip in report.left_out
-    ):
-        say(console, line[0], "red" if line[1] else "dim")
+    for skip in dict.fromkeys(replace(skip, workload="") for skip in report.left_out):
+        text = f"{skip.contender}: {'failed: ' * skip.failed}{skip.reason}"
+        say(console, text, "red" if skip.failed else "dim")
 
 
 def table_rows(results: Sequence[Result]) -> list[Row]:

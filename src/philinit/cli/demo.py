@@ -21,7 +21,7 @@ from philinit.cli.console import bars, open_console, say
 from philinit.cli.options import DTYPE, Count, json_option, write_json
 from philinit.cli.tables import GIB, TITLES, print_tables
 from philinit.tools.demo.contenders import COLUMNS, Measurement, measurements, rows_that_fit
-from philinit.tools.measure.machine import HEADROOM, free_memory, machine_facts
+from philinit.tools.measure.machine import HEADROOM, free_memory, machine_facts, machine_line
 
 MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
 
@@ -98,9 +98,7 @@ def _plan(
         raise click.ClickException(
             f"the demo needs more than {need:.0f} GiB of free memory; {free / GIB:.1f} GiB are free"
         )
-    machine = machine_facts(threads)
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    console.print(f"{machine['processor']}, {machine['threads']} threads; {versions}", style="dim")
+    say(console, machine_line(machine_facts(threads)), "dim")
     reason = f"because {free / GIB:.1f} GiB are free"
     if own < rows:
         console.print(f"{own * COLUMNS:,} parameters, not {rows * COLUMNS:,}, {reason}")

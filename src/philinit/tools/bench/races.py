@@ -100,12 +100,18 @@ def race(
         for runner in list(runners):
             if not takes_part(runner.rounds, number, last):
                 continue
+            contender, work, result = runner.contender, runner.work, runner.result
             try:
-                _round(workers, runner)
+                reply = workers.turn(
+                    contender, work, memory, runner.repeats, check=runner.unchecked
+                )
             except Refused as reason:
                 runners.remove(runner)
-                runner.result.seconds.clear()
-                report.leave_out(workload, runner.contender, reason)
+                result.seconds.clear()
+                report.leave_out(workload, contender, reason)
+            else:
+                runner.unchecked = False
+                result.seconds.append(reply["seconds"])
     if large:
         workers.end()
     else:
@@ -170,12 +176,3 @@ def fitting_share(contender: Contender, work: Work, guess: float, limits: Limits
     ):
         share *= 2
     return share
-
-
-def _round(workers: Workers, runner: _Runner) -> None:
-    result = runner.result
-    reply = workers.turn(
-        runner.contender, runner.work, result.memory, runner.repeats, check=runner.unchecked
-    )
-    runner.unchecked = False
-    result.seconds.append(reply["seconds"])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -32,9 +33,7 @@ def processor() -> list[Finding]:
 
     from philinit.kernels.cpu.simd.target import cpu, has_feature
 
-    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("processor", name, state, text, remedy)
-
+    finding = functools.partial(Finding, "processor")
     host = llvm.get_host_cpu_features()
     known = " ".join(name for name in FEATURES if host.get(name)) or "none of note"
     found = [
@@ -80,9 +79,7 @@ def threads() -> list[Finding]:
     """How many threads fill, and who says so."""
     from philinit.filling.cpu import default_threads
 
-    def finding(state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("processor", "threads", state, text, remedy)
-
+    finding = functools.partial(Finding, "processor", "threads")
     chosen = os.environ.get("PHILINIT_NUM_THREADS")
     there = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there

@@ -138,26 +138,10 @@ def cupy_array() -> str:
     return f"CuPy {cupy.__version__}; {'; '.join(names)}: the CPU's bits"
 
 
-PROBES = {
-    test.__name__: test
-    for test in (
-        kernels,
-        numpy_out,
-        numpy_memmap,
-        tensorflow_variable,
-        tensorflow_from_dlpack,
-        keras_layer,
-        torch_tensor,
-        jax_array,
-        cupy_array,
-    )
-}
-
-
 def answer(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
-    """Run one test."""
+    """Run the test of this name."""
     try:
-        return {"works": True, "text": PROBES[request["probe"]]()}
+        return {"works": True, "text": globals()[request["probe"]]()}
     except Exception as error:
         said = str(error).strip().partition("\n")[0]
         text = said if isinstance(error, AssertionError) else f"{type(error).__name__}: {said}"

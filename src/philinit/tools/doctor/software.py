@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -32,10 +33,7 @@ LARGE_CACHE = 256 << 20  # bytes of other versions and machines, from which on i
 
 def versions() -> list[Finding]:
     """philinit and all that it can work with; NOTE for what is older than the extras ask for."""
-
-    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("versions", name, state, text, remedy)
-
+    finding = functools.partial(Finding, "versions")
     found = [
         finding("philinit", OK, f"{__version__} in {Path(__file__).parents[2]}"),
         finding("python", OK, f"{platform.python_version()} on {platform.platform()}"),
@@ -83,9 +81,7 @@ def cache() -> list[Finding]:
     from philinit.kernels.cache import cache_folder, cached, trouble
     from philinit.kernels.cpu.compiler import _digest
 
-    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("compiled code", name, state, text, remedy)
-
+    finding = functools.partial(Finding, "compiled code")
     folder = cache_folder()
     by = "PHILINIT_CACHE_DIR" if os.environ.get("PHILINIT_CACHE_DIR") else "the default"
     if problem := trouble():
@@ -121,9 +117,7 @@ def libm() -> list[Finding]:
     """Which logf, sinf and cosf TensorFlow's normals are made with."""
     from philinit.kernels import libm as library
 
-    def finding(state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("tensorflow sampler", "libm", state, text, remedy)
-
+    finding = functools.partial(Finding, "tensorflow sampler", "libm")
     try:
         kinds = library.libm()
     except (ValueError, NotImplementedError) as error:

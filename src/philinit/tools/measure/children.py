@@ -6,6 +6,7 @@ What a child does stands in a module of its own, which only the child imports; s
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -39,41 +41,28 @@ class _Child:
         )
 
     def ask(self, request: dict[str, Any], event: Event, patience: float) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise ChildProcessError(self._last_words()) from None
-        while line := self._line(patience):
-            message = json.loads(line)
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and its log says why
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        while True:
+            start, watchdog = time.monotonic(), threading.Timer(patience, self.process.kill)
+            watchdog.start()
+            try:
+                line = stdout.readline()
+            finally:
+                watchdog.cancel()
+            if not line:
+                late = time.monotonic() - start >= patience
+                raise ChildProcessError(f"no answer after {patience:g} s" if late else self._why())
+            message: dict[str, dict[str, Any]] = json.loads(line)
             if "reply" in message:
-                reply: dict[str, Any] = message["reply"]
-                return reply
+                return message["reply"]
             event(message["event"])
-        raise ChildProcessError(self._last_words())
 
-    def _line(self, patience: float) -> str:
-        """The next line; "" where the child has ended."""
-        assert self.process.stdout is not None
-        late = threading.Event()
-
-        def bite() -> None:
-            late.set()
-            self.process.kill()
-
-        watchdog = threading.Timer(patience, bite)
-        watchdog.start()
-        try:
-            line = self.process.stdout.readline()
-        finally:
-            watchdog.cancel()
-        if not line and late.is_set():
-            raise ChildProcessError(f"no answer after {patience:g} s")
-        return line
-
-    def _last_words(self) -> str:
+    def _why(self) -> str:
         """Why it ended: its last line but for TensorFlow's greetings, or the signal's name."""
         code = self.process.wait()
         if code < 0:
@@ -91,10 +80,8 @@ class _Child:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self._log):
             assert stream is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                continue
 
 
 class Children:

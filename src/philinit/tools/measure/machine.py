@@ -59,6 +59,12 @@ def machine_facts(threads: int | None = None) -> dict[str, Any]:
     }
 
 
+def machine_line(facts: dict[str, Any]) -> str:
+    """The facts in one line."""
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    return f"{facts['processor']}, {facts['threads']} threads; {versions}"
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

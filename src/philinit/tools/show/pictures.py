@@ -4,34 +4,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from philinit.checks import missing_extra
+from philinit.tools.measure.figures import picture
 from philinit.tools.measure.theory import density
 from philinit.tools.show.looks import Look
 
-try:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise missing_extra("a picture", "matplotlib", "plot") from error
-
 BINS = 100
 HISTOGRAM, DENSITY = "#9cc9e3", "#0b4f78"
-STYLE: Any = {
-    "svg.hashsalt": "philinit",  # the same file each time
-    "font.size": 11,
-    "axes.edgecolor": "#777777",
-    "axes.formatter.useoffset": False,
-}
 
 
 def draw(look: Look, path: Path) -> None:
     """Write the picture, as PNG or SVG by the ending of `path`."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 4.5), layout="constrained")
+    with picture(path, 8.0, 4.5, font_size=11) as figure:
         axes = figure.add_subplot()
         edges, counts = look.histogram(BINS)
         heights = counts / (np.diff(edges) * look.weights.size)
@@ -51,8 +37,6 @@ def draw(look: Look, path: Path) -> None:
         axes.legend(loc="upper right", frameon=False)
         axes.text(0.015, 0.97, notes(look), transform=axes.transAxes, va="top", fontsize=9.5)
         axes.spines[["top", "right"]].set_visible(False)
-        metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=150, metadata=metadata, facecolor="white")
 
 
 def title(look: Look) -> str:
