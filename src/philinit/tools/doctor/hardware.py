@@ -77,7 +77,7 @@ def vector_bits(name: str, features: str) -> int:
 
 def threads() -> list[Finding]:
     """How many threads fill, and who says so."""
-    from philinit.filling.cpu import default_threads
+    from philinit.filling.threads import default_threads
 
     finding = functools.partial(Finding, "processor", "threads")
     chosen = os.environ.get("PHILINIT_NUM_THREADS")

@@ -126,7 +126,7 @@ def libm() -> list[Finding]:
     text = f"logf {names[kinds.log]}, sinf and cosf {names[kinds.trigonometry]}"
     if os.environ.get("PHILINIT_LIBM"):
         text += ", as PHILINIT_LIBM says"
-    if library.CALLED in (kinds.log, kinds.trigonometry):
+    if library.KINDS["system"] in (kinds.log, kinds.trigonometry):
         text += ": called number by number for normals, which is slow, and not on GPUs"
         return [finding(NOTE, text, "export PHILINIT_LIBM=rounded")]
     return [finding(OK, text)]
