@@ -126,8 +126,12 @@ def test_ctrl_c_leaves_nobody_behind(group):
         text=True,
         start_new_session=True,
     )
-    assert parent.stdout.readline() == "asked\n"
-    os.killpg(parent.pid, signal.SIGINT) if group else os.kill(parent.pid, signal.SIGINT)
-    assert "KeyboardInterrupt" in parent.communicate(timeout=30)[1]
-    with pytest.raises(ProcessLookupError):
-        os.killpg(parent.pid, 0)
+    try:
+        assert parent.stdout.readline() == "asked\n"
+        os.killpg(parent.pid, signal.SIGINT) if group else os.kill(parent.pid, signal.SIGINT)
+        assert "KeyboardInterrupt" in parent.communicate(timeout=30)[1]
+        with pytest.raises(ProcessLookupError):
+            os.killpg(parent.pid, 0)
+    finally:
+        parent.kill()
+        parent.communicate()

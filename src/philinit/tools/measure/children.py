@@ -49,8 +49,9 @@ class _Child:
             stdin.flush()
         while True:
             start, watchdog = time.monotonic(), threading.Timer(patience, self.process.kill)
-            watchdog.start()
+            watchdog.daemon = True  # a Ctrl-C that comes between is not to wait for it
             try:
+                watchdog.start()
                 line = stdout.readline()
             finally:
                 watchdog.cancel()
