@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_fails(monkeypatch, tmp_path):
     monkeypatch.setenv("PHILINIT_CACHE_DIR", str(tmp_path / "file" / "below"))
     (finding,) = software.cache()
     assert finding.state == FAILED
-    assert "not a directory" in finding.text
+    assert "Not a directory" in finding.text
     assert finding.remedy.startswith("export PHILINIT_CACHE_DIR=")
 
 
@@ -136,9 +136,9 @@ def test_damaged_and_foreign_code_is_counted(monkeypatch, tmp_path):
     from philinit.kernels.cpu.compiler import _digest
 
     monkeypatch.setenv("PHILINIT_CACHE_DIR", str(tmp_path))
-    keep(tmp_path / f"{_digest()}-one.o", b"code")
+    keep(f"{_digest()}-one.o", b"code")
     (tmp_path / f"{_digest()}-two.o").write_bytes(b"x" * 100)
-    keep(tmp_path / f"{'0' * 32}-three.o", b"code")
+    keep(f"{'0' * 32}-three.o", b"code")
     folder, kernels, others = software.cache()
     assert folder.state == OK
     assert kernels.state == NOTE
