@@ -18,29 +18,27 @@ Times are medians; all of them are in the JSON.
 
 from __future__ import annotations
 
-import argparse
 import functools
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
 import philinit as pi
+import scripts
 from philinit.files.tensors import Tensor
 from philinit.files.unfinished import amount
 from philinit.files.verify import verify_file
 from philinit.files.write import PIECE, write_file
 from philinit.initializers.base import Initializer
-from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.measure.clock import Times, in_turns, timed
+from philinit.tools.measure.machine import machine_facts
 
 HEADER = 128  # bytes of a .npy file before its elements
 FLOAT32 = np.dtype(np.float32)
@@ -50,8 +48,6 @@ INITS: dict[str, Initializer] = {
     "normal": pi.Normal(seed=42),
 }
 DISK_TARGET, VERIFY_TARGET = 0.8, 0.5
-
-Times = dict[str, list[float]]
 
 
 def tensor_of(size: int, init: Initializer) -> Tensor:
@@ -86,12 +82,6 @@ CONTENDERS: dict[str, Callable[[Path, int], None]] = {
 }
 
 
-def timed(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 def disk_times(folder: Path, size: int, rounds: int) -> Times:
     """Seconds of each contender, in turns."""
     path = folder / "bench.npy"
@@ -100,7 +90,7 @@ def disk_times(folder: Path, size: int, rounds: int) -> Times:
         for name, write in CONTENDERS.items():
             os.sync()
             try:
-                seconds = timed(functools.partial(write, path, size))
+                seconds = timed(functools.partial(write, path, size))[0]
                 assert path.stat().st_size == size, name
             except subprocess.CalledProcessError:  # a file system without direct writes
                 seconds = float("inf")
@@ -117,11 +107,8 @@ def verify_times(path: Path, size: int, rounds: int, init: Initializer) -> Times
     weights = init(tensor.shape)
     np.save(path, weights)
     assert verify_file(path, [tensor])[0].equal
-    times: Times = {"fill": [], "verify": []}
-    for _ in range(rounds):
-        times["fill"].append(timed(lambda: init.fill(weights)))
-        times["verify"].append(timed(lambda: verify_file(path, [tensor])))
-    return times
+    calls = {"fill": lambda: init.fill(weights), "verify": lambda: verify_file(path, [tensor])}
+    return in_turns(calls, rounds)
 
 
 def table(size: int, disk: Times, verify: dict[str, Times]) -> tuple[str, dict[str, float]]:
@@ -141,7 +128,7 @@ def table(size: int, disk: Times, verify: dict[str, Times]) -> tuple[str, dict[s
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; exit code 1 where there is no room."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = scripts.options(__doc__)
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="on the disk to measure")
     parser.add_argument("--mib", type=int, default=2048, help="size of the file on disk")
     parser.add_argument("--memory-mib", type=int, default=1024, help="size of the file in memory")
@@ -161,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
             for what, init in INITS.items()
         }
     text, ratios = table(size, disk, verify)
-    facts = machine_facts(None)
+    facts = machine_facts()
     print(f"{facts['processor']}, {facts['threads']} threads; {amount(size)} on disk\n\n{text}\n")
     for what, ratio in ratios.items():
         target = DISK_TARGET if what == "fill / dd" else VERIFY_TARGET
@@ -169,9 +156,9 @@ def main(arguments: list[str] | None = None) -> int:
             f"{what}: {ratio:.2f} (target {target}: {'reached' if ratio >= target else 'MISSED'})"
         )
     if options.json is not None:
-        document = {"machine": facts, "bytes": size, "memory_bytes": in_memory, "ratios": ratios}
-        document |= {"disk_seconds": disk, "memory_seconds": verify}
-        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        figures = {"bytes": size, "memory_bytes": in_memory, "ratios": ratios}
+        figures |= {"disk_seconds": disk, "memory_seconds": verify}
+        scripts.write(options.json, "files", **figures)
     return 0
 
 

@@ -33,7 +33,7 @@ import numpy as np
 import philinit as pi
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
-from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.measure.machine import machine_facts
 from philinit.tools.selftest import cases as _selftest
 
 BUDGET = 420.0  # seconds: what is not measured by then is left out, and said to be

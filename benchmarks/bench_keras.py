@@ -11,10 +11,7 @@ Writes JSON with every single time, prints the tables. Exit code 0 whatever was 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import gc
-import json
 import os
 import sys
 import time
@@ -32,14 +29,15 @@ from rich.console import Console
 from rich.table import Table
 
 import philinit.keras as pk
-from philinit.tools.bench.contenders import weights_of
-from philinit.tools.measure.measuring import free_memory, machine_facts
-from turns import Call, Times, in_turns
+import scripts
+from philinit.tools.bench.calls import weights_of
+from philinit.tools.measure.clock import Call, Times, in_turns
+from philinit.tools.measure.machine import free_memory
 
 LARGEST = 1 << 28
 SHAPES = [(64, 64), (512, 512), (4096, 4096), (16384, 16384)]
-# The rules and how many times as fast, at LARGEST and with equal bits, philinit must be.
-RULES = {"GlorotUniform": 12.0, "HeNormal": 16.0, "RandomNormal": 12.0}
+# The initializers and how many times as fast, at LARGEST and with equal bits, philinit must be.
+INITIALIZERS = {"GlorotUniform": 12.0, "HeNormal": 16.0, "RandomNormal": 12.0}
 CONTENDERS = ("Keras", "philinit, Keras's bits", "philinit, native")
 
 
@@ -95,15 +93,15 @@ def all_three(call: Call) -> dict[str, Call]:
 # ---------------------------------------------------------------------------- single tensors
 
 
-def tensor(rule: str, shape: tuple[int, int], rounds: int) -> Result:
-    """One tensor by one rule; small ones are made many times in a round."""
+def tensor(name: str, shape: tuple[int, int], rounds: int) -> Result:
+    """One tensor by one initializer; small ones are made many times in a round."""
     size = shape[0] * shape[1]
     inits = (
-        getattr(keras.initializers, rule)(seed=42),
-        getattr(pk, rule)(seed=42),
-        getattr(pk, rule)(seed=42, sampler="native"),
+        getattr(keras.initializers, name)(seed=42),
+        getattr(pk, name)(seed=42),
+        getattr(pk, name)(seed=42, sampler="native"),
     )
-    assert_same_bits(f"{rule}{shape}", [inits[1](shape)], [inits[0](shape)])
+    assert_same_bits(f"{name}{shape}", [inits[1](shape)], [inits[0](shape)])
     inits[2](shape)  # warm
     batch = max(1, (1 << 20) // size)
 
@@ -114,19 +112,19 @@ def tensor(rule: str, shape: tuple[int, int], rounds: int) -> Result:
 
         return call
 
-    calls = {name: repeated(init) for name, init in zip(CONTENDERS, inits, strict=True)}
+    calls = {who: repeated(init) for who, init in zip(CONTENDERS, inits, strict=True)}
     seconds = {
-        name: [taken / batch for taken in times] for name, times in in_turns(calls, rounds).items()
+        who: [taken / batch for taken in times] for who, times in in_turns(calls, rounds).items()
     }
-    bound = RULES[rule] if size == LARGEST else None
-    return Result(f"{rule} {shape}", size, seconds, bound)
+    bound = INITIALIZERS[name] if size == LARGEST else None
+    return Result(f"{name} {shape}", size, seconds, bound)
 
 
 # ---------------------------------------------------------------------------- models
 
 
 def resnet50() -> Any:
-    """Keras's own: 54 layers with weights to draw, 25.6 million of them, by default rules."""
+    """Keras's own: 54 layers with weights to draw, 25.6 million of them, by its defaults."""
     return keras.applications.ResNet50(weights=None)
 
 
@@ -138,19 +136,6 @@ def transformer_block(width: int) -> Any:
     y = dense(width)(keras.layers.Attention()([query, value, key]))
     y = dense(4 * width, activation="relu", kernel_initializer="he_normal")(y)
     return keras.Model(x, dense(width)(y))
-
-
-def builds_in_turns(calls: dict[str, Call], rounds: int) -> Times:
-    """Seconds of each call in each round; models are cycles, which only the collector frees."""
-    times: Times = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            gc.collect()
-            start = time.perf_counter()
-            made = call()
-            times[name].append(time.perf_counter() - start)
-            del made
-    return times
 
 
 def model(what: str, build: Call, rounds: int) -> list[Result]:
@@ -166,7 +151,7 @@ def model(what: str, build: Call, rounds: int) -> list[Result]:
     del again
     accelerated(seeded, "native")()  # warm
     weights = made.count_params()
-    whole = Result(f"{what}, built", weights, builds_in_turns(all_three(seeded), rounds))
+    whole = Result(f"{what}, built", weights, in_turns(all_three(seeded), rounds, cycles=True))
     kernels = [
         (layer.kernel_initializer, tuple(layer.kernel.shape))
         for layer in made.layers
@@ -220,18 +205,17 @@ def _figure(number: float) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = scripts.options(__doc__)
     parser.add_argument("--quick", action="store_true", help="at most 2**25 weights, three rounds")
-    parser.add_argument("--max-params", type=_count, help="weights of the largest tensor or model")
+    parser.add_argument(
+        "--max-params", type=scripts.count, help="weights of the largest tensor or model"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     most = options.max_params or (1 << 25 if options.quick else LARGEST)
     rounds = options.rounds or (3 if options.quick else 7)
-    stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    path = options.json or Path(__file__).parent / "results" / f"keras-{stamp}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    console = Console() if sys.stdout.isatty() else Console(width=120, color_system=None)
+    console = scripts.console()
     started = time.perf_counter()
 
     def say(text: str) -> None:
@@ -246,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"{shape}: left out, too little memory")
             continue
         say(f"{shape}")
-        tensors += [tensor(rule, shape, rounds) for rule in RULES]
+        tensors += [tensor(name, shape, rounds) for name in INITIALIZERS]
     say("models")
     built = models(most, min(rounds, 5))
     say("done")
@@ -257,20 +241,10 @@ def main(arguments: list[str] | None = None) -> int:
         style="dim",
         highlight=False,
     )
-    document = {
-        "date": stamp,
-        "machine": machine_facts(None),
-        "tensors": [_plain(r) for r in tensors],
-        "models": [_plain(r) for r in built],
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    figures = {"tensors": [_plain(r) for r in tensors], "models": [_plain(r) for r in built]}
+    path = scripts.write(options.json, "keras", **figures)
     console.print(f"written: {path}", highlight=False)
     return 0
-
-
-def _count(text: str) -> int:
-    base, _, power = text.partition("**")
-    return int(base) ** int(power) if power else int(float(base))
 
 
 def _plain(result: Result) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What short rows cost: boxes of a wide tensor, and rows by number, beside a contiguous fill.
+"""What short rows cost: shards of a wide tensor, and rows by number, beside a contiguous fill.
 
     python benchmarks/bench_shards.py [--quick] [--size 2**24] [--rounds 9] [--json PATH]
 
-A box with rows of 16, 128 or 1024 elements of a tensor that is 2^20 wide, from a column that is a
+A shard with rows of 16, 128 or 1024 elements of a tensor that is 2^20 wide, from a column that is a
 multiple of 4 (a counter block makes 4 weights) and from one that is not; and as many rows by
 number of a table that is so wide. Each is timed just after a contiguous fill of as many weights,
 into the same resident memory, all of them in turns, for all dtypes, three distributions, 1 and 2
@@ -14,8 +14,6 @@ code 0 whatever was reached.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,11 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 import philinit as pi
+import scripts
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import NAMES, as_dtype
 from philinit.filling.memory import empty
-from philinit.tools.measure.measuring import cpus, machine_facts
-from turns import in_turns
+from philinit.tools.measure.clock import in_turns
+from philinit.tools.measure.machine import cpus
 
 WIDE = 1 << 20
 BOUNDS = {16: 2.0, 128: 1.3, 1024: 1.1}  # length of a row: times a contiguous fill
@@ -91,19 +90,19 @@ def parts(size: int) -> Iterator[tuple[str, int, Part]]:
 
 def check(out: Any, part: pi.Shard | pi.Rows, distribution: Any) -> None:
     """First, middle and last row against contiguous fills at their global index."""
-    for place in (0, len(out) // 2, len(out) - 1):
+    for row in (0, len(out) // 2, len(out) - 1):
         if isinstance(part, pi.Rows):
-            start = int(part.ids[place]) * out.shape[1]
+            start = int(part.ids[row]) * out.shape[1]
         else:
-            start = (part.starts[0] + place) * WIDE + part.starts[1]
+            start = (part.starts[0] + row) * WIDE + part.starts[1]
         wanted = pi.fill(empty(out.shape[1:], out.dtype), distribution, KEY, start)
-        if out[place].tobytes() != wanted.tobytes():
-            raise AssertionError(f"row {place} of {part} is not what a contiguous fill gives")
+        if out[row].tobytes() != wanted.tobytes():
+            raise AssertionError(f"row {row} of {part} is not what a contiguous fill gives")
 
 
-def race(kind: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Result]:
+def race(what: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Result]:
     """All parts of one distribution, dtype and number of threads, in turns."""
-    distribution = DISTRIBUTIONS[kind]
+    distribution = DISTRIBUTIONS[what]
     calls: dict[str, Callable[[], Any]] = {}
     titles = {}
     for name, row, part in parts(out.size):
@@ -122,7 +121,7 @@ def race(kind: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Res
         titles[title] = name, row
     times = in_turns(calls, rounds)
     return [
-        Result(kind, dtype, threads, *names, times[title], times[f"before {title}"])
+        Result(what, dtype, threads, *names, times[title], times[f"before {title}"])
         for title, names in titles.items()
     ]
 
@@ -171,25 +170,17 @@ def summary(results: list[Result], titles: list[tuple[str, int]]) -> Table:
     return table
 
 
-def _count(text: str) -> int:
-    base, _, power = text.partition("**")
-    return int(base) ** int(power) if power else int(float(base))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = scripts.options(__doc__)
     parser.add_argument("--quick", action="store_true", help="2**22 weights, five rounds")
-    parser.add_argument("--size", type=_count, help="weights")
+    parser.add_argument("--size", type=scripts.count, help="weights")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     size = options.size or (1 << 22 if options.quick else 1 << 24)
     rounds = options.rounds or (5 if options.quick else 9)
-    stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    path = options.json or Path(__file__).parent / "results" / f"shards-{stamp}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    console = Console() if sys.stdout.isatty() else Console(width=150, color_system=None)
+    console = scripts.console(150)
     started = time.perf_counter()
     results: list[Result] = []
     for dtype in NAMES:
@@ -197,18 +188,13 @@ def main(arguments: list[str] | None = None) -> int:
         for kind in DISTRIBUTIONS:
             passed = time.perf_counter() - started
             console.print(f"{passed:6.1f} s  {kind} {dtype}", highlight=False)
-            for threads in sorted({1, min(2, cpus(None))}):
+            for threads in sorted({1, min(2, cpus())}):
                 results += race(kind, dtype, threads, out, rounds)
     show(console, results)
-    document = {
-        "date": stamp,
-        "machine": machine_facts(None),
-        "size": size,
-        "results": [
-            {**asdict(r), "ratio": r.ratio, "best": r.best, "bound": BOUNDS[r.row]} for r in results
-        ],
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    rows = [
+        {**asdict(r), "ratio": r.ratio, "best": r.best, "bound": BOUNDS[r.row]} for r in results
+    ]
+    path = scripts.write(options.json, "shards", size=size, results=rows)
     console.print(f"written: {path}", highlight=False)
     return 0
 

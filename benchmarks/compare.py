@@ -3,8 +3,9 @@
 
     python benchmarks/compare.py old.json new.json [--sigmas 4] [--all] [--any-machine]
 
-Reads the JSON of `make bench`, of `philinit bench --json` and of bench_keras.py. For each figure
-that both have, with rounds x of the old run and y of the new one:
+Reads the JSON of `make bench`, of `philinit bench --json`, of bench_keras.py, and of test_fill.py
+by `pytest --benchmark-enable --benchmark-json=PATH`. For each figure that both have, with rounds x
+of the old run and y of the new one:
 
     change  r = ln(median(y) / median(x)) - drift
     error   e = sqrt(err(x)^2 + err(y)^2 + jitter^2)
@@ -20,8 +21,6 @@ where philinit got slower anywhere, 2 where the files cannot be compared.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -34,8 +33,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+import scripts
 from philinit.tools.bench.contenders import CONTENDERS
-from philinit.tools.bench.engine import spread
+from philinit.tools.bench.results import spread
 
 FEWEST = 5  # figures of peers that tell the drift of a machine
 PACKAGES = {"tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)}
@@ -94,8 +94,8 @@ def _figures(document: dict[str, Any]) -> Iterator[Figure]:
     keras = document.get("keras") or document
     for row in keras.get("tensors", []) + keras.get("models", []):
         for name, seconds in row["seconds"].items():
-            kind = "philinit" if name.startswith("philinit") else "keras"
-            yield Figure(f"Keras, {row['what']}: {name}", kind, seconds)
+            owner = "philinit" if name.startswith("philinit") else "keras"
+            yield Figure(f"Keras, {row['what']}: {name}", owner, seconds)
 
 
 def steady(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
@@ -178,14 +178,14 @@ def show(console: Console, found: list[Change], sigmas: float, everything: bool)
 
 def main(arguments: list[str] | None = None) -> int:
     """Compare, print; 1 where philinit got slower, 2 where nothing can be said."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = scripts.options(__doc__)
     parser.add_argument("old", type=Path)
     parser.add_argument("new", type=Path)
     parser.add_argument("--sigmas", type=float, default=4.0, help="errors that count as a change")
     parser.add_argument("--all", action="store_true", help="every figure, not only the changed")
     parser.add_argument("--any-machine", action="store_true", help="even of two machines")
     options = parser.parse_args(arguments)
-    old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (options.old, options.new))
+    old, new = (scripts.read(path) for path in (options.old, options.new))
     why = None if options.any_machine else comparable(old, new)
     if why is not None:
         print(f"compare: {why}: --any-machine compares them all the same", file=sys.stderr)
@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not found:
         print("compare: the two files have no figure in common", file=sys.stderr)
         return 2
-    console = Console() if sys.stdout.isatty() else Console(width=120, color_system=None)
+    console = scripts.console()
     show(console, found, options.sigmas, options.all)
     slower = [c for c in found if c.own and c.sigmas > options.sigmas]
     faster = [c for c in found if c.own and c.sigmas < -options.sigmas]

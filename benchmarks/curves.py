@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from philinit.tools.bench.contenders import CONTENDERS, Refused
-from philinit.tools.bench.crew import Crew
-from philinit.tools.bench.engine import ROUND, Tell
+from philinit.tools.bench.races import ROUND, Tell
+from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import Work
-from philinit.tools.demo import HEADROOM
-from philinit.tools.measure.measuring import free_memory
+from philinit.tools.measure.machine import HEADROOM, free_memory
 
 PIECE = 1 << 28
 PATIENCE = 4.0  # seconds of one point
@@ -69,7 +68,7 @@ def sizes(curve: Curve, top: int) -> list[int]:
 
 
 def prepare(
-    crew: Crew, line: tuple[str, str, str], top: int, report: Callable[[str, str], None]
+    workers: Workers, line: tuple[str, str, str], top: int, report: Callable[[str, str], None]
 ) -> Curve:
     """Warm a line up, size by size; `report` is told where and why it ends."""
     contender, (_, dtype, memory) = CONTENDERS[line[0]], line
@@ -84,8 +83,8 @@ def prepare(
             break
         try:
             if pieces == 1:
-                crew.turn(contender, work, memory, check=True)
-                seconds = crew.turn(contender, work, memory)["seconds"]
+                workers.turn(contender, work, memory, check=True)
+                seconds = workers.turn(contender, work, memory)["seconds"]
             else:
                 seconds *= 4
         except Refused as reason:
@@ -99,7 +98,7 @@ def prepare(
 
 
 def draw(
-    crew: Crew,
+    workers: Workers,
     top: int,
     curves: list[dict[str, Any]],
     report: Callable[[str, str], None],
@@ -110,7 +109,7 @@ def draw(
     for line in LINES:
         tell(f"seconds over weights: {line[0]}, {line[1]} warms up")
         try:
-            lines.append(prepare(crew, line, top, report))
+            lines.append(prepare(workers, line, top, report))
         except Refused as reason:
             report(line[0], str(reason))
     for number in range(5):
@@ -119,7 +118,7 @@ def draw(
             for point in curve.points:
                 if number >= point.rounds:
                     continue
-                reply = crew.turn(
+                reply = workers.turn(
                     CONTENDERS[curve.contender],
                     curve.work(point.weights),
                     curve.memory,
@@ -127,4 +126,4 @@ def draw(
                 )
                 point.seconds.append(reply["seconds"] * point.pieces)
         curves[:] = [asdict(curve) for curve in lines]
-    crew.forget()
+    workers.forget()

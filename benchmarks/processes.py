@@ -31,8 +31,8 @@ import json
 import tensorflow as tf
 import philinit as pi
 import philinit.tensorflow as pit
-from philinit.tools.demo import _first_step
-from philinit.tools.measure.measuring import Peak
+from philinit.tools.demo.measurements import first_step
+from philinit.tools.measure.memory import Peak
 
 def dense_step(variable):
     gradient = tf.zeros(variable.shape)
@@ -42,7 +42,7 @@ def dense_step(variable):
 
 def sparse_step(variable):
     with Peak() as peak:
-        _first_step(variable)
+        first_step(variable)
     return peak.extra
 
 size, step = {size}, {step}

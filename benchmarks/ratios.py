@@ -9,8 +9,6 @@ a weight it is one of best rounds. Exit code 0 whatever was reached.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -19,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from philinit.tools.bench.engine import Result, results_of
+import scripts
+from philinit.tools.bench.results import Result, results_of
 
 MIB = 1 << 20
-RESULTS = Path(__file__).parent / "results"
 FLAT_FROM = 1 << 24  # weights: the cost of one is compared from here on
 
 
@@ -81,7 +78,7 @@ def _figure(value: float) -> float | None:
 
 def _fills(of: Measured) -> list[Row]:
     uniform, truncated, normal = (
-        f"1 GiB {law}" for law in ("uniform", "truncated normal", "normal")
+        f"1 GiB {name}" for name in ("uniform", "truncated normal", "normal")
     )
 
     def share(workload: str) -> float | None:
@@ -110,9 +107,9 @@ def _fills(of: Measured) -> list[Row]:
             20,
         ),
     ]
-    for workload, kind in ((uniform, "uniform"), (truncated, "truncated"), (normal, "normal")):
+    for workload, name in ((uniform, "uniform"), (truncated, "truncated"), (normal, "normal")):
         half = of.rate(workload, "philinit", dtype="bfloat16") / of.rate(workload, "philinit")
-        found.append(Row(f"{kind} bfloat16, weights/s of float32's", _figure(half), 1.0))
+        found.append(Row(f"{name} bfloat16, weights/s of float32's", _figure(half), 1.0))
     double = 2 * of.rate(uniform, "philinit", dtype="float64") / of.rate(uniform, "philinit")
     found.append(Row("uniform float64, GB/s of float32's", _figure(double), 0.6))
     return found
@@ -194,18 +191,18 @@ def show(made: list[Row], say: Callable[[Any], None]) -> None:
 
 def latest() -> Path | None:
     """The newest result of the suite."""
-    return max(RESULTS.glob("bench-*.json"), default=None)
+    return max(scripts.RESULTS.glob("bench-*.json"), default=None)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table of one document."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = scripts.options(__doc__)
     parser.add_argument("document", type=Path, nargs="?", default=latest())
     options = parser.parse_args(arguments)
     if options.document is None:
-        parser.error(f"no bench-*.json in {RESULTS}: run `make bench`")
-    document = json.loads(options.document.read_text(encoding="utf-8"))
-    show(rows(document), Console(width=None if sys.stdout.isatty() else 100).print)
+        parser.error(f"no bench-*.json in {scripts.RESULTS}: run `make bench`")
+    document = scripts.read(options.document)
+    show(rows(document), scripts.console(100).print)
     return 0
 
 

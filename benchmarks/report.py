@@ -8,18 +8,19 @@ from statistics import median
 from typing import Any
 
 import ratios
-from figures import LAWS
+from figures import DISTRIBUTIONS
 from philinit.tools.bench.contenders import CONTENDERS
-from philinit.tools.bench.engine import Result, results_of
+from philinit.tools.bench.results import Result, results_of
 from philinit.tools.bench.workloads import WORKLOADS
+from philinit.tools.measure.machine import machine_line
 
 MIB = 1 << 20
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table."""
-    rule = "|" + "---|" * len(columns)
-    return [f"| {' | '.join(columns)} |", rule, *(f"| {' | '.join(row)} |" for row in rows), ""]
+    line = "|" + "---|" * len(columns)
+    return [f"| {' | '.join(columns)} |", line, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def seconds(value: float) -> str:
@@ -35,8 +36,8 @@ def markdown(document: dict[str, Any]) -> str:
     results = results_of(document)
     lines = _head(document)
     lines += _summary(results)
-    lines += _laws([r for r in results if r.workload in LAWS])
-    lines += _models([r for r in results if r.workload not in LAWS])
+    lines += _distributions([r for r in results if r.workload in DISTRIBUTIONS])
+    lines += _models([r for r in results if r.workload not in DISTRIBUTIONS])
     lines += ["### What must be reached", ""]
     must = [ratios.cells(row) for row in ratios.rows(document)]
     lines += table(["ratio within this run", "must be", "aim", "measured", ""], must)
@@ -48,13 +49,12 @@ def markdown(document: dict[str, Any]) -> str:
 
 def _head(document: dict[str, Any]) -> list[str]:
     machine = document["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    text = f"{machine['processor']}, {machine['threads']} threads, {machine['system']}; {versions}"
-    kind = "quick run: not for comparison; " if document["quick"] else ""
+    text = f"{machine_line(machine)}; {machine['system']}"
+    note = "quick run: not for comparison; " if document["quick"] else ""
     if not document["complete"]:
-        kind += "incomplete; "
+        note += "incomplete; "
     return [
-        f"{kind}{document['date'][:10]}: {text}.",
+        f"{note}{document['date'][:10]}: {text}.",
         "",
         "Medians of rounds in which contenders take turns. *Resident*: memory that was written "
         "before; *new*: a tensor of its own at each call, whose pages may have to come from the "
@@ -138,11 +138,11 @@ def _cells(r: Result, of: Sequence[Result]) -> list[str]:
 COLUMNS = ["", "memory", "time", "GB/s", "of memset", "philinit is times as fast"]
 
 
-def _laws(results: Sequence[Result]) -> list[str]:
+def _distributions(results: Sequence[Result]) -> list[str]:
     lines: list[str] = []
-    for law in dict.fromkeys(r.workload for r in results):
-        of = [r for r in results if r.workload == law]
-        lines += [f"### {law.partition('GiB ')[2].capitalize()}, {of[0].weights:,} weights", ""]
+    for name in dict.fromkeys(r.workload for r in results):
+        of = [r for r in results if r.workload == name]
+        lines += [f"### {name.partition('GiB ')[2].capitalize()}, {of[0].weights:,} weights", ""]
         lines += table(COLUMNS, (_cells(r, of) for r in of))
     return lines
 
@@ -154,7 +154,7 @@ def _models(results: Sequence[Result]) -> list[str]:
         of = [r for r in results if r.workload == name]
         work = known[name].work
         shape = " x ".join(f"{n:,}" for n in work.shape)
-        lines += [f"### {name}: {shape}, {known[name].origin}, {work.kind}", ""]
+        lines += [f"### {name}: {shape}, {known[name].origin}, {work.distribution_name}", ""]
         lines += table(COLUMNS, (_cells(r, of) for r in of))
     return lines
 
@@ -188,8 +188,8 @@ def _keras(keras: dict[str, Any]) -> list[str]:
                 f"`{row['what']}`",
                 f"{row['weights']:,}",
                 *(
-                    f"{figure:.3g}" if place in (2, 4) else seconds(figure)
-                    for place, figure in enumerate(figures)
+                    f"{figure:.3g}" if column in (2, 4) else seconds(figure)
+                    for column, figure in enumerate(figures)
                 ),
             ]
         )

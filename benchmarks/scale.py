@@ -18,7 +18,6 @@ import argparse
 import importlib
 import random
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,9 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 import philinit as pi
+import scripts
 from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
 from philinit.filling.memory import empty
+from philinit.tools.measure.clock import in_turns
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 reference: Any = importlib.import_module("tests.support.reference")
@@ -128,12 +129,7 @@ def filling(init: Any, view: Any, part: Any, threads: int | None) -> Callable[[]
 
 def seconds(call: Callable[[], Any], rounds: int = ROUNDS) -> float:
     """The best of some calls."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-    return best
+    return min(in_turns({"": call}, rounds)[""])
 
 
 def linear(init: Any, piece: Piece, out: Any, threads: int | None) -> list[float]:
@@ -218,18 +214,15 @@ def _hours(duration: float) -> str:
     return f"{duration / 3600:.1f} h" if duration >= 3600 else f"{duration:.2f} s"
 
 
-def _count(text: str) -> int:
-    base, _, power = text.partition("**")
-    return int(base) ** int(power) if power else int(float(base))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Fill and check; 1 where an element is not the oracle's."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--table", type=_count, default=1 << 45, help="weights of the table")
-    parser.add_argument("--columns", type=_count, default=1 << 16)
-    parser.add_argument("--hosts", type=_count, default=1 << 12, help="a power of two")
-    parser.add_argument("--tile", type=_count, default=1 << 24, help="weights filled at once here")
+    parser = scripts.options(__doc__)
+    parser.add_argument("--table", type=scripts.count, default=1 << 45, help="weights of the table")
+    parser.add_argument("--columns", type=scripts.count, default=1 << 16)
+    parser.add_argument("--hosts", type=scripts.count, default=1 << 12, help="a power of two")
+    parser.add_argument(
+        "--tile", type=scripts.count, default=1 << 24, help="weights filled at once here"
+    )
     parser.add_argument("--picks", type=int, default=3, help="hosts for each way of cutting")
     parser.add_argument("--checks", type=int, default=32, help="elements of each tile")
     parser.add_argument("--init", default="GlorotUniform", help="one that draws: HeNormal, ...")
@@ -239,8 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.hosts & (options.hosts - 1):
         parser.error(f"--hosts must be a power of two; got {options.hosts}")
-    console = Console() if sys.stdout.isatty() else Console(width=120, color_system=None)
-    return 1 if report(options, console) else 0
+    return 1 if report(options, scripts.console()) else 0
 
 
 if __name__ == "__main__":

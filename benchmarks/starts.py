@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from philinit.tools.bench.contenders import CONTENDERS, Contender, Refused
-from philinit.tools.bench.crew import Crew
-from philinit.tools.bench.engine import Tell
+from philinit.tools.bench.races import Tell
+from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import Work
 
 FIRST = Work("glorot_uniform", (512, 512))
@@ -34,11 +34,11 @@ class Start:
 
 def start(contender: Contender, large: Work) -> tuple[float, int | None]:
     """Both figures, of one fresh process."""
-    with Crew() as crew:
+    with Workers() as workers:
         begun = time.perf_counter()
-        crew.turn(contender, FIRST, "new")
+        workers.turn(contender, FIRST, "new")
         seconds = time.perf_counter() - begun
-        peak = crew.turn(contender, large, "new", peak=True)["peak"]
+        peak = workers.turn(contender, large, "new", peak=True)["peak"]
     return seconds, None if peak is None else peak - large.nbytes
 
 

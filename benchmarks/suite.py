@@ -3,9 +3,9 @@
 
     python benchmarks/suite.py [--quick] [--only SECTION]... [--seconds 800] [--folder PATH]
 
-Sections: laws (1 GiB of each), models, starts, processes, curves, keras, tables (4 and 10 GB).
-Each result is written as soon as its section is done; Ctrl-C keeps what there is. Nobody begins
-after --seconds. A full and complete run also writes results/latest.md and docs/figures/*.svg.
+Sections: distributions (1 GiB of each), models, starts, processes, curves, keras, tables (4 and 10
+GB). Results are written when their section is done; Ctrl-C keeps what there is. Nobody begins after
+--seconds. A full and complete run also writes results/latest.md and docs/figures/*.svg.
 `taskset -c 0 python benchmarks/suite.py` measures one core. Exit code 0 whatever ratios were
 reached; 1 where somebody failed or made wrong numbers; 130 after Ctrl-C.
 """
@@ -30,22 +30,23 @@ import figures
 import processes
 import ratios
 import report
+import scripts
 import starts
 from philinit.cli.console import bars, open_console, say
-from philinit.tools.bench import engine as _bench
 from philinit.tools.bench.contenders import CONTENDERS, Failed, Refused
-from philinit.tools.bench.crew import Crew
-from philinit.tools.bench.engine import Limits, Report
+from philinit.tools.bench.races import LARGE, Limits, race
+from philinit.tools.bench.results import Report
+from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import WORKLOADS, Workload
-from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.measure.machine import machine_facts
 
-FULL = Limits(patience=1.5, spend=2.0)  # of the laws, whose ratios count
+FULL = Limits(patience=1.5, spend=2.0)  # of the distributions, whose ratios count
 BRIEF = Limits(patience=1.2, spend=1.0)  # of the models
 QUICK = Limits(patience=0.1, spend=0.1, most=3)
 QUICK_WEIGHTS = 1 << 22
-LAWS = [workload for workload in WORKLOADS if workload.name in figures.LAWS]
-TABLES = [workload for workload in WORKLOADS if workload.work.nbytes > _bench.LARGE]
-MODELS = [workload for workload in WORKLOADS if workload not in LAWS + TABLES]
+DISTRIBUTIONS = [workload for workload in WORKLOADS if workload.name in figures.DISTRIBUTIONS]
+TABLES = [workload for workload in WORKLOADS if workload.work.nbytes > LARGE]
+MODELS = [workload for workload in WORKLOADS if workload not in DISTRIBUTIONS + TABLES]
 # One of each library, and philinit alone and in TensorFlow.
 STARTS = ["philinit", "philinit, tf.Variable", "tf.random", "Keras", "torch", "JAX", "NumPy, SFC64"]
 
@@ -53,8 +54,8 @@ STARTS = ["philinit", "philinit, tf.Variable", "tf.random", "Keras", "torch", "J
 class Suite:
     """One run: its options, and the document as it grows."""
 
-    def __init__(self, options: argparse.Namespace, crew: Crew) -> None:
-        self.options, self.crew = options, crew
+    def __init__(self, options: argparse.Namespace, workers: Workers) -> None:
+        self.options, self.workers = options, workers
         self.tell: Callable[[str], None] = lambda text: None
         self.deadline = time.perf_counter() + options.seconds
         self.report = Report()
@@ -81,13 +82,11 @@ class Suite:
             if self.options.quick:
                 workload = workload.at_most(self.options.weights)
             for memory in ("new", "resident"):
-                _bench.compete(
-                    self.crew, workload, self.names, memory, limits, self.report, self.tell
-                )
+                race(self.workers, workload, self.names, memory, limits, self.report, self.tell)
 
-    def laws(self) -> None:
-        """1 GiB of each law."""
-        self.races(LAWS, FULL)
+    def distributions(self) -> None:
+        """1 GiB of each distribution."""
+        self.races(DISTRIBUTIONS, FULL)
 
     def models(self) -> None:
         """Layers of real models; in a quick run the small ones."""
@@ -101,7 +100,7 @@ class Suite:
 
     def starts(self) -> None:
         """First weights and peaks in fresh processes; in a quick run philinit's."""
-        self.crew.end()
+        self.workers.end()
         quick = self.options.quick
         names = ["philinit"] if quick else STARTS
         large = starts.LARGE.at_most(self.options.weights) if quick else starts.LARGE
@@ -124,13 +123,13 @@ class Suite:
         top = 1 << 18 if self.options.quick else 1 << 32
         found: list[dict[str, Any]] = self.rest["curves"]
         refuse = self.leave_out("seconds over weights")
-        curves.draw(self.crew, top, found, refuse, self.tell)
+        curves.draw(self.workers, top, found, refuse, self.tell)
 
     def keras(self) -> None:
         """bench_keras.py, in a process of its own; not in a quick run."""
         if self.options.quick or CONTENDERS["Keras"].missing() is not None:
             return
-        self.crew.end()
+        self.workers.end()
         self.tell("Keras's initializers and models beside philinit's in Keras")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "keras.json"
@@ -142,10 +141,10 @@ class Suite:
                 workload = Workload("bench_keras.py", WORKLOADS[0].work, "")
                 self.report.leave_out(workload, CONTENDERS["Keras"], Failed(words))
                 return
-            self.rest["keras"] = json.loads(path.read_text(encoding="utf-8"))
+            self.rest["keras"] = scripts.read(path)
 
 
-SECTIONS = ("laws", "models", "starts", "processes", "curves", "keras", "tables")
+SECTIONS = ("distributions", "models", "starts", "processes", "curves", "keras", "tables")
 
 
 class Record:
@@ -158,7 +157,7 @@ class Record:
         self.path = folder / f"bench-{stamp}.json"
         self.document: dict[str, Any] = {
             "date": stamp,
-            "machine": machine_facts(None),
+            "machine": machine_facts(),
             "quick": suite.options.quick,
             "complete": False,
             "seconds_taken": {},
@@ -219,18 +218,18 @@ def run(suite: Suite, record: Record, console: Console) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write, print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = scripts.options(__doc__)
     parser.add_argument("--quick", action="store_true", help="small tensors, under a minute")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="may be repeated")
     parser.add_argument("--seconds", type=float, default=800.0, help="nobody begins after that")
     parser.add_argument(
         "--weights", type=int, default=QUICK_WEIGHTS, help="of the tensors of a quick run"
     )
-    parser.add_argument("--folder", type=Path, default=ratios.RESULTS, help="of the results")
+    parser.add_argument("--folder", type=Path, default=scripts.RESULTS, help="of the results")
     options = parser.parse_args(arguments)
     console = open_console()
-    with Crew() as crew:
-        suite = Suite(options, crew)
+    with Workers() as workers:
+        suite = Suite(options, workers)
         record = Record(suite, options.folder)
         whole = run(suite, record, console)
     made = ratios.rows(record.document) if record.document["seconds_taken"] else []

@@ -10,29 +10,32 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from philinit.dtypes import as_dtype
 from philinit.filling.memory import empty
+from philinit.tools.bench.calls import CALLS, Task
 from philinit.tools.bench.contenders import CONTENDERS, Refused
-from philinit.tools.bench.worker import check
+from philinit.tools.bench.results import Result
+from philinit.tools.bench.timings import check
 from philinit.tools.bench.workloads import WORKLOADS
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
 
 def pairings() -> Iterator[tuple[str, str, str]]:
-    """Every workload with every contender that has its law, and the kinds of memory it writes."""
+    """Every workload with every contender that can, and the kinds of memory it writes."""
     for workload in WORKLOADS:
         for name, contender in CONTENDERS.items():
             try:
-                contender.op(workload.work)
+                contender.function(workload.work)
             except Refused:
                 continue
             yield workload.name, name, "new"
-            if contender.resident is not None:
+            if contender.writes:
                 yield workload.name, name, "resident"
 
 
@@ -48,18 +51,17 @@ def test_fill(benchmark: Any, workload: str, name: str, memory: str, size: int) 
     contender, work = CONTENDERS[name], BY_NAME[workload].work.at_most(size)
     if (missing := contender.missing()) is not None:
         pytest.skip(missing)
-    op = contender.op(work)
+    out = empty(work.shape, as_dtype(work.dtype)) if memory == "resident" else None
     try:
-        if memory == "resident":
-            assert contender.resident is not None
-            call = contender.resident(work, op, empty(work.shape, as_dtype(work.dtype)))
-        else:
-            call = contender.new(work, op)
+        call = CALLS[name](Task(work, contender.function(work), out))
     except Refused as reason:  # no CUDA device
         pytest.skip(str(reason))
     check(contender, work, call())
     benchmark.group = f"{workload}: {work.size:,} weights, {memory} memory"
     benchmark.pedantic(call, rounds=7, warmup_rounds=1)
-    benchmark.extra_info.update(contender=name, memory=memory, bytes=work.nbytes, checked=True)
+    share = round(BY_NAME[workload].work.size / work.size)
+    result = Result.of(workload, contender, work, memory, share)
     if benchmark.stats is not None:
-        benchmark.extra_info["GB/s"] = work.nbytes / benchmark.stats.stats.median / 1e9
+        result.seconds += benchmark.stats.stats.data
+        benchmark.extra_info["GB/s"] = result.rate / 1e9
+    benchmark.extra_info.update(asdict(result))

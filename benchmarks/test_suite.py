@@ -21,7 +21,7 @@ import report
 import suite
 from philinit.cli.console import open_console
 from philinit.tools.bench.contenders import CONTENDERS
-from philinit.tools.bench.crew import Crew
+from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import WORKLOADS
 
 FEW = ("memset", "philinit", "NumPy, SFC64")
@@ -32,10 +32,13 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A quick run of a few contenders with tiny tensors."""
     folder = tmp_path_factory.mktemp("results")
     options = argparse.Namespace(
-        quick=True, only=["laws", "models", "starts", "curves"], seconds=300.0, weights=1 << 16
+        quick=True,
+        only=["distributions", "models", "starts", "curves"],
+        seconds=300.0,
+        weights=1 << 16,
     )
-    with Crew() as crew:
-        one = suite.Suite(options, crew)
+    with Workers() as workers:
+        one = suite.Suite(options, workers)
         one.names = list(FEW)
         record = suite.Record(one, folder)
         assert suite.run(one, record, open_console())
@@ -46,15 +49,20 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return made
 
 
-def test_every_law_is_measured_by_everybody_in_both_memories(document: dict[str, Any]) -> None:
+def test_every_distribution_is_measured_by_everybody_in_both_memories(
+    document: dict[str, Any],
+) -> None:
     rows = {(r["workload"], r["contender"], r["memory"], r["dtype"]) for r in document["results"]}
-    for law in figures.LAWS:
+    for workload in figures.DISTRIBUTIONS:
         for name in FEW:
-            if (law, name) == ("1 GiB truncated normal", "NumPy, SFC64"):
+            if (workload, name) == ("1 GiB truncated normal", "NumPy, SFC64"):
                 continue
-            assert {(law, name, "new", "float32"), (law, name, "resident", "float32")} <= rows
+            assert {
+                (workload, name, "new", "float32"),
+                (workload, name, "resident", "float32"),
+            } <= rows
         for dtype in ("bfloat16", "float16", "float64"):
-            assert (law, "philinit", "resident", dtype) in rows
+            assert (workload, "philinit", "resident", dtype) in rows
     assert all(len(r["seconds"]) >= 3 for r in document["results"])
     skips = {(skip["contender"], skip["reason"]) for skip in document["left_out"]}
     assert ("NumPy, SFC64", "has no truncated normal") in skips

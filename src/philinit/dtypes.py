@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 NAMES = ("float32", "float64", "float16", "bfloat16")
+#: Those that are stored; the leading 1 of a normal number is not.
+MANTISSA_BITS = {"float32": 23, "float64": 52, "float16": 10, "bfloat16": 7}
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 #: Those that NumPy has of its own.
 PLAIN = frozenset({FLOAT32, np.dtype(np.float64), np.dtype(np.float16)})
@@ -93,8 +95,8 @@ def at_most(value: float, dtype: np.dtype[Any]) -> float:
         return value
     if abs(value) > largest(dtype):
         return largest(dtype) if value > 0 else -math.inf
-    bits, least = {"float32": (24, -149), "float16": (11, -24), "bfloat16": (8, -133)}[dtype.name]
-    step = max(math.frexp(value)[1] - bits, least) if value else least
+    least = {"float32": -149, "float16": -24, "bfloat16": -133}[dtype.name]
+    step = max(math.frexp(value)[1] - MANTISSA_BITS[dtype.name] - 1, least) if value else least
     return math.ldexp(math.floor(math.ldexp(value, -step)), step)
 
 

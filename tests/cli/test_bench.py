@@ -18,7 +18,7 @@ pytest.importorskip("psutil")
 from rich.console import Console
 
 from philinit.cli import bench
-from philinit.tools.bench.engine import Report, Result
+from philinit.tools.bench.results import Report, Result
 from tests.support.command_line import assert_refused, philinit
 
 SMALL = ("bench", "--params", "2e5", "--against", "numpy")
@@ -35,13 +35,13 @@ def small(tmp_path_factory):
     return done.stdout, document, (folder / "b.svg").read_text(encoding="utf-8")
 
 
-def test_three_laws_are_timed_in_both_memories(small):
+def test_three_distributions_are_timed_in_both_memories(small):
     found = {(r["workload"], r["contender"], r["memory"]) for r in small[1]["results"]}
-    for law in ("uniform", "truncated normal", "normal"):
+    for name in ("uniform", "truncated normal", "normal"):
         for memory in ("new", "resident"):
-            assert (law, "memset", memory) in found
-            assert (law, "philinit", memory) in found
-            assert ((law, "NumPy, SFC64", memory) in found) is (law != "truncated normal")
+            assert (name, "memset", memory) in found
+            assert (name, "philinit", memory) in found
+            assert ((name, "NumPy, SFC64", memory) in found) is (name != "truncated normal")
     assert all(r["weights"] == 200_000 for r in small[1]["results"])
     assert {r["contender"] for r in small[1]["results"]} == {
         "memset",
@@ -61,7 +61,7 @@ def test_piped_output_is_plain_and_says_what_is_not_there(small):
     assert "NumPy, SFC64: has no truncated normal" in text
 
 
-def test_the_picture_names_laws_and_the_memset_line(small):
+def test_the_picture_names_distributions_and_the_memset_line(small):
     assert small[2].startswith("<?xml")
     assert "<svg" in small[2]
 

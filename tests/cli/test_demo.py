@@ -21,7 +21,7 @@ from rich.console import Console
 
 from philinit.cli import demo
 from philinit.cli.tables import print_tables
-from philinit.tools import demo as _demo
+from philinit.tools.demo.contenders import rows_that_fit as fit
 from tests.support.command_line import assert_refused, philinit, typed
 
 
@@ -186,7 +186,6 @@ def test_a_number_that_is_off_is_named(small):
 
 def test_size_follows_free_memory():
     gib = 1 << 30
-    fit = _demo.rows_that_fit
     assert fit(10**6, "float32", 1, 24 * gib) == 10**6
     assert fit(10**6, "float32", 3, 24 * gib) == 10**6  # a billion, peers too, on 24 GiB
     assert fit(10**6, "float32", 3, 9 * gib) == 8 * gib // 12_000
@@ -199,8 +198,8 @@ def test_the_plan_says_when_memory_makes_it_smaller(monkeypatch):
     out = io.StringIO()
     console = Console(file=out, width=200, color_system=None)
     monkeypatch.setattr(demo, "free_memory", lambda: 9 << 30)
-    specs = demo._plan(console, 10**6, "float32", ("glorot_uniform",), None, 42, True)
-    sizes = {spec.contender: spec.size for spec in specs if spec.contender != "memset"}
+    planned = demo._plan(console, 10**6, "float32", ("glorot_uniform",), None, 42, True)
+    sizes = {m.contender: m.work.size for m in planned if m.contender != "memset"}
     assert sizes["philinit"] == 10**9
     assert sizes["keras_uniform"] == (8 << 30) // 12_000 * 1000
     assert f"peers run with {sizes['keras_uniform']:,} parameters" in out.getvalue()

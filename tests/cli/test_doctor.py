@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit doctor`: it finds what is broken, names the command that mends it, and never falls."""
 
+import inspect
 import json
 import re
 import sys
@@ -12,15 +13,12 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 pytest.importorskip("psutil")
 
-from philinit.tools.doctor import examine as _doctor
-from philinit.tools.doctor import machine as _doctor_machine
-from philinit.tools.doctor import probes as _doctor_probes
-from philinit.tools.doctor import software as _doctor_software
-from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
+from philinit.tools.doctor import examinations, hardware, probes, software
+from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
 from tests.support.command_line import philinit, typed
 
 SECTIONS = ("versions", "processor", "memory", "compiled code", "tensorflow sampler", "gpu")
-BY_NAME = {probe.name: probe for probe in _doctor.PROBES}
+BY_NAME = {probe.name: probe for probe in examinations.PROBES}
 
 
 def quick(**variables):
@@ -52,7 +50,7 @@ def test_everything_that_is_installed_works_here(whole):
 
 def test_each_hand_off_is_tested_live(whole):
     found = {finding.name: finding for finding in whole[1]}
-    for probe in _doctor.PROBES:
+    for probe in examinations.PROBES:
         assert found[probe.title].state in (OK, ABSENT)
     assert found["numpy out="].state == found["numpy memmap"].state == OK
     if found["tensorflow"].state == OK:
@@ -63,7 +61,7 @@ def test_each_section_stands_once_with_its_findings(whole):
     text, findings, _ = whole
     sections = [finding.section for finding in findings]
     assert sections == sorted(sections, key=sections.index)  # together
-    assert set(sections) == {*SECTIONS, _doctor.HAND_OFF}
+    assert set(sections) == {*SECTIONS, examinations.HAND_OFF}
     for finding in findings:
         assert re.search(rf"^  {finding.state} +{re.escape(finding.name)} ", text, re.M), finding
     assert f"{sum(f.state == OK for f in findings)} ok" in text
@@ -127,9 +125,9 @@ def test_a_remedy_is_one_line_to_be_copied_on_any_terminal():
 def test_a_folder_that_cannot_be_written_fails(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PHILINIT_CACHE_DIR", str(tmp_path / "file" / "below"))
-    (finding,) = _doctor_software.cache()
+    (finding,) = software.cache()
     assert finding.state == FAILED
-    assert "not a directory" in finding.text
+    assert "Not a directory" in finding.text
     assert finding.remedy.startswith("export PHILINIT_CACHE_DIR=")
 
 
@@ -138,18 +136,18 @@ def test_damaged_and_foreign_code_is_counted(monkeypatch, tmp_path):
     from philinit.kernels.cpu.compiler import _digest
 
     monkeypatch.setenv("PHILINIT_CACHE_DIR", str(tmp_path))
-    keep(tmp_path / f"{_digest()}-one.o", b"code")
+    keep(f"{_digest()}-one.o", b"code")
     (tmp_path / f"{_digest()}-two.o").write_bytes(b"x" * 100)
-    keep(tmp_path / f"{'0' * 32}-three.o", b"code")
-    folder, kernels, others = _doctor_software.cache()
+    keep(f"{'0' * 32}-three.o", b"code")
+    folder, kernels, others = software.cache()
     assert folder.state == OK
     assert kernels.state == NOTE
     assert "2 kernels" in kernels.text
     assert "1 damaged" in kernels.text
     assert kernels.remedy == f"rm {tmp_path / f'{_digest()}-two.o'}"
     assert (others.state, others.text[:7]) == (OK, "1 files")
-    monkeypatch.setattr(_doctor_software, "LARGE_CACHE", 10)
-    assert _doctor_software.cache()[2].remedy == f"rm -r {tmp_path}"
+    monkeypatch.setattr(software, "LARGE_CACHE", 10)
+    assert software.cache()[2].remedy == f"rm -r {tmp_path}"
 
 
 @pytest.mark.parametrize(
@@ -170,13 +168,13 @@ def test_quotas_of_containers_are_read(files, own, cpus, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
     (tmp_path / "own").write_text(own)
-    assert _doctor_machine.cgroup_cpus(tmp_path / "cgroup", tmp_path / "own") == cpus
+    assert hardware.cgroup_cpus(tmp_path / "cgroup", tmp_path / "own") == cpus
 
 
 def test_a_quota_below_the_threads_is_noted(monkeypatch):
-    monkeypatch.setattr(_doctor_machine, "cgroup_cpus", lambda: 1.5)
+    monkeypatch.setattr(hardware, "cgroup_cpus", lambda: 1.5)
     monkeypatch.setenv("PHILINIT_NUM_THREADS", "8")
-    (finding,) = _doctor_machine.threads()
+    (finding,) = hardware.threads()
     assert (finding.state, finding.remedy) == (NOTE, "export PHILINIT_NUM_THREADS=2")
     assert "the container's quota is 1.5" in finding.text
 
@@ -185,14 +183,14 @@ def test_vector_width_is_that_of_the_machine_code():
     llvm = pytest.importorskip("llvmlite.binding")
     if not llvm.get_process_triple().startswith("x86_64"):
         pytest.skip("names of x86 CPUs")
-    widths = {name: _doctor_machine.vector_bits(name, "") for name in ("x86-64", "haswell")}
+    widths = {name: hardware.vector_bits(name, "") for name in ("x86-64", "haswell")}
     assert widths == {"x86-64": 128, "haswell": 256}
-    assert _doctor_machine.vector_bits("skylake-avx512", "") == 512
+    assert hardware.vector_bits("skylake-avx512", "") == 512
 
 
 def test_an_old_library_is_noted(monkeypatch):
-    monkeypatch.setattr(_doctor_software, "_minimum_versions", lambda: {"keras": "99.1"})
-    found = {finding.name: finding for finding in _doctor_software.versions()}
+    monkeypatch.setattr(software, "_minimum_versions", lambda: {"keras": "99.1"})
+    found = {finding.name: finding for finding in software.versions()}
     if found["keras"].state == ABSENT:
         pytest.skip("keras is not installed")
     assert found["keras"].state == NOTE
@@ -201,9 +199,9 @@ def test_an_old_library_is_noted(monkeypatch):
 
 
 def test_minimum_versions_are_those_of_the_extras():
-    least = _doctor_software._minimum_versions()
+    least = software._minimum_versions()
     assert least["keras"] == "3.5"
-    for _, distribution in _doctor_software.OPTIONAL.values():
+    for _, distribution in software.OPTIONAL.values():
         assert distribution in least
 
 
@@ -213,10 +211,10 @@ def test_minimum_versions_are_those_of_the_extras():
 def test_the_extra_for_cuda_follows_the_driver(version, extra, monkeypatch, tmp_path):
     path = tmp_path / "version"
     path.write_text(f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Tue Jan 1 2030\n")
-    monkeypatch.setattr(_doctor_machine, "_DRIVER", path)
-    assert _doctor_machine.cuda_extra() == extra
-    monkeypatch.setattr(_doctor_machine, "find_spec", lambda name: None)
-    driver, cupy = _doctor_machine.gpu()
+    monkeypatch.setattr(hardware, "_DRIVER", path)
+    assert hardware.cuda_extra() == extra
+    monkeypatch.setattr(hardware, "find_spec", lambda name: None)
+    driver, cupy = hardware.gpu()
     assert driver.state == OK
     assert (cupy.state, cupy.remedy) == (NOTE, f'pip install "philinit[{extra}]"')
 
@@ -225,8 +223,8 @@ def test_a_look_that_fails_is_a_finding(monkeypatch):
     def memory():
         raise OSError("no /proc")
 
-    monkeypatch.setattr(_doctor, "LOOKS", (memory, _doctor_software.libm))
-    first, second = _doctor.examine(False, lambda *_: None)
+    monkeypatch.setattr(examinations, "LOOKS", (memory, software.libm))
+    first, second = examinations.examine(False, lambda *_: None)
     assert (first.section, first.state, first.text) == ("memory", FAILED, "OSError: no /proc")
     assert second.name == "libm"
 
@@ -254,17 +252,17 @@ def library(folder, name, code, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_library_that_crashes_is_a_row_and_not_the_end(code, text, tmp_path, monkeypatch):
     library(tmp_path, "torch", code, monkeypatch)
-    monkeypatch.setattr(_doctor, "find_spec", lambda name: object())
-    found = _doctor.run(BY_NAME["torch_tensor"])
+    monkeypatch.setattr(examinations, "find_spec", lambda name: object())
+    found = examinations.run(BY_NAME["torch_tensor"])
     assert (found.state, found.text) == (FAILED, text)
     assert found.remedy == 'pip install --upgrade "philinit[torch]"'
 
 
 def test_a_library_that_hangs_is_a_row(tmp_path, monkeypatch):
     library(tmp_path, "torch", "import time; time.sleep(60)", monkeypatch)
-    monkeypatch.setattr(_doctor, "find_spec", lambda name: object())
-    monkeypatch.setattr(_doctor, "TIMEOUT", 1.0)
-    assert _doctor.run(BY_NAME["torch_tensor"]).text == "no answer after 1 s"
+    monkeypatch.setattr(examinations, "find_spec", lambda name: object())
+    monkeypatch.setattr(examinations, "TIMEOUT", 1.0)
+    assert examinations.run(BY_NAME["torch_tensor"]).text == "no answer after 1 s"
 
 
 def test_a_copy_is_found(tmp_path, monkeypatch):
@@ -277,21 +275,21 @@ class array:
 class dlpack: from_dlpack = array
 """
     library(tmp_path, "jax", code, monkeypatch)
-    monkeypatch.setattr(_doctor, "find_spec", lambda name: object())
-    found = _doctor.run(BY_NAME["jax_array"])
+    monkeypatch.setattr(examinations, "find_spec", lambda name: object())
+    found = examinations.run(BY_NAME["jax_array"])
     assert (found.state, found.text) == (FAILED, "JAX has copied the array")
 
 
 def test_what_is_not_installed_is_no_failure(monkeypatch):
-    monkeypatch.setattr(_doctor, "find_spec", lambda name: None)
+    monkeypatch.setattr(examinations, "find_spec", lambda name: None)
     for name in ("torch_tensor", "tensorflow_variable", "keras_layer", "jax_array"):
-        found = _doctor.run(BY_NAME[name])
+        found = examinations.run(BY_NAME[name])
         assert (found.state, found.text, found.remedy) == (ABSENT, "not installed", "")
 
 
 def test_one_failure_is_exit_code_1(monkeypatch):
     findings = [Finding("a", "one", OK, "fine"), Finding("a", "two", FAILED, "broken", "mend it")]
-    monkeypatch.setattr(_doctor, "examine", lambda live, progress: findings)
+    monkeypatch.setattr(examinations, "examine", lambda live, progress: findings)
     done = typed("doctor")
     assert done.returncode == 1
     assert "to mend two: mend it" in done.stdout
@@ -299,7 +297,10 @@ def test_one_failure_is_exit_code_1(monkeypatch):
 
 
 def test_every_live_test_exists():
-    assert [probe.name for probe in _doctor.PROBES] == list(_doctor_probes.PROBES)
+    own = {name: value for name, value in vars(probes).items() if inspect.isfunction(value)}
+    tests = [name for name, f in own.items() if f.__module__ == probes.__name__ and name[0] != "_"]
+    assert [probe.name for probe in examinations.PROBES] == [*tests[:-1]]
+    assert tests[-1] == "answer"
 
 
 def test_a_gpu_is_looked_at_through_the_stand_in(tmp_path):
@@ -309,6 +310,6 @@ def test_a_gpu_is_looked_at_through_the_stand_in(tmp_path):
     if cuda_host.compiler() is None:
         pytest.skip("needs g++")
     with stand_in.installed(tmp_path):
-        text = _doctor_probes.cupy_array()
+        text = probes.cupy_array()
     assert re.search(r"CuPy \S+; cuda:0 .*; cuda:1 .*: the CPU's bits", text)
     assert Path(tmp_path).exists()

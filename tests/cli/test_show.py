@@ -12,7 +12,7 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 
 import philinit as pi
-from philinit.tools.show import look as _show
+from philinit.tools.show.looks import look
 from tests.support.command_line import assert_refused, philinit, typed
 
 CONV = ("--shape", "3,3,256,512")
@@ -33,7 +33,7 @@ def he(tmp_path_factory):
 # ---------------------------------------------------------------------------- what it says
 
 
-def test_it_says_fans_gain_law_and_interval(he):
+def test_it_says_fans_gain_distribution_and_interval(he):
     text = " ".join(he[0].split())
     for words in (
         "HeNormal(seed=42, activation='relu')",
@@ -79,7 +79,7 @@ def test_a_part_of_a_large_tensor_is_its_first_weights():
     limit = 1000
     for shape in [(7, 300, 31), (10**9, 128), (4000,), (2, 2)]:
         init = pi.GlorotNormal(seed=1)
-        found = _show.look(init, shape, "float32", limit)
+        found = look(init, shape, "float32", limit)
         rows = limit // math.prod(shape[1:]) or 1
         whole = init.shard(shape, slice(0, min(rows, shape[0]))).reshape(-1)
         np.testing.assert_array_equal(found.weights, whole[: found.weights.size])
@@ -148,11 +148,11 @@ class Shifted(pi.HeNormal):
 
 def test_spoiled_weights_are_found():
     shape = (500, 400)
-    assert _show.look(pi.GlorotUniform(seed=1), shape, "float32", 10**6).off == []
-    found = _show.look(Spoiled(seed=1), shape, "float32", 10**6).off
+    assert look(pi.GlorotUniform(seed=1), shape, "float32", 10**6).off == []
+    found = look(Spoiled(seed=1), shape, "float32", 10**6).off
     assert found == ["stddev", "min", "max"]
-    assert "mean" in _show.look(Shifted(seed=1), shape, "float32", 10**6).off
-    assert _show.look(Shifted(seed=1), (3, 3), "float32", 10**6).off in ([], ["max"])  # too few
+    assert "mean" in look(Shifted(seed=1), shape, "float32", 10**6).off
+    assert look(Shifted(seed=1), (3, 3), "float32", 10**6).off in ([], ["max"])  # too few
 
 
 @pytest.mark.parametrize("sampler", ["native", "tensorflow"])
@@ -161,13 +161,13 @@ def test_spoiled_weights_are_found():
     "kind", [pi.GlorotUniform, pi.HeNormal, pi.Normal, pi.Uniform, pi.TruncatedNormal]
 )
 def test_right_weights_are_never_off(kind, dtype, sampler):
-    found = _show.look(kind(seed=1, sampler=sampler), (500, 400), dtype, 10**6)
+    found = look(kind(seed=1, sampler=sampler), (500, 400), dtype, 10**6)
     assert found.off == []
 
 
 def test_rounding_to_a_coarse_dtype_is_no_fault():
     init = pi.Uniform(1.0, 1.00001, seed=1)
-    found = _show.look(init, (10_000,), "bfloat16", 10**6)
+    found = look(init, (10_000,), "bfloat16", 10**6)
     assert found.distinct == 1
     assert found.off == []
 
@@ -184,7 +184,7 @@ def chi_square(edges, counts, wanted):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_bins_follow_the_rounding_of_the_dtype(dtype):
     stats = pytest.importorskip("scipy.stats")
-    found = _show.look(pi.Uniform(-0.3, 0.5, seed=1), (4_000_000,), dtype, 10**7)
+    found = look(pi.Uniform(-0.3, 0.5, seed=1), (4_000_000,), dtype, 10**7)
     edges, counts = found.histogram(100)
     statistic, freedom = chi_square(edges, counts, found.distribution)
     assert counts.sum() == 4_000_000
@@ -219,7 +219,7 @@ def test_the_picture_shows_histogram_and_density(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes
 
-    from philinit.tools.show import plot as _show_plot
+    from philinit.tools.show import pictures
 
     drawn = {}
 
@@ -233,8 +233,8 @@ def test_the_picture_shows_histogram_and_density(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Axes, "stairs", stairs)
     monkeypatch.setattr(Axes, "plot", plot)
-    found = _show.look(pi.HeNormal(seed=1), (50, 40), "float16", 10**6)
-    _show_plot.draw(found, tmp_path / "x.png")
+    found = look(pi.HeNormal(seed=1), (50, 40), "float16", 10**6)
+    pictures.draw(found, tmp_path / "x.png")
     assert drawn["area"] == pytest.approx(1.0, abs=1e-12)
     assert drawn["integral"] == pytest.approx(1.0, abs=1e-5)
 

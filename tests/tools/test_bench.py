@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine of the benchmarks: laws, checks before times, children, parts of tensors, reports."""
+"""The engine of the benchmarks: workloads, checks before times, parts of tensors, reports."""
 
 import json
 import math
@@ -12,12 +12,13 @@ pytest.importorskip("psutil")
 
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
-from philinit.tools.bench import crew as _bench_crew
-from philinit.tools.bench import engine as _bench
+from philinit.tools.bench import timings
+from philinit.tools.bench.calls import CALLS
 from philinit.tools.bench.contenders import CONTENDERS, Failed, Refused
-from philinit.tools.bench.crew import Crew
-from philinit.tools.bench.engine import Limits, Report, compete, fitting_share, spread, takes_part
-from philinit.tools.bench.worker import Worker, check
+from philinit.tools.bench.races import Limits, fitting_share, race, takes_part
+from philinit.tools.bench.results import Report, results_of, spread
+from philinit.tools.bench.timings import PREPARED, check
+from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import WORKLOADS, Work, Workload
 
 OWN, MEMSET, NUMPY = (CONTENDERS[name] for name in ("philinit", "memset", "NumPy, SFC64"))
@@ -28,19 +29,25 @@ TINY = Limits(patience=1.0, spend=0.01, least=2, most=3)
 # ---------------------------------------------------------------------------- workloads
 
 
-def test_the_workloads_have_the_sizes_and_laws_of_their_models():
+def test_the_workloads_have_the_sizes_and_distributions_of_their_models():
     by_name = {workload.name: workload.work for workload in WORKLOADS}
     assert by_name["word embedding"].nbytes == 4_000_000_000
     assert by_name["DLRM table"].nbytes == 10_240_000_000
-    assert by_name["DLRM table"].law.high == pytest.approx(40_000_000**-0.5)
+    assert by_name["DLRM table"].distribution.high == pytest.approx(40_000_000**-0.5)
     assert by_name["Llama-3-8B MLP"].shape == (4096, 14336)
-    assert by_name["Llama-3-8B attention"].law == TruncatedNormal(0.0, 0.02)
-    he = by_name["ResNet conv"].law  # 3 x 3 x 512 inputs: Keras divides by what the cut takes
+    assert by_name["Llama-3-8B attention"].distribution == TruncatedNormal(0.0, 0.02)
+    he = by_name[
+        "ResNet conv"
+    ].distribution  # 3 x 3 x 512 inputs: Keras divides by what the cut takes
     assert he.moments()[1] == pytest.approx(math.sqrt(2 / 4608))
-    glorot = by_name["dense 64"].law
+    glorot = by_name["dense 64"].distribution
     assert isinstance(glorot, Uniform)
     assert glorot.high == pytest.approx(math.sqrt(6 / 128))
-    assert {work.kind for work in by_name.values()} == {"uniform", "normal", "truncated normal"}
+    assert {work.distribution_name for work in by_name.values()} == {
+        "uniform",
+        "normal",
+        "truncated normal",
+    }
 
 
 def test_a_part_is_cut_from_the_longest_axis():
@@ -80,7 +87,7 @@ def test_a_spoiled_answer_is_refused(contender, spoil, message):
 def test_a_spoiled_normal_is_refused():
     work = Work("normal", (65536,), (0.0, 0.02))
     sample = np.random.default_rng(1).standard_normal(65536, np.float32) * np.float32(0.02)
-    assert type(work.law) is Normal
+    assert type(work.distribution) is Normal
     check(NUMPY, work, sample)
     with pytest.raises(ValueError, match="wrong numbers: stddev"):
         check(NUMPY, work, sample * np.float32(1.02))
@@ -105,46 +112,49 @@ def test_each_contender_names_what_it_calls_and_what_it_lacks():
     assert CONTENDERS["JAX, rbg"].title(normal) == "jax.random.normal, rbg"
     assert CONTENDERS["philinit"].title(he) == "philinit.HeNormal"
     with pytest.raises(Refused, match="has no truncated normal"):
-        NUMPY.op(he)
+        NUMPY.function(he)
     with pytest.raises(Refused, match="has no float16"):
-        NUMPY.op(Work("normal", (64,), dtype="float16"))
+        NUMPY.function(Work("normal", (64,), dtype="float16"))
 
 
 def test_a_library_that_is_missing_is_named_and_starts_no_process(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert OWN.missing() is None
-    with Crew() as crew, pytest.raises(Refused, match="torch is not installed: pip install"):
-        crew.turn(CONTENDERS["torch"], UNIFORM, "new")
+    with Workers() as workers, pytest.raises(Refused, match="torch is not installed: pip install"):
+        workers.turn(CONTENDERS["torch"], UNIFORM, "new")
 
 
 def ask(contender, work, memory="new", **more):
-    raw = {"rule": work.rule, "shape": list(work.shape), "numbers": list(work.numbers)}
+    raw = {"init": work.init, "shape": list(work.shape), "numbers": list(work.numbers)}
     request = {"contender": contender.name, "work": raw | {"dtype": work.dtype}, "memory": memory}
     return request | {"repeats": 1, "check": True, "peak": False} | more
 
 
+def answer(request):
+    return timings.answer(request, print)
+
+
 def test_a_worker_answers_with_seconds_and_keeps_one_buffer():
-    worker = Worker()
+    PREPARED.forget()
     for contender in (MEMSET, OWN, NUMPY):
-        assert worker.answer(ask(contender, UNIFORM, "resident", repeats=3))["seconds"] > 0
-    assert worker.buffer.nbytes == UNIFORM.nbytes
+        assert answer(ask(contender, UNIFORM, "resident", repeats=3))["seconds"] > 0
+    assert PREPARED.buffer.nbytes == UNIFORM.nbytes
     half = Work("uniform", UNIFORM.shape, UNIFORM.numbers, "bfloat16")
-    assert worker.answer(ask(OWN, half, "resident"))["seconds"] > 0
-    assert worker.buffer.nbytes == UNIFORM.nbytes
-    assert worker.answer({"forget": True}) == {}
-    assert worker.buffer.nbytes == 0
+    assert answer(ask(OWN, half, "resident"))["seconds"] > 0
+    assert PREPARED.buffer.nbytes == UNIFORM.nbytes
+    assert answer({"forget": True}) == {}
+    assert PREPARED.buffer.nbytes == 0
 
 
 def test_what_a_library_raises_is_the_reply_and_not_the_end():
-    worker = Worker()
-    reply = worker.answer(ask(OWN, Work("uniform", (4,), (2.0, 1.0))))
+    reply = answer(ask(OWN, Work("uniform", (4,), (2.0, 1.0))))
     assert reply == {"failed": "ValueError: `low` must be below `high`; got low=2.0, high=1.0"}
-    assert worker.answer(ask(OWN, UNIFORM))["seconds"] > 0
+    assert answer(ask(OWN, UNIFORM))["seconds"] > 0
 
 
 def test_wrong_numbers_have_no_time(monkeypatch):
-    monkeypatch.setattr(Work, "ends", (0.0, 1.0))  # NumPy scales by it; the law stays
-    reply = Worker().answer(ask(NUMPY, UNIFORM))
+    monkeypatch.setattr(Work, "ends", (0.0, 1.0))  # NumPy scales by it; the distribution stays
+    reply = answer(ask(NUMPY, UNIFORM))
     assert set(reply) == {"failed"}
     assert "wrong numbers" in reply["failed"]
 
@@ -152,21 +162,17 @@ def test_wrong_numbers_have_no_time(monkeypatch):
 # ---------------------------------------------------------------------------- children
 
 
+def test_every_contender_has_a_call():
+    assert list(CALLS) == list(CONTENDERS)
+
+
 def test_a_child_that_dies_is_a_reason_and_the_next_one_works():
-    with Crew() as crew:
-        assert crew.turn(OWN, UNIFORM, "new", check=True)["seconds"] > 0
-        crew._children["numpy"]._process.send_signal(signal.SIGKILL)
+    with Workers() as workers:
+        assert workers.turn(OWN, UNIFORM, "new", check=True)["seconds"] > 0
+        workers._running["numpy"].process.send_signal(signal.SIGKILL)
         with pytest.raises(Failed, match="ended by SIGKILL"):
-            crew.turn(OWN, UNIFORM, "new")
-        assert crew.turn(OWN, UNIFORM, "new")["seconds"] > 0
-        child = crew._children["numpy"]._process
-    assert child.poll() is not None  # nobody is left behind
-
-
-def test_a_child_that_takes_too_long_is_ended(monkeypatch):
-    monkeypatch.setattr(_bench_crew, "PATIENCE", 0.01)
-    with Crew() as crew, pytest.raises(Failed):
-        crew.turn(OWN, UNIFORM, "new")  # its start alone takes longer
+            workers.turn(OWN, UNIFORM, "new")
+        assert workers.turn(OWN, UNIFORM, "new")["seconds"] > 0
 
 
 # ---------------------------------------------------------------------------- the race
@@ -175,10 +181,10 @@ def test_a_child_that_takes_too_long_is_ended(monkeypatch):
 def test_a_race_measures_philinit_memset_and_numpy_in_turns():
     report, said = Report(), []
     load = Workload("w", UNIFORM, "", also=("bfloat16",))
-    with Crew() as crew:
+    with Workers() as workers:
         for memory in ("new", "resident"):
             names = ("memset", "philinit", "NumPy, SFC64")
-            compete(crew, load, names, memory, TINY, report, said.append)
+            race(workers, load, names, memory, TINY, report, said.append)
     found = {(r.contender, r.memory, r.dtype): r for r in report.results}
     names = ("memset", "philinit", "NumPy, SFC64")
     assert set(found) == {(n, m, "float32") for n in names for m in ("new", "resident")} | {
@@ -189,20 +195,20 @@ def test_a_race_measures_philinit_memset_and_numpy_in_turns():
     assert not report.failed
     assert said[0] == "w, new: memset warms up"
     document = json.loads(json.dumps(report.document()))
-    assert _bench.results_of(document) == report.results
+    assert results_of(document) == report.results
     assert document["results"][0]["GB/s"] == pytest.approx(report.results[0].rate / 1e9)
 
 
 def test_who_cannot_is_left_out_with_the_reason_and_who_failed_is_a_failure():
     report = Report()
-    with Crew() as crew:
+    with Workers() as workers:
         load = Workload("w", Work("truncated_normal", (1000,)), "")
-        compete(crew, load, ["NumPy, SFC64"], "new", TINY, report, print)
+        race(workers, load, ["NumPy, SFC64"], "new", TINY, report, print)
         assert [skip.reason for skip in report.left_out] == ["has no truncated normal"]
         assert not report.failed
         wrong = Workload("w", Work("uniform", (1000,), (2.0, 1.0)), "")
         with pytest.raises(ValueError, match="`low` must be below `high`"):
-            wrong.work.kind  # noqa: B018 - the law is made here
+            wrong.work.distribution  # noqa: B018 - it is made here
     report.leave_out(load, OWN, Failed("it died"))
     assert report.failed
     assert report.results == []
@@ -210,10 +216,10 @@ def test_who_cannot_is_left_out_with_the_reason_and_who_failed_is_a_failure():
 
 def test_after_the_deadline_nobody_begins():
     report = Report()
-    with Crew() as crew:
+    with Workers() as workers:
         late = Limits(1.0, 1.0, deadline=-math.inf)
-        compete(crew, Workload("w", UNIFORM, ""), ["philinit"], "new", late, report, print)
-        assert not crew._children
+        race(workers, Workload("w", UNIFORM, ""), ["philinit"], "new", late, report, print)
+        assert not workers.names
     assert [skip.reason for skip in report.left_out] == ["no time was left for w, new memory"]
 
 

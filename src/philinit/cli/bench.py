@@ -13,12 +13,12 @@ from rich.console import Console
 
 from philinit.cli.console import Row, bars, open_console, say, show
 from philinit.cli.options import DTYPE, Count, json_option, picture, write_json
-from philinit.tools.bench import engine as _bench
 from philinit.tools.bench.contenders import CONTENDERS
-from philinit.tools.bench.crew import Crew
-from philinit.tools.bench.engine import Limits, Report, Result
+from philinit.tools.bench.races import Limits, race
+from philinit.tools.bench.results import Report, Result
+from philinit.tools.bench.workers import Workers
 from philinit.tools.bench.workloads import Work, Workload
-from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.measure.machine import machine_facts, machine_line
 
 PEERS = ("tensorflow", "keras", "torch", "jax", "numpy")
 SECONDS = 45.0  # nobody begins after that
@@ -73,11 +73,13 @@ def bench(
       philinit bench --plot bench.svg --json bench.json
     """  # noqa: D301 - click wants the backspace itself
     if plot is not None:
-        _need_matplotlib()
+        try:  # before anything is measured
+            from philinit.tools.bench import pictures
+        except ImportError as error:
+            raise click.ClickException(str(error)) from error
     console = open_console(json_path)
-    machine = machine_facts(None)
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    say(console, f"{machine['processor']}, {machine['threads']} threads; {versions}", "dim")
+    machine = machine_facts()
+    say(console, machine_line(machine), "dim")
     names, missing = _contenders(against)
     report = Report()
     code = 0
@@ -88,22 +90,13 @@ def bench(
         code = 130
     _print(console, report, params, dtype, missing)
     if plot is not None and report.results:
-        from philinit.tools.bench import plot as _bench_plot
-
         title = f"{params:,} {dtype} weights; {machine['processor']}, {machine['threads']} threads"
-        _bench_plot.throughput(report.results, plot, title)
+        pictures.throughput(report.results, plot, title)
         say(console, f"written: {plot}")
     if json_path is not None:
         document = {"machine": machine, "missing": missing, **report.document()}
         write_json(json_path, document, console)
     ctx.exit(code or int(report.failed or bool(against and missing)))
-
-
-def _need_matplotlib() -> None:
-    try:
-        import philinit.tools.bench.plot  # noqa: F401 - before anything is measured
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def _contenders(against: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -126,25 +119,21 @@ def _contenders(against: tuple[str, ...]) -> tuple[list[str], list[str]]:
 def _measure(console: Console, report: Report, names: list[str], params: int, dtype: str) -> None:
     deadline = time.perf_counter() + SECONDS
     limits = replace(LIMITS, deadline=deadline)
-    works = {
-        "uniform": Work("uniform", (params,), (-0.05, 0.05), dtype),
-        "truncated normal": Work("truncated_normal", (params,), (0.0, 0.02), dtype),
-        "normal": Work("normal", (params,), (0.0, 0.02), dtype),
-    }
-    races = [(name, work, memory) for memory in ("new", "resident") for name, work in works.items()]
-    with Crew() as crew, bars(console) as progress:
+    works = [
+        Work("uniform", (params,), (-0.05, 0.05), dtype),
+        Work("truncated_normal", (params,), (0.0, 0.02), dtype),
+        Work("normal", (params,), (0.0, 0.02), dtype),
+    ]
+    races = [(work, memory) for memory in ("new", "resident") for work in works]
+    with Workers() as workers, bars(console) as progress:
         task = progress.add_task("starting", total=len(races))
-        for name, work, memory in races:
-            workload = Workload(name, work, "")
-            _bench.compete(
-                crew,
-                workload,
-                names,
-                memory,
-                limits,
-                report,
-                lambda text: progress.update(task, description=text),
-            )
+
+        def tell(text: str) -> None:
+            progress.update(task, description=text)
+
+        for work, memory in races:
+            workload = Workload(work.distribution_name, work, "")
+            race(workers, workload, names, memory, limits, report, tell)
             progress.advance(task)
 
 
@@ -168,11 +157,9 @@ def _print(
         )
     for text in missing:
         say(console, text)
-    for line in dict.fromkeys(
-        (f"{skip.contender}: {'failed: ' * skip.failed}{skip.reason}", skip.failed)
-        for skip in report.left_out
-    ):
-        say(console, line[0], "red" if line[1] else "dim")
+    for skip in dict.fromkeys(replace(skip, workload="") for skip in report.left_out):
+        text = f"{skip.contender}: {'failed: ' * skip.failed}{skip.reason}"
+        say(console, text, "red" if skip.failed else "dim")
 
 
 def table_rows(results: Sequence[Result]) -> list[Row]:

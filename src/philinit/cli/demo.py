@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ try:
 except ImportError as error:
     raise missing_extra("the command line", str(error.name), "cli") from error
 
-from philinit.cli.console import bars, open_console
+from philinit.cli.console import bars, open_console, say
 from philinit.cli.options import DTYPE, Count, json_option, write_json
 from philinit.cli.tables import GIB, TITLES, print_tables
-from philinit.tools import demo as _demo
-from philinit.tools.measure.measuring import free_memory, machine_facts
+from philinit.tools.demo.contenders import COLUMNS, Measurement, measurements, rows_that_fit
+from philinit.tools.measure.machine import HEADROOM, free_memory, machine_facts, machine_line
 
 MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
 
@@ -30,7 +30,7 @@ MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
 @click.option(
     "--params",
     metavar="COUNT",
-    type=Count(_demo.COLUMNS),
+    type=Count(COLUMNS),
     default="1e9",
     show_default=True,
     help="Weights.",
@@ -71,9 +71,9 @@ def demo(
       philinit demo --no-peers --threads 1 --json demo.json
     """  # noqa: D301 - click wants the backspace itself
     console = open_console(json_path)
-    wanted = params // _demo.COLUMNS
-    specs = _plan(console, wanted, dtype, inits, threads, seed, not no_peers)
-    results, code = _measure_all(console, specs)
+    wanted = params // COLUMNS
+    planned = _plan(console, wanted, dtype, inits, threads, seed, not no_peers)
+    results, code = _measure_all(console, planned)
     print_tables(console, results)
     if json_path is not None:
         write_json(json_path, {"machine": machine_facts(threads), "results": results}, console)
@@ -88,77 +88,60 @@ def _plan(
     threads: int | None,
     seed: int,
     peers: bool,
-) -> list[_demo.Spec]:
+) -> list[Measurement]:
     """Who runs, at which size; says so when memory makes somebody smaller."""
     free = free_memory()
-    own = _demo.rows_that_fit(rows, dtype, 1, free)
-    others = min(own, _demo.rows_that_fit(rows, dtype, 3, free))
+    own = rows_that_fit(rows, dtype, 1, free)
+    others = min(own, rows_that_fit(rows, dtype, 3, free))
     if own == 0:
-        need = _demo.HEADROOM / GIB
+        need = HEADROOM / GIB
         raise click.ClickException(
             f"the demo needs more than {need:.0f} GiB of free memory; {free / GIB:.1f} GiB are free"
         )
-    machine = machine_facts(threads)
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    console.print(f"{machine['processor']}, {machine['threads']} threads; {versions}", style="dim")
+    say(console, machine_line(machine_facts(threads)), "dim")
     reason = f"because {free / GIB:.1f} GiB are free"
     if own < rows:
-        console.print(f"{own * _demo.COLUMNS:,} parameters, not {rows * _demo.COLUMNS:,}, {reason}")
-    peers = peers and others > 0
-    if peers and others < own:
+        console.print(f"{own * COLUMNS:,} parameters, not {rows * COLUMNS:,}, {reason}")
+    if peers and 0 < others < own:
         console.print(
-            f"peers run with {others * _demo.COLUMNS:,} parameters: they take three times the "
+            f"peers run with {others * COLUMNS:,} parameters: they take three times the "
             f"tensor, and {reason[8:]}"
         )
-    base = _demo.Spec("memset", "", (MEMSET_ROWS, _demo.COLUMNS), "float32", threads, seed)
-    specs = [base]
-    base = replace(base, dtype=dtype)
-    for init in inits:
-        for name, contender in _demo.CONTENDERS.items():
-            if init not in contender.inits or dtype not in contender.dtypes:
-                continue
-            if contender.peak > 1 and not peers:
-                continue
-            size = own if contender.peak == 1 else others
-            specs.append(replace(base, contender=name, init=init, shape=(size, _demo.COLUMNS)))
-    return specs
+    sizes = own, others if peers else 0
+    return measurements(sizes, MEMSET_ROWS, dtype, inits, threads=threads, seed=seed)
 
 
-def _measure_all(console: Console, specs: list[_demo.Spec]) -> tuple[list[dict[str, Any]], int]:
+def _measure_all(console: Console, planned: list[Measurement]) -> tuple[list[dict[str, Any]], int]:
     """The results of all contenders, and the exit code: 130 after Ctrl-C, 1 if somebody failed."""
     results: list[dict[str, Any]] = []
     code = 0
-    names = {name: contender.title for name, contender in _demo.CONTENDERS.items()}
-    names["memset"] = "memset"
     with bars(console, "{task.fields[note]}") as progress:
-        for number, spec in enumerate(specs, 1):
-            title = f"{number}/{len(specs)} {names[spec.contender]}"
-            if spec.init:
-                title += f", {TITLES[spec.init]}"
+        for number, measurement in enumerate(planned, 1):
+            title = f"{number}/{len(planned)} {measurement.title}"
+            if measurement.init:
+                title += f", {TITLES[measurement.init]}"
             task = progress.add_task(title, total=None, note="starting")
 
             def event(message: dict[str, Any], task: TaskID = task) -> None:
                 if "progress" in message:
                     done, total = message["progress"]
                     progress.update(task, completed=done, total=total, note=f"{done / 1e6:,.0f} M")
-                elif "phase" in message:
+                else:
                     progress.update(task, total=None, note=message["phase"])
 
             try:
-                result = _demo.run(spec, event)
-            except RuntimeError as error:
-                console.print(f"{title}: failed: {error}", style="red", highlight=False)
+                result = measurement.run(event)
+            except ChildProcessError as error:
+                say(console, f"{title}: failed: {error}", "red")
                 code = 1
             except KeyboardInterrupt:
-                console.print(f"interrupted during {title}", style="yellow", highlight=False)
+                say(console, f"interrupted during {title}", "yellow")
                 return results, 130
             else:
-                results.append(
-                    {"spec": asdict(spec), "title": names[spec.contender], "result": result}
-                )
+                asked = {"spec": asdict(measurement), "title": measurement.title}
+                results.append({**asked, "result": result})
                 seconds = result.get("seconds")
-                done_text = f"{title}: " + (f"{seconds:.2f} s" if seconds else "done")
-                console.print(done_text, style="dim", highlight=False)
+                say(console, f"{title}: " + (f"{seconds:.2f} s" if seconds else "done"), "dim")
             finally:
                 progress.remove_task(task)
     return results, code

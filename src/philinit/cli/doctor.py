@@ -13,9 +13,9 @@ from rich.text import Text
 
 from philinit.cli.console import NARROW, bars, facts, open_console, say
 from philinit.cli.options import json_option, write_json
-from philinit.tools.doctor import examine as _doctor
-from philinit.tools.doctor.finding import Finding
-from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.doctor import examinations
+from philinit.tools.doctor.findings import Finding
+from philinit.tools.measure.machine import machine_facts
 
 STYLES = {"ok": "green", "note": "yellow", "failed": "red", "absent": "dim"}
 
@@ -40,7 +40,7 @@ def doctor(ctx: click.Context, quick: bool, json_path: Path | None) -> None:
     console = open_console(json_path)
     with bars(console, "{task.completed}/{task.total}") as progress:
         task = progress.add_task("live tests", total=None, visible=not quick)
-        findings = _doctor.examine(
+        findings = examinations.examine(
             not quick, lambda done, total: progress.update(task, completed=done, total=total)
         )
     names = max(len(finding.name) for finding in findings) if console.width >= NARROW else 0
@@ -51,9 +51,9 @@ def doctor(ctx: click.Context, quick: bool, json_path: Path | None) -> None:
     style = "red" if counts["failed"] else "green"
     say(console, ", ".join(f"{count} {state}" for state, count in counts.items()), style)
     if json_path is not None:
-        document = {"machine": machine_facts(None), "findings": [asdict(f) for f in findings]}
+        document = {"machine": machine_facts(), "findings": [asdict(f) for f in findings]}
         write_json(json_path, document, console)
-    ctx.exit(0 if _doctor.healthy(findings) else 1)
+    ctx.exit(0 if examinations.healthy(findings) else 1)
 
 
 def _print(console: Console, section: str, findings: list[Finding], width: int) -> None:

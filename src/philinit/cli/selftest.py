@@ -11,7 +11,7 @@ from rich.console import Console
 
 from philinit.cli.console import bars, open_console, say, show
 from philinit.cli.options import json_option, write_json
-from philinit.tools.measure.measuring import machine_facts
+from philinit.tools.measure.machine import machine_facts
 from philinit.tools.selftest import cases as _selftest
 
 

@@ -27,8 +27,7 @@ from philinit.distributions import Distribution, TruncatedNormal, Uniform
 from philinit.initializers import VarianceScaling
 from philinit.initializers.base import Initializer
 from philinit.tools.measure.theory import Moments
-from philinit.tools.show import look as _show
-from philinit.tools.show.look import Look
+from philinit.tools.show.looks import Look, look
 
 MOMENTS = Moments._fields
 ROWS = 6  # height of the histogram in lines
@@ -94,26 +93,26 @@ def show(
     init = make_initializer(initializer, seed, sampler, names, parameters)
     if plot is not None:
         try:
-            from philinit.tools.show import plot as _show_plot
+            from philinit.tools.show import pictures
         except ImportError as error:
             raise click.ClickException(str(error)) from error
     try:
-        look = _show.look(init, shape, dtype, limit)
+        found = look(init, shape, dtype, limit)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise click.UsageError(str(error)) from error
     console = open_console(json_path)
-    facts(console, type(init).__name__, _facts(look))
-    if look.distinct > 1:
-        _print_moments(console, look)
-        _print_histogram(console, look)
-    if look.off:
-        say(console, f"off, and not by chance: {', '.join(look.off)}", "red")
+    facts(console, type(init).__name__, _facts(found))
+    if found.distinct > 1:
+        _print_moments(console, found)
+        _print_histogram(console, found)
+    if found.off:
+        say(console, f"off, and not by chance: {', '.join(found.off)}", "red")
     if plot is not None:
-        _show_plot.draw(look, plot)
+        pictures.draw(found, plot)
         say(console, f"written: {plot}")
     if json_path is not None:
-        write_json(json_path, _document(look), console)
-    ctx.exit(1 if look.off else 0)
+        write_json(json_path, _document(found), console)
+    ctx.exit(1 if found.off else 0)
 
 
 def _facts(look: Look) -> list[tuple[str, str]]:
@@ -121,7 +120,7 @@ def _facts(look: Look) -> list[tuple[str, str]]:
     shape = " x ".join(f"{n:,}" for n in look.shape)
     tensor = f"{shape} = {size:,} weights" if len(look.shape) > 1 else f"{shape} weights"
     found = [
-        ("rule", _rule(init)),
+        ("initializer", _first_line(init)),
         ("made by", repr(init)),
         ("tensor", f"{tensor}, {_bytes(size * look.dtype.itemsize)}"),
     ]
@@ -131,7 +130,7 @@ def _facts(look: Look) -> list[tuple[str, str]]:
         found.append(("fans", "fan_in {:,}, fan_out {:,}".format(*look.fans)))
         found.append(("gain", f"{math.sqrt(init.scale):.6g}, by {_gain_source(init)}"))
     if look.distribution is not None:
-        found.append(("draws", _law(look.distribution)))
+        found.append(("draws", _in_words(look.distribution)))
         found += _interval(look)
     if look.levels is not None:
         text = f"tensorflow: {look.levels:,} levels, whose mean is half a level low"
@@ -145,7 +144,7 @@ def _facts(look: Look) -> list[tuple[str, str]]:
     return found
 
 
-def _rule(init: Initializer) -> str:
+def _first_line(init: Initializer) -> str:
     return (type(init).__doc__ or "").partition("\n")[0].replace("`", "").rstrip(".")
 
 
@@ -158,16 +157,16 @@ def _gain_source(init: VarianceScaling) -> str:
     return "gain" if getattr(init, "gain", None) is not None else "default"
 
 
-def _law(distribution: Distribution) -> str:
+def _in_words(distribution: Distribution) -> str:
     if isinstance(distribution, Uniform):
         if distribution.low == -distribution.high:
             return f"uniform, limit {distribution.high:.6g}"
         return f"uniform from {distribution.low:.6g} to {distribution.high:.6g}"
     mean = f" around {distribution.mean:.6g}" if distribution.mean else ""
-    law = f"normal{mean}, stddev {distribution.stddev:.6g}"
+    words = f"normal{mean}, stddev {distribution.stddev:.6g}"
     if isinstance(distribution, TruncatedNormal):
-        law += f", cut at {distribution.lower:+g} and {distribution.upper:+g} stddev"
-    return law
+        words += f", cut at {distribution.lower:+g} and {distribution.upper:+g} stddev"
+    return words
 
 
 def _interval(look: Look) -> list[tuple[str, str]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made in a benchmark: tensors of real models by name, each with the law of its weights."""
+"""What is made in a benchmark: tensors of real models by name, each with its distribution."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from dataclasses import dataclass, replace
 
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
-from philinit.tools.demo import distribution
 
 PLAIN: dict[str, type[Distribution]] = {
     "uniform": Uniform,
     "normal": Normal,
     "truncated_normal": TruncatedNormal,
 }
-KINDS = {Uniform: "uniform", Normal: "normal", TruncatedNormal: "truncated normal"}
 
 
 @dataclass(frozen=True)
 class Work:
     """One tensor that everybody is asked for.
 
-    `rule` is "glorot_uniform" or "he_normal", whose law follows from the fans, or "uniform" (low,
-    high), "normal" or "truncated_normal" (mean, stddev; cut at +-2), whose law is `numbers`.
+    `init` is "glorot_uniform" or "he_normal", whose distribution follows from the fans, or
+    "uniform" (low, high), "normal" or "truncated_normal" (mean, stddev; cut at +-2), whose
+    distribution is `numbers`.
     """
 
-    rule: str
+    init: str
     shape: tuple[int, ...]
     numbers: tuple[float, float] = (0.0, 1.0)
     dtype: str = "float32"
@@ -43,24 +42,38 @@ class Work:
         return self.size * as_dtype(self.dtype).itemsize
 
     @functools.cached_property
-    def law(self) -> Distribution:
-        """What theory says of the weights; not taken from the initializers that are held to it."""
-        if self.rule in PLAIN:
-            return PLAIN[self.rule](*self.numbers)
+    def distribution(self) -> Distribution:
+        """What theory says of the weights; not taken from the initializers that are held to it.
+
+        Uniform(+-sqrt(6 / (in + out))), or a normal of variance 2 / in cut at +-2.
+        """
+        if self.init in PLAIN:
+            return PLAIN[self.init](*self.numbers)
         field = math.prod(self.shape[:-2])
-        return distribution(self.rule, (self.shape[-2] * field, self.shape[-1] * field))
+        fan_in, fan_out = (length * field for length in self.shape[-2:])
+        if self.init == "glorot_uniform":
+            limit = math.sqrt(6.0 / (fan_in + fan_out))
+            return Uniform(-limit, limit)
+        cut = TruncatedNormal().moments()[1]  # stddev of a standard normal cut at +-2: 0.8796
+        return TruncatedNormal(0.0, math.sqrt(2.0 / fan_in) / cut)
 
     @property
-    def kind(self) -> str:
-        """Kind of the law: "uniform", "normal" or "truncated normal"."""
-        return KINDS[type(self.law)]
+    def distribution_name(self) -> str:
+        """One of "uniform", "normal" and "truncated normal"."""
+        names = {type_: name.replace("_", " ") for name, type_ in PLAIN.items()}
+        return names[type(self.distribution)]
+
+    @property
+    def arguments(self) -> tuple[float, ...]:
+        """What its initializer takes beside the seed."""
+        return self.numbers if self.init in PLAIN else ()
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The numbers of the law as other libraries take them: (low, high) or (mean, stddev)."""
-        if isinstance(self.law, Uniform):
-            return self.law.low, self.law.high
-        return self.law.mean, self.law.stddev
+        """The distribution's numbers as other libraries take them: (low, high), (mean, stddev)."""
+        if isinstance(self.distribution, Uniform):
+            return self.distribution.low, self.distribution.high
+        return self.distribution.mean, self.distribution.stddev
 
     def part(self, share: int) -> Work:
         """A tensor of a `share`-th of the weights: its longest axis is cut."""
@@ -87,7 +100,7 @@ class Workload:
         return replace(self, work=self.work.at_most(weights))
 
 
-# The first three are what G5 speaks of: 1 GiB of each law, beyond every cache.
+# The first three are what G5 speaks of: 1 GiB of each distribution, beyond every cache.
 SIDE = 1 << 14
 OTHERS = ("bfloat16", "float16", "float64")
 DLRM_ROWS = 40_000_000

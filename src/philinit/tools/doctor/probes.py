@@ -1,25 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live tests of `philinit doctor`: ``python -m philinit.tools.doctor.probes NAME`` runs one.
+"""The live tests of `philinit doctor`; only a child process imports this.
 
 Each returns what works, or raises AssertionError or another error that says what does not.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import philinit as pi
 from philinit.filling.memory import address
+from philinit.initializers import GlorotUniform
+from philinit.tools.measure.child import Emit
 
 SHAPE = (1024, 256)
-INIT = pi.GlorotUniform(seed=42)
+INIT = GlorotUniform(seed=42)
 
 
 def kernels() -> str:
@@ -52,14 +50,6 @@ def numpy_memmap() -> str:
     return "written in place, and read back"
 
 
-def _tensorflow() -> Any:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the hand-off in CPU memory
-    import tensorflow
-
-    return tensorflow
-
-
 def _where(tensor: Any) -> int:
     """The address of the values of a tf.Variable or tf.Tensor in CPU memory."""
     read = getattr(tensor, "read_value", lambda: tensor)()
@@ -68,7 +58,8 @@ def _where(tensor: Any) -> int:
 
 def tensorflow_variable() -> str:
     """A variable, filled, and updated by gradient descent."""
-    tf = _tensorflow()
+    import tensorflow as tf
+
     import philinit.tensorflow as pit
 
     variable = pit.variable(INIT, SHAPE)
@@ -83,7 +74,6 @@ def tensorflow_variable() -> str:
 
 def tensorflow_from_dlpack() -> str:
     """An array of ours, imported."""
-    _tensorflow()
     import philinit.tensorflow as pit
 
     weights = INIT(SHAPE)
@@ -95,8 +85,6 @@ def tensorflow_from_dlpack() -> str:
 
 def keras_layer() -> str:
     """A layer's kernel, trained for one step."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    _tensorflow()
     import keras
 
     import philinit.keras as pik
@@ -127,7 +115,6 @@ def torch_tensor() -> str:
 
 def jax_array() -> str:
     """An array of ours, imported."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
     weights = INIT(SHAPE)
@@ -151,33 +138,11 @@ def cupy_array() -> str:
     return f"CuPy {cupy.__version__}; {'; '.join(names)}: the CPU's bits"
 
 
-PROBES = {
-    test.__name__: test
-    for test in (
-        kernels,
-        numpy_out,
-        numpy_memmap,
-        tensorflow_variable,
-        tensorflow_from_dlpack,
-        keras_layer,
-        torch_tensor,
-        jax_array,
-        cupy_array,
-    )
-}
-
-
-def main(name: str) -> None:
-    """Run one test and print its answer as the last line of stdout."""
+def answer(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Run the test of this name."""
     try:
-        answer = {"works": True, "text": PROBES[name]()}
+        return {"works": True, "text": globals()[request["probe"]]()}
     except Exception as error:
         said = str(error).strip().partition("\n")[0]
         text = said if isinstance(error, AssertionError) else f"{type(error).__name__}: {said}"
-        answer = {"works": False, "text": text}
-    print(json.dumps(answer), flush=True)
-    os._exit(0)  # no clean-up of frameworks that crash there
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+        return {"works": False, "text": text}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -10,8 +11,9 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
-from philinit.tools.doctor.machine import cuda_extra
+from philinit._version import __version__
+from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
+from philinit.tools.doctor.hardware import cuda_extra
 
 CORE = ("numpy", "numba", "llvmlite", "ml_dtypes")
 # Package -> the extra that installs it, and a distribution that the extra names.
@@ -31,13 +33,9 @@ LARGE_CACHE = 256 << 20  # bytes of other versions and machines, from which on i
 
 def versions() -> list[Finding]:
     """philinit and all that it can work with; NOTE for what is older than the extras ask for."""
-    import philinit
-
-    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("versions", name, state, text, remedy)
-
+    finding = functools.partial(Finding, "versions")
     found = [
-        finding("philinit", OK, f"{philinit.__version__} in {Path(philinit.__file__).parent}"),
+        finding("philinit", OK, f"{__version__} in {Path(__file__).parents[2]}"),
         finding("python", OK, f"{platform.python_version()} on {platform.platform()}"),
     ]
     found += [finding(name, OK, importlib.metadata.version(name)) for name in CORE]
@@ -83,9 +81,7 @@ def cache() -> list[Finding]:
     from philinit.kernels.cache import cache_folder, cached, trouble
     from philinit.kernels.cpu.compiler import _digest
 
-    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("compiled code", name, state, text, remedy)
-
+    finding = functools.partial(Finding, "compiled code")
     folder = cache_folder()
     by = "PHILINIT_CACHE_DIR" if os.environ.get("PHILINIT_CACHE_DIR") else "the default"
     if problem := trouble():
@@ -121,9 +117,7 @@ def libm() -> list[Finding]:
     """Which logf, sinf and cosf TensorFlow's normals are made with."""
     from philinit.kernels import libm as library
 
-    def finding(state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("tensorflow sampler", "libm", state, text, remedy)
-
+    finding = functools.partial(Finding, "tensorflow sampler", "libm")
     try:
         kinds = library.libm()
     except (ValueError, NotImplementedError) as error:
@@ -132,7 +126,7 @@ def libm() -> list[Finding]:
     text = f"logf {names[kinds.log]}, sinf and cosf {names[kinds.trigonometry]}"
     if os.environ.get("PHILINIT_LIBM"):
         text += ", as PHILINIT_LIBM says"
-    if library.CALLED in (kinds.log, kinds.trigonometry):
+    if library.KINDS["system"] in (kinds.log, kinds.trigonometry):
         text += ": called number by number for normals, which is slow, and not on GPUs"
         return [finding(NOTE, text, "export PHILINIT_LIBM=rounded")]
     return [finding(OK, text)]

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What theory says of a sample: exact density and moments, and by how much a sample may miss them.
-
-The same four numbers are computed of a distribution and of a sample: mean, standard deviation,
-skewness and kurtosis.
-"""
+"""What theory says of a distribution: density, moments, and by how much samples miss them."""
 
 from __future__ import annotations
 
@@ -15,8 +11,6 @@ import numpy as np
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
 
 Array = np.ndarray[Any, Any]
-
-BLOCK = 1 << 20  # elements: samples are read this much at a time
 
 _NODES = 256  # Gauss-Legendre nodes: 13 for each unit of a normal, which leaves 15 digits
 _FAINT = 46.0  # a density exp(-46) = 1e-20 times its peak counts as the end of the support
@@ -92,23 +86,3 @@ def expected(distribution: Distribution) -> tuple[Moments, Moments] | None:
 def _clean(number: float) -> float:
     """0 for what symmetry makes 0, but for rounding."""
     return 0.0 if abs(number) < 1e-14 else number
-
-
-def observed(sample: Array) -> Moments:
-    """Moments of a 1-D sample, in float64, block by block; NaN where there is no spread."""
-    starts = range(0, sample.size, BLOCK)
-    mean = math.fsum(float(_wide(sample, i).sum()) for i in starts) / sample.size
-    sums = [_sums_of_powers(_wide(sample, i) - mean) for i in starts]
-    m2, m3, m4 = (math.fsum(parts) / sample.size for parts in zip(*sums, strict=True))
-    if m2 == 0.0:
-        return Moments(mean, 0.0, math.nan, math.nan)
-    return Moments(mean, math.sqrt(m2), m3 / m2**1.5, m4 / m2**2)
-
-
-def _wide(sample: Array, start: int) -> Array:
-    return sample[start : start + BLOCK].astype(np.float64)
-
-
-def _sums_of_powers(x: Array) -> tuple[float, float, float]:
-    squares = x * x
-    return float(squares.sum()), float((squares * x).sum()), float((squares * squares).sum())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -13,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from philinit.tools.doctor.finding import ABSENT, FAILED, NOTE, OK, Finding
-from philinit.tools.measure.measuring import free_memory, machine_facts
+from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
+from philinit.tools.measure.machine import free_memory, machine_facts
 
 REGISTERS = ((r"%zmm", 512), (r"%ymm", 256), (r"%xmm", 128), (r"\bv\d+\.4s", 128))
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "neon", "fullfp16")
 OVERRIDES = ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
 
-PROBE_BYTES = 64 << 20  # how much memory is touched to see its pages
+PROBE_BYTES = 64 << 20  # how much memory is written to see its pages
 
 
 # ---------------------------------------------------------------------------- processor, threads
@@ -32,13 +33,11 @@ def processor() -> list[Finding]:
 
     from philinit.kernels.cpu.simd.target import cpu, has_feature
 
-    def finding(name: str, state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("processor", name, state, text, remedy)
-
+    finding = functools.partial(Finding, "processor")
     host = llvm.get_host_cpu_features()
     known = " ".join(name for name in FEATURES if host.get(name)) or "none of note"
     found = [
-        finding("name", OK, str(machine_facts(1)["processor"])),
+        finding("name", OK, str(machine_facts()["processor"])),
         finding("features", OK, known),
     ]
     bits, most = vector_bits(*cpu()), vector_bits(llvm.get_host_cpu_name(), host.flatten())
@@ -78,11 +77,9 @@ def vector_bits(name: str, features: str) -> int:
 
 def threads() -> list[Finding]:
     """How many threads fill, and who says so."""
-    from philinit.filling.cpu import default_threads
+    from philinit.filling.threads import default_threads
 
-    def finding(state: str, text: str, remedy: str = "") -> Finding:
-        return Finding("processor", "threads", state, text, remedy)
-
+    finding = functools.partial(Finding, "processor", "threads")
     chosen = os.environ.get("PHILINIT_NUM_THREADS")
     there = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
@@ -113,8 +110,8 @@ def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) ->
         lines = (own or Path("/proc/self/cgroup")).read_text("utf-8").splitlines()
     except OSError:
         lines = []
-    places = {line.split(":")[1]: line.split(":", 2)[2].strip("/") for line in lines}
-    unified = root / places.get("", "")
+    groups = {line.split(":")[1]: line.split(":", 2)[2].strip("/") for line in lines}
+    unified = root / groups.get("", "")
     for folder in (unified, *unified.parents):
         if not folder.is_relative_to(root):
             break

@@ -3,25 +3,23 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from philinit.tools.doctor import machine, software
-from philinit.tools.doctor.finding import ABSENT, FAILED, OK, Finding
-from philinit.tools.measure.measuring import cpus
+from philinit.tools.doctor import hardware, software
+from philinit.tools.doctor.findings import ABSENT, FAILED, OK, Finding
+from philinit.tools.measure.children import Children
+from philinit.tools.measure.machine import cpus
 
 TIMEOUT = 180.0  # seconds for a live test; importing TensorFlow takes most of them
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A live test: the function of this name in `_doctor_probes`, run if `package` is installed."""
+    """A live test: the function of this name in `probes`, run if `package` is installed."""
 
     name: str
     section: str
@@ -36,7 +34,7 @@ def _install(extra: str) -> str:
 
 HAND_OFF = "hand-offs without a copy"
 PROBES = (
-    Probe("kernels", "processor", "kernels", "numpy", f"unset {' '.join(machine.OVERRIDES)}"),
+    Probe("kernels", "processor", "kernels", "numpy", f"unset {' '.join(hardware.OVERRIDES)}"),
     Probe("numpy_out", HAND_OFF, "numpy out=", "numpy", "philinit selftest"),
     Probe("numpy_memmap", HAND_OFF, "numpy memmap", "numpy", "export TMPDIR=/a/folder/with/room"),
     Probe("tensorflow_variable", HAND_OFF, "tf.Variable", "tensorflow", _install("tensorflow")),
@@ -46,21 +44,19 @@ PROBES = (
     Probe("keras_layer", HAND_OFF, "keras layer", "keras", _install("keras")),
     Probe("torch_tensor", HAND_OFF, "torch tensor", "torch", _install("torch")),
     Probe("jax_array", HAND_OFF, "jax from_dlpack", "jax", _install("jax")),
-    Probe("cupy_array", "gpu", "cupy array", "cupy", _install(machine.cuda_extra())),
+    Probe("cupy_array", "gpu", "cupy array", "cupy", _install(hardware.cuda_extra())),
 )
 
 
 LOOKS = (
     software.versions,
-    machine.processor,
-    machine.threads,
-    machine.memory,
+    hardware.processor,
+    hardware.threads,
+    hardware.memory,
     software.cache,
     software.libm,
-    machine.gpu,
+    hardware.gpu,
 )
-
-_children: set[subprocess.Popen[str]] = set()  # live tests that are running
 
 
 def examine(live: bool, progress: Callable[[int, int], object]) -> list[Finding]:
@@ -83,57 +79,41 @@ def examine(live: bool, progress: Callable[[int, int], object]) -> list[Finding]
 
 def _run_all(progress: Callable[[int, int], object]) -> list[Finding]:
     found = []
-    with ThreadPoolExecutor(min(4, cpus(None))) as pool:
-        try:
-            for finding in pool.map(run, PROBES):
-                found.append(finding)
-                progress(len(found), len(PROBES))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for child in list(_children):
-                child.kill()
-            raise
+    # After Ctrl-C the children end first, so that the pool has nobody to wait for.
+    with ThreadPoolExecutor(min(4, cpus())) as pool, _children() as children:
+        for finding in pool.map(functools.partial(_run, children), PROBES):
+            found.append(finding)
+            progress(len(found), len(PROBES))
+            children.end(finding.name)
     return found
 
 
+def _children() -> Children:
+    return Children("philinit.tools.doctor.probes", TIMEOUT)
+
+
 def run(probe: Probe) -> Finding:
+    """One live test alone."""
+    with _children() as children:
+        return _run(children, probe)
+
+
+def _run(children: Children, probe: Probe) -> Finding:
     """One live test, in a process of its own: a crash or a hang there is a finding here."""
 
-    def failed(text: str) -> Finding:
-        return Finding(probe.section, probe.title, FAILED, text, probe.remedy)
+    def finding(state: str, text: str) -> Finding:
+        remedy = probe.remedy if state == FAILED else ""
+        return Finding(probe.section, probe.title, state, text, remedy)
 
-    def absent(text: str) -> Finding:
-        return Finding(probe.section, probe.title, ABSENT, text)
-
-    if probe.package == "cupy" and not machine.has_driver():
-        return absent("there is no NVIDIA driver")
+    if probe.package == "cupy" and not hardware.has_driver():
+        return finding(ABSENT, "there is no NVIDIA driver")
     if find_spec(probe.package) is None:
-        return absent("not installed")
-    child = subprocess.Popen(
-        [sys.executable, "-m", "philinit.tools.doctor.probes", probe.name],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    )
-    _children.add(child)
+        return finding(ABSENT, "not installed")
     try:
-        out, err = child.communicate(timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        return failed(f"no answer after {TIMEOUT:.0f} s")
-    finally:
-        child.kill()
-        child.communicate()
-        _children.discard(child)
-    lines = out.splitlines()
-    if child.returncode < 0:
-        return failed(f"the process was ended by {signal.Signals(-child.returncode).name}")
-    if child.returncode or not lines:
-        return failed(err.strip().rpartition("\n")[2] or f"exit code {child.returncode}")
-    answer = json.loads(lines[-1])
-    if not answer["works"]:
-        return failed(answer["text"])
-    return Finding(probe.section, probe.title, OK, answer["text"])
+        reply = children.ask(probe.title, {"probe": probe.name}, gpu=probe.package == "cupy")
+    except ChildProcessError as error:
+        return finding(FAILED, str(error))
+    return finding(OK if reply["works"] else FAILED, reply["text"])
 
 
 def healthy(findings: list[Finding]) -> bool:

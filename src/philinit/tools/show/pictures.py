@@ -4,34 +4,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from philinit.checks import missing_extra
-from philinit.tools.measure import theory as _theory
-from philinit.tools.show.look import Look
-
-try:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-except ImportError as error:
-    raise missing_extra("a picture", "matplotlib", "plot") from error
+from philinit.tools.measure.figures import picture
+from philinit.tools.measure.theory import density
+from philinit.tools.show.looks import Look
 
 BINS = 100
 HISTOGRAM, DENSITY = "#9cc9e3", "#0b4f78"
-STYLE: Any = {
-    "svg.hashsalt": "philinit",  # the same file each time
-    "font.size": 11,
-    "axes.edgecolor": "#777777",
-    "axes.formatter.useoffset": False,
-}
 
 
 def draw(look: Look, path: Path) -> None:
     """Write the picture, as PNG or SVG by the ending of `path`."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.0, 4.5), layout="constrained")
+    with picture(path, 8.0, 4.5, font_size=11) as figure:
         axes = figure.add_subplot()
         edges, counts = look.histogram(BINS)
         heights = counts / (np.diff(edges) * look.weights.size)
@@ -39,7 +25,7 @@ def draw(look: Look, path: Path) -> None:
         axes.stairs(heights, edges, fill=True, color=HISTOGRAM, label=label)
         if look.distribution is not None and look.expected is not None:
             x = np.linspace(edges[0], edges[-1], 1001)
-            y = _theory.density(look.distribution, x)
+            y = density(look.distribution, x)
             x, y = np.concatenate((x[:1], x, x[-1:])), np.concatenate(([0.0], y, [0.0]))
             axes.plot(x, y, color=DENSITY, lw=1.8, label="exact density")
         margin = 0.04 * (edges[-1] - edges[0])
@@ -51,8 +37,6 @@ def draw(look: Look, path: Path) -> None:
         axes.legend(loc="upper right", frameon=False)
         axes.text(0.015, 0.97, notes(look), transform=axes.transAxes, va="top", fontsize=9.5)
         axes.spines[["top", "right"]].set_visible(False)
-        metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=150, metadata=metadata, facecolor="white")
 
 
 def title(look: Look) -> str:

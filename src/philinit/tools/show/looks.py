@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from philinit.distributions import Distribution, Uniform
-from philinit.dtypes import as_dtype, at_least, at_most, below
+from philinit.dtypes import MANTISSA_BITS, as_dtype, at_least, at_most, below
 from philinit.initializers import VarianceScaling
 from philinit.initializers.base import Initializer
 from philinit.initializers.fans import compute_fans
 from philinit.initializers.orthogonal import Orthogonal
-from philinit.tools.measure import theory as _theory
-from philinit.tools.measure.theory import Array, Moments
+from philinit.tools.measure.statistics import BLOCK, misses, observed
+from philinit.tools.measure.theory import Array, Moments, expected
 
-Z_BOUND = 4.5  # standard errors; a right mean or stddev is beyond it once in 150 000 times
 JUDGED = 1000  # weights: with fewer, the standard error of the stddev is too rough for a verdict
 REACH = 4.0  # standard deviations: how far a histogram of an unbounded distribution goes at least
 
@@ -66,10 +65,8 @@ class Look:
         wrong = []
         if self.expected is not None and self.errors is not None and self.weights.size >= JUDGED:
             rounding = self._rounding(self.expected.stddev)
-            for name in ("mean", "stddev"):
-                miss = abs(getattr(self.observed, name) - getattr(self.expected, name))
-                if miss > Z_BOUND * getattr(self.errors, name) + rounding:
-                    wrong.append(name)
+            off = misses(self.observed, self.expected, self.errors, rounding)
+            wrong += [name for name in off if off[name]]
         if self.interval is not None:
             low, high = self.interval
             wrong += ["min"] * (self.smallest < low) + ["max"] * (self.largest > high)
@@ -91,7 +88,7 @@ class Look:
         """
         if not isinstance(self.distribution, Uniform) or _sampler(self.init) != "tensorflow":
             return None
-        return 1 << {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}[self.dtype.name]
+        return 1 << MANTISSA_BITS[self.dtype.name]
 
     def histogram(self, bins: int) -> tuple[Array, Array]:
         """(edges, counts) of at most `bins` bins, over the support where it is bounded.
@@ -104,8 +101,8 @@ class Look:
         ends = [min(low, self.smallest), max(high, self.largest)]
         edges = np.unique([*ends, *(_between(float(x), self.dtype) for x in inner)])
         counts = np.zeros(edges.size - 1, np.int64)
-        for start in range(0, self.weights.size, _theory.BLOCK):
-            block = self.weights[start : start + _theory.BLOCK].astype(np.float64)
+        for start in range(0, self.weights.size, BLOCK):
+            block = self.weights[start : start + BLOCK].astype(np.float64)
             counts += np.histogram(block, edges)[0]
         return edges, counts
 
@@ -143,9 +140,9 @@ def look(init: Initializer, shape: tuple[int, ...], dtype: str, limit: int) -> L
         )
     distribution = init.distribution_for(shape)
     weights = init.shard(shape, _leading(shape, limit), found).reshape(-1)
-    theory = None if distribution is None else _theory.expected(distribution)
+    theory = None if distribution is None else expected(distribution)
     _, counts = np.unique(weights.view(f"u{found.itemsize}"), return_counts=True)
-    root = math.sqrt(weights.size)
+    sample, root = observed(weights), math.sqrt(weights.size)
     return Look(
         init=init,
         shape=shape,
@@ -155,9 +152,9 @@ def look(init: Initializer, shape: tuple[int, ...], dtype: str, limit: int) -> L
         interval=None if distribution is None else _interval(init, distribution, found),
         expected=None if theory is None else theory[0],
         errors=None if theory is None else Moments(*(error / root for error in theory[1])),
-        observed=_theory.observed(weights),
-        smallest=float(weights.min()),
-        largest=float(weights.max()),
+        observed=sample.moments,
+        smallest=sample.smallest,
+        largest=sample.largest,
         distinct=int(counts.size),
         repeated=float(counts[counts > 1].sum()) / weights.size,
     )
@@ -168,7 +165,7 @@ def _sampler(init: Initializer) -> str:
 
 
 def _leading(shape: tuple[int, ...], limit: int) -> tuple[Any, ...]:
-    """Index of the longest leading run of a tensor that is a box of at most `limit` elements."""
+    """Index of the longest leading run of a tensor that is a shard of at most `limit` elements."""
     index: list[Any] = []
     for axis, length in enumerate(shape):
         rest = math.prod(shape[axis + 1 :])
