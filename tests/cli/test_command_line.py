@@ -20,7 +20,7 @@ import psutil
 
 from philinit.cli.group import COMMANDS, cli
 from tests.support.command_line import (
-    COLOUR,
+    COLOR,
     assert_refused,
     environment,
     on_a_terminal,
@@ -220,7 +220,7 @@ def test_a_terminal_gets_colors_and_bars_unless_it_asks_for_none():
     command = ("selftest", "--device", "cpu")
     code, seen = on_a_terminal(*command, columns=40)
     assert code == 0, seen
-    assert COLOUR.search(seen)
+    assert COLOR.search(seen)
     assert "\x1b[?25l" in seen  # the cursor hides behind a bar
     code, seen = on_a_terminal(*command, columns=200, NO_COLOR="1")
     assert code == 0, seen

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def environment(**variables):
