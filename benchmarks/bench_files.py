@@ -7,7 +7,8 @@ Disk: `philinit fill` writes a .npy of a given size; dd writes zeros, which cost
 of the same size, in blocks of the same size, and both wait until the disk has everything (dd by
 conv=fdatasync). dd runs twice, through the page cache and past it (oflag=direct); what counts is
 the faster one. Beside them: fill through the page cache, and a memmap, which is what fill would be
-without buffers of its own. Contenders take turns, each on a disk with nothing left to write, and every file is removed.
+without buffers of its own. Contenders take turns, each on a disk with nothing left to write, and
+every file is removed.
 
 Memory: `verify` of a file in the page cache, beside a fill of as many resident bytes; three times
 the rounds, since they are short.

@@ -19,8 +19,8 @@ from philinit.files.layouts import stored
 from philinit.files.mapped import Mapped
 from philinit.files.tensors import Stored, Tensor
 from philinit.filling.compare import holds
-from philinit.filling.threads import default_threads
 from philinit.filling.memory import address, empty
+from philinit.filling.threads import default_threads
 from philinit.initializers.base import Array
 from philinit.kernels.plan import plan
 
