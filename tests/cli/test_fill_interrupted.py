@@ -16,9 +16,9 @@ pytest.importorskip("fcntl", reason="files are written on POSIX systems")
 pytest.importorskip("click")
 pytest.importorskip("rich")
 
-from tests.support.command_line import assert_refused, environment, philinit
+from tests.support.command_line import assert_refused, philinit
 from tests.support.fill_command import INIT, OPTIONS, SHAPE, SPEC, here, sha256
-from tests.support.processes import run_module
+from tests.support.processes import run_module, run_python
 from tests.support.weight_files import saved
 
 
@@ -61,19 +61,9 @@ main()
 """
 
 
-def driven(at, action, *arguments, start=subprocess.run, **options):
+def driven(at, action, *arguments, **options):
     """`philinit ...` in a process to which `action` happens at byte `at`."""
-    command = [sys.executable, "-c", DRIVEN, str(at), action, *map(str, arguments)]
-    if start is subprocess.run:
-        options |= {"timeout": 120, "check": False}
-    return start(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-        **options,
-    )
+    return run_python(DRIVEN, at, action, *arguments, check=False, **options)
 
 
 @pytest.mark.parametrize("at", [0, 1 << 20, 4 << 20])
@@ -99,8 +89,12 @@ def test_ctrl_c_leaves_a_file_that_the_printed_command_finishes(at, wanted, tmp_
 def test_ctrl_c_of_a_terminal_reaches_a_slow_disk_too(wanted, tmp_path):
     path = tmp_path / "w.npy"
     record = tmp_path / "w.npy.partial.json"
-    child = driven(
-        0, "slow", "fill", path, *OPTIONS, start=subprocess.Popen, start_new_session=True
+    child = subprocess.Popen(
+        [sys.executable, "-c", DRIVEN, "0", "slow", "fill", path, *OPTIONS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
         end = time.monotonic() + 60
