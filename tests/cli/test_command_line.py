@@ -20,26 +20,15 @@ import psutil
 
 from philinit.cli.group import COMMANDS, cli
 from tests.support.command_line import (
-    COLOUR,
+    COLOR,
     assert_refused,
-    environment,
     on_a_terminal,
     philinit,
 )
+from tests.support.processes import run, run_python
 
 HEAVY = ("rich", "psutil", "numba", "llvmlite", "ml_dtypes", "tensorflow", "keras", "matplotlib")
 NAMES = cli.list_commands(click.Context(cli))
-
-
-def python(code, **variables):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment(**variables),
-    )
 
 
 def imported(*arguments):
@@ -50,7 +39,7 @@ def imported(*arguments):
         f"cli({list(arguments)!r}, standalone_mode=False)\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
     )
-    done = python(code)
+    done = run_python(code, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stderr))
 
@@ -102,8 +91,7 @@ def test_the_installed_script_is_the_same_command():
     script = shutil.which("philinit", path=os.path.dirname(sys.executable))
     if script is None:
         pytest.skip("philinit is not installed as a script beside this Python")
-    done = subprocess.run([script, "-h"], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == philinit("-h").stdout
+    assert run([script, "-h"]).stdout == philinit("-h").stdout
 
 
 # ---------------------------------------------------------------------------- errors
@@ -130,7 +118,7 @@ def test_a_missing_package_is_a_sentence_that_names_the_extra(package):
         f"import sys; sys.modules['{package}'] = None; sys.argv = ['philinit', 'demo', '-h']\n"
         "from philinit.cli import main; main()"
     )
-    done = python(code)
+    done = run_python(code, check=False)
     assert_refused(done, 'pip install "philinit[cli]"', code=1)
     assert package in done.stderr
 
@@ -220,7 +208,7 @@ def test_a_terminal_gets_colors_and_bars_unless_it_asks_for_none():
     command = ("selftest", "--device", "cpu")
     code, seen = on_a_terminal(*command, columns=40)
     assert code == 0, seen
-    assert COLOUR.search(seen)
+    assert COLOR.search(seen)
     assert "\x1b[?25l" in seen  # the cursor hides behind a bar
     code, seen = on_a_terminal(*command, columns=200, NO_COLOR="1")
     assert code == 0, seen
@@ -274,7 +262,5 @@ def test_bash_completes_with_that_script():
         + philinit("completion", "bash").stdout.replace("$1)", "bash -c philinit)")
         + 'COMP_WORDS=(philinit do); COMP_CWORD=1; _philinit_completion; echo "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(
-        ["bash", "-c", wrapper], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run(["bash", "-c", wrapper], check=False)
     assert done.stdout.split() == ["doctor"], done.stderr

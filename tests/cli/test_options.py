@@ -153,8 +153,8 @@ def test_infinite_bounds_may_be_typed():
 def test_what_an_initializer_does_not_take_is_left_out():
     assert make_initializer("zeros", seed=3, names=("a",)) == pi.Zeros()
     assert make_initializer("orthogonal", seed=3, names=("a",)) == pi.Orthogonal(seed=3).named("a")
-    drawn = make_initializer("normal", seed=None)
-    assert drawn.drawn
+    fresh = make_initializer("normal", seed=None)
+    assert fresh.from_entropy
 
 
 @pytest.mark.parametrize(

@@ -8,25 +8,14 @@ import re
 import subprocess
 import sys
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+from tests.support.processes import environment, run_module
 
-
-def environment(**variables):
-    """This process's variables and these; None takes one away."""
-    names = {**os.environ, **variables}
-    return {name: value for name, value in names.items() if value is not None}
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def philinit(*arguments, timeout=120, **variables):
     """Run `python -m philinit ...` with its output in pipes."""
-    return subprocess.run(
-        [sys.executable, "-m", "philinit", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env=environment(**variables),
-    )
+    return run_module("philinit", *arguments, timeout=timeout, check=False, env=variables)
 
 
 def typed(*arguments):
@@ -56,9 +45,7 @@ def on_a_terminal(*arguments, columns, timeout=120, **variables):
         stdin=follower,
         stdout=follower,
         stderr=follower,
-        env=environment(
-            **{"TERM": "xterm-256color", "COLUMNS": None, "NO_COLOR": None, **variables}
-        ),
+        env=environment({"TERM": "xterm-256color", "COLUMNS": None, "NO_COLOR": None, **variables}),
     )
     os.close(follower)
     seen = b""

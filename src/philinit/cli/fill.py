@@ -32,7 +32,7 @@ from philinit.cli.spec import (
     refuse_typed,
     spec_option,
 )
-from philinit.files.layout import check_suffix
+from philinit.files.layouts import check_suffix
 from philinit.files.resume import Record
 from philinit.files.tensors import Tensor
 from philinit.files.unfinished import amount

@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 from rich.console import Console
 
-import philinit
+from philinit import initializers as package
 from philinit.cli.console import STDOUT, say
 from philinit.dtypes import NAMES
 from philinit.initializers.base import Initializer
@@ -155,11 +155,11 @@ def picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | 
 @functools.cache
 def initializers() -> dict[str, type[Initializer]]:
     """Every initializer of philinit by its name in the command line: "he_normal" -> HeNormal."""
-    classes = {name: getattr(philinit, name) for name in philinit.__all__ if name[0].isupper()}
+    abstract = (package.Initializer, package.KeyedDistribution)
     return {
         re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): kind
-        for name, kind in sorted(classes.items())
-        if issubclass(kind, Initializer) and kind is not Initializer
+        for name, kind in sorted(vars(package).items())
+        if isinstance(kind, type) and kind not in abstract
     }
 
 

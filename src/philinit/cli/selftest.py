@@ -12,7 +12,7 @@ from rich.console import Console
 from philinit.cli.console import bars, open_console, say, show
 from philinit.cli.options import json_option, write_json
 from philinit.tools.measure.machine import machine_facts
-from philinit.tools.selftest import cases as _selftest
+from philinit.tools.selftest import cases
 
 
 @click.command()
@@ -38,15 +38,15 @@ def selftest(ctx: click.Context, chosen: tuple[str, ...], json_path: Path | None
       philinit selftest --device cpu --json -
     """  # noqa: D301 - click wants the backspace itself
     console = open_console(json_path)
-    found, why = _selftest.devices()
+    found, why = cases.devices()
     reports = [_check_device(console, device) for device in chosen or found]
     rows = [
         [
             report.device,
             report.title,
-            str(report.count(_selftest.EQUAL)),
-            str(report.count(_selftest.DIFFERENT)),
-            str(report.count(_selftest.SKIPPED)),
+            str(report.count(cases.EQUAL)),
+            str(report.count(cases.DIFFERENT)),
+            str(report.count(cases.SKIPPED)),
             f"{report.seconds:.1f}",
             "passed" if report.passed else "[red]failed[/red]",
         ]
@@ -57,10 +57,10 @@ def selftest(ctx: click.Context, chosen: tuple[str, ...], json_path: Path | None
     for report in reports:
         if report.failure:
             say(console, f"{report.device}: {report.failure}", "red")
-        wrong = [o.case for o in report.outcomes if o.verdict == _selftest.DIFFERENT]
+        wrong = [o.case for o in report.outcomes if o.verdict == cases.DIFFERENT]
         if wrong:
             say(console, f"{report.device}: {len(wrong)} different: {'; '.join(wrong)}", "red")
-        for note in sorted({o.note for o in report.outcomes if o.verdict == _selftest.SKIPPED}):
+        for note in sorted({o.note for o in report.outcomes if o.verdict == cases.SKIPPED}):
             say(console, f"{report.device}: skipped, since {note}", "dim")
     if why and not chosen:
         say(console, f"no CUDA device was tested: {why}", "dim")
@@ -71,11 +71,11 @@ def selftest(ctx: click.Context, chosen: tuple[str, ...], json_path: Path | None
     ctx.exit(0 if all(report.passed for report in reports) else 1)
 
 
-def _check_device(console: Console, device: str) -> _selftest.Report:
-    """`_selftest.check` with a bar on a terminal."""
+def _check_device(console: Console, device: str) -> cases.Report:
+    """`cases.check` with a bar on a terminal."""
     with bars(console, "{task.completed}/{task.total}") as progress:
         task = progress.add_task(device, total=None)
-        return _selftest.check(
+        return cases.check(
             device,
             lambda done, total, name: progress.update(
                 task, completed=done, total=total, description=f"{device} {name.partition('-')[0]}"

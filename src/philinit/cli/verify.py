@@ -26,7 +26,7 @@ from philinit.cli.spec import (
     refuse_typed,
     spec_option,
 )
-from philinit.files.layout import places
+from philinit.files.layouts import stored
 from philinit.files.tensors import Tensor
 from philinit.files.unfinished import amount
 from philinit.files.verify import Comparison, Difference, ranges, verify_file
@@ -119,13 +119,13 @@ def _tensors(
     **one: Any,
 ) -> list[Tensor]:
     """What the file should hold, from the options, or from the spec."""
-    stored = places(path)
+    there = stored(path)
     if path.suffix == ".npy":
         if spec is not None or wanted or init is None:
             raise click.UsageError("a .npy file needs --init, and takes no --spec and no --tensor")
-        (place,) = stored
+        (own,) = there
         tensors = [
-            make_tensor("", FileSeed(seed), init=init, shape=place.shape, dtype=place.dtype, **one)
+            make_tensor("", FileSeed(seed), init=init, shape=own.shape, dtype=own.dtype, **one)
         ]
     else:
         if spec is None:

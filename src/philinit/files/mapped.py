@@ -22,7 +22,7 @@ class Mapped:
     """The bytes of a file. Copying them out of the page cache takes as long as making weights.
 
     A page that cannot be read, of a bad disk or a file cut short, would end the process with
-    SIGBUS when it is touched. So the system is first asked to bring a piece (MADV_POPULATE_READ),
+    SIGBUS when it is read. So the system is first asked to bring a piece (MADV_POPULATE_READ),
     and answers with an error; where it knows no such thing, pieces are copied by `os.preadv`.
     """
 

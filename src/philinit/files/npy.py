@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.lib import format as numpy_format
 
 from philinit.dtypes import NAMES
-from philinit.files.tensors import Place, Tensor
+from philinit.files.tensors import Stored, Tensor
 
 _BFLOAT16 = "<V2"
 
@@ -25,15 +25,15 @@ def arrange(tensors: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
     """The header of a file, and its tensors in order: the one tensor there is."""
     (tensor,) = tensors
     bfloat16 = tensor.dtype.name == "bfloat16"
-    descr = _BFLOAT16 if bfloat16 else npy.dtype_to_descr(tensor.dtype)
+    descr = _BFLOAT16 if bfloat16 else numpy_format.dtype_to_descr(tensor.dtype)
     text = io.BytesIO()
     fields = {"descr": descr, "fortran_order": False, "shape": tensor.shape}
-    npy.write_array_header_1_0(text, fields)
+    numpy_format.write_array_header_1_0(text, fields)
     return text.getvalue(), [tensor]
 
 
-def places(path: Path) -> list[Place]:
-    """Where the one tensor of a file lies.
+def stored(path: Path) -> list[Stored]:
+    """The one tensor of a file.
 
     Raises
     ------
@@ -42,8 +42,9 @@ def places(path: Path) -> list[Place]:
     """
     with path.open("rb") as file:
         try:
-            version = npy.read_magic(file)
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            version = numpy_format.read_magic(file)
+            number = "1_0" if version == (1, 0) else "2_0"
+            read = getattr(numpy_format, f"read_array_header_{number}")
             shape, fortran_order, dtype = read(file)
         except ValueError as error:
             raise ValueError(f"{path.name} is no .npy file of weights: {error}") from error
@@ -60,4 +61,4 @@ def places(path: Path) -> list[Place]:
             f"{path.name} holds {dtype.str}"
         )
     name, nbytes = "bfloat16" if bfloat16 else dtype.name, math.prod(shape) * dtype.itemsize
-    return [Place("", shape, name, start, nbytes)]
+    return [Stored("", shape, name, start, nbytes)]

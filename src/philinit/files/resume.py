@@ -13,7 +13,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from philinit._version import __version__
 from philinit.files.tensors import Tensor
@@ -24,6 +23,15 @@ _UNIMPORTANT = ("from_entropy",)  # that a seed was drawn changes no value
 def partial_of(path: Path) -> Path:
     """Where the file `path` is until it is finished."""
     return path.with_name(path.name + ".partial")
+
+
+def record_of(path: Path) -> Path:
+    """Where the record of the file `path` is until then."""
+    return path.with_name(path.name + ".partial.json")
+
+
+def _next_record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".partial.json.new")
 
 
 def sync_folder(path: Path) -> None:
@@ -43,18 +51,9 @@ class Record:
     size: int
     done: int = 0
 
-    @staticmethod
-    def place(path: Path) -> Path:
-        """Where the record of `path` is."""
-        return path.with_name(path.name + ".partial.json")
-
-    @staticmethod
-    def _next_place(path: Path) -> Path:
-        return path.with_name(path.name + ".partial.json.new")
-
     def save(self, path: Path, done: int) -> None:
         """Write the record of `path` with `done` bytes, which must be on the disk already."""
-        fresh = self._next_place(path)
+        fresh = _next_record_of(path)
         document = {
             "philinit": __version__,
             "done": done,
@@ -65,28 +64,28 @@ class Record:
             json.dump(document, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self.place(path))
+        fresh.replace(record_of(path))
         sync_folder(path)
 
-    @classmethod
-    def remove(cls, path: Path) -> None:
+    @staticmethod
+    def remove(path: Path) -> None:
         """Remove the record of `path`, and one that a crash has left half written."""
-        cls.place(path).unlink(missing_ok=True)
-        cls._next_place(path).unlink(missing_ok=True)
+        record_of(path).unlink(missing_ok=True)
+        _next_record_of(path).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Record:
         """The record of `path`; a ValueError if there is none, or none that can be read."""
-        place, partial = cls.place(path), partial_of(path)
+        record, partial = record_of(path), partial_of(path)
         if not partial.exists():
             raise ValueError(
                 f"--resume needs an unfinished {partial.name}, and there is none: start without it"
             )
         try:
-            text = place.read_text(encoding="utf-8")
+            text = record.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ValueError(
-                f"--resume needs the record {place.name}, and there is none: start again with "
+                f"--resume needs the record {record.name}, and there is none: start again with "
                 "--force"
             ) from None
         try:
@@ -95,7 +94,7 @@ class Record:
             return cls(tensors, int(found["size"]), int(found["done"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"--resume needs a record that philinit wrote; {place.name} cannot be read "
+                f"--resume needs a record that philinit wrote; {record.name} cannot be read "
                 f"({error!r}): start again with --force"
             ) from error
 
@@ -109,11 +108,8 @@ def difference(then: Sequence[Tensor], now: Sequence[Tensor]) -> str | None:
             return f"tensor {name!r} only {'then' if name in old else 'now'}"
         for key in old[name] | new[name]:
             if key not in _UNIMPORTANT:
-                before, after = (_text(d[name].get(key)) for d in (old, new))
+                # As JSON, in which a list that was read and a tuple are the same.
+                before, after = (json.dumps(d[name].get(key)) for d in (old, new))
                 if before != after:
                     return f"{key}{where} was {before}, and is now {after}"
     return None
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value)  # a list of JSON and a tuple of Python read alike

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from philinit.dtypes import as_dtype
-from philinit.files.tensors import Place, Tensor
+from philinit.files.tensors import Stored, Tensor
 
 # In the order of the file. What has another name here is no dtype of philinit.
 DTYPES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -50,8 +50,8 @@ def arrange(tensors: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
     return len(text).to_bytes(8, "little") + text, ordered
 
 
-def places(path: Path) -> list[Place]:
-    """Where the tensors of a file lie, in the order of its header.
+def stored(path: Path) -> list[Stored]:
+    """The tensors of a file, in the order of its header.
 
     Raises
     ------
@@ -67,12 +67,12 @@ def places(path: Path) -> list[Place]:
     try:
         entries = json.loads(text)
         entries.pop(_METADATA, None)
-        return [_place(name, entry, 8 + length) for name, entry in entries.items()]
+        return [_stored(name, entry, 8 + length) for name, entry in entries.items()]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _broken(path, f"a header that is wrong ({error!r})") from error
 
 
-def _place(name: str, entry: Any, data: int) -> Place:
+def _stored(name: str, entry: Any, data: int) -> Stored:
     dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     ours = _NAMES.get(dtype, dtype)
     sound = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
@@ -80,7 +80,7 @@ def _place(name: str, entry: Any, data: int) -> Place:
         sound = end - begin == as_dtype(ours).itemsize * math.prod(shape)
     if not sound:
         raise ValueError(f"{name!r}: {entry}")
-    return Place(name, shape, ours, data + begin, end - begin)
+    return Stored(name, shape, ours, data + begin, end - begin)
 
 
 def _broken(path: Path, what: str) -> ValueError:

@@ -15,15 +15,16 @@ import numpy as np
 from philinit.checks import as_shape
 from philinit.distributions import Distribution
 from philinit.dtypes import as_dtype
-from philinit.filling.fill import fill
+from philinit.filling.fill import draw
 from philinit.initializers.base import Array, Initializer
 from philinit.initializers.config import describe, described
 from philinit.keys import Key
 from philinit.parts import Shard
+from philinit.targets import Target
 
 
-class Place(NamedTuple):
-    """Where a tensor lies in a file that exists."""
+class Stored(NamedTuple):
+    """A tensor of a file that exists, and where it lies."""
 
     name: str  # "" in .npy
     shape: tuple[int, ...]
@@ -32,23 +33,23 @@ class Place(NamedTuple):
     nbytes: int
 
 
-def boxes(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[int | slice, ...]]:
-    """Boxes that hold, one after the other, elements [start, stop) of an array in C order."""
+def indices(shape: tuple[int, ...], start: int, stop: int) -> Iterator[tuple[int | slice, ...]]:
+    """Parts that hold, one after the other, elements [start, stop) of an array in C order."""
     if len(shape) < 2:
         yield (slice(start, stop),) if shape else ()
         return
     inner = math.prod(shape[1:])
     (first, skip), (last, rest) = divmod(start, inner), divmod(stop, inner)
     if first == last:
-        yield from ((first, *box) for box in boxes(shape[1:], skip, rest))
+        yield from ((first, *index) for index in indices(shape[1:], skip, rest))
         return
     if skip:
-        yield from ((first, *box) for box in boxes(shape[1:], skip, inner))
+        yield from ((first, *index) for index in indices(shape[1:], skip, inner))
         first += 1
     if first < last:
         yield (slice(first, last),)
     if rest:
-        yield from ((last, *box) for box in boxes(shape[1:], 0, rest))
+        yield from ((last, *index) for index in indices(shape[1:], 0, rest))
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,17 @@ class Tensor:
         return distribution, key, getattr(self.init, "sampler", "native")
 
     def write(self, out: Array, offset: int, threads: int | None = None) -> None:
-        """Elements `offset`, `offset + 1`, ... in C order into `out`, which has one axis."""
+        """Elements `offset`, `offset + 1`, ... in C order into `out`, an array of one axis."""
         stream = self.stream()
         if stream is not None:
-            distribution, key, sampler = stream
-            fill(out, distribution, key, offset, sampler=sampler, threads=threads)
+            draw(Target(out, out.shape, None, threads), *stream, offset)
         elif self.in_pieces:
             done = 0
-            for index in boxes(self.shape, offset, offset + out.size):
-                box = Shard(self.shape, index)
-                part = out[done : done + box.size].reshape(box.shape)
-                self.init.fill(part, shard=box, threads=threads)
-                done += box.size
+            for index in indices(self.shape, offset, offset + out.size):
+                part = Shard(self.shape, index)
+                view = out[done : done + part.size].reshape(part.shape)
+                self.init._write(Target(view, self.shape, part, threads))
+                done += part.size
         else:
             with _whole_lock:  # else each thread of a verification would make its own
                 whole = _whole(self)

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from philinit.files.layout import Layout
+from philinit.files.layouts import Layout
 from philinit.files.resume import Record, difference, partial_of, sync_folder
 from philinit.initializers.base import Array
 
@@ -17,7 +17,7 @@ try:
 except ImportError as error:  # Windows
     raise ImportError("files of weights need Linux, macOS or another POSIX system") from error
 
-BLOCK = 4096  # O_DIRECT wants memory, places in the file and sizes to be multiples of this
+BLOCK = 4096  # O_DIRECT wants addresses, positions in the file and sizes to be multiples of this
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -63,19 +63,19 @@ class Unfinished:
         if isinstance(error, OSError) and error.errno is not None:
             raise self._explained(error) from error
 
-    def write(self, image: Array, place: int) -> None:
-        """All bytes of `image` to `place`, both multiples of `BLOCK`; for any thread."""
+    def write(self, image: Array, start: int) -> None:
+        """All bytes of `image` to byte `start` and after, multiples of `BLOCK`; for any thread."""
         left = image.data
         while left:
             try:
-                count = os.pwrite(self.fd, left, place)
+                count = os.pwrite(self.fd, left, start)
             except OSError as error:
                 if error.errno != errno.EINVAL or not self.direct:
                     raise
                 self.direct = False  # this disk wants blocks larger than BLOCK
                 self._switch_direct(on=False)
                 continue
-            left, place = left[count:], place + count
+            left, start = left[count:], start + count
 
     def checkpoint(self, done: int) -> None:
         """Flush the disk, then record that the first `done` bytes are there."""

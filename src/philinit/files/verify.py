@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import Progress, check_threads, progress_within
-from philinit.files.layout import places
+from philinit.files.layouts import stored
 from philinit.files.mapped import Mapped
-from philinit.files.tensors import Place, Tensor
+from philinit.files.tensors import Stored, Tensor
 from philinit.filling.compare import holds
-from philinit.filling.cpu import default_threads
 from philinit.filling.memory import address, empty
+from philinit.filling.threads import default_threads
 from philinit.initializers.base import Array
 from philinit.kernels.plan import plan
 
@@ -87,24 +87,23 @@ def verify_file(
         It cannot be read.
     """
     threads = check_threads(threads) or default_threads()
-    stored = {place.name: place for place in places(path)}
-    results = [Comparison(t, _problem(t, stored.get(t.name))) for t in tensors]
+    there = {tensor.name: tensor for tensor in stored(path)}
+    results = [Comparison(t, _problem(t, there.get(t.name))) for t in tensors]
     total = sum(result.tensor.nbytes for result in results if not result.problem)
     before = 0
     with Mapped(path) as file:
         for result in results:
             if not result.problem:
-                start, base = stored[result.tensor.name].start, before
-                report = progress_within(progress, base, total)
-                _Comparing(file, start, result).run(threads, report)
+                report = progress_within(progress, before, total)
+                _Comparing(file, there[result.tensor.name].start, result).run(threads, report)
                 before += result.tensor.nbytes
     return results
 
 
-def _problem(tensor: Tensor, place: Place | None) -> str:
-    if place is None:
+def _problem(tensor: Tensor, there: Stored | None) -> str:
+    if there is None:
         return "not in the file"
-    wanted, found = (tensor.shape, tensor.dtype.name), (place.shape, place.dtype)
+    wanted, found = (tensor.shape, tensor.dtype.name), (there.shape, there.dtype)
     if wanted != found:
         return f"{found[1]} of shape {found[0]} in the file, not {wanted[1]} of shape {wanted[0]}"
     return ""
@@ -152,13 +151,13 @@ class _Comparing:
             if offset is None:
                 return
             made = expected[: self.tensor.size - offset]
-            place = self.start + offset * itemsize
-            found = self.file.piece(place, made.nbytes, buffer)
+            start = self.start + offset * itemsize
+            found = self.file.piece(start, made.nbytes, buffer)
             if not self._is_drawn(offset, found):
                 self.tensor.write(made, offset, threads=1)
                 if _memcmp(address(made), address(found), made.nbytes):
                     self._count(offset, made, found)
-            self.file.drop(place, made.nbytes)
+            self.file.drop(start, made.nbytes)
             with self.lock:
                 self.done += made.size
             if progress is not None:
@@ -178,12 +177,12 @@ class _Comparing:
         bits = np.dtype(f"u{made.itemsize}")
         expected, found = made.view(bits), found.view(bits)
         unlike = expected != found
-        place = int(unlike.argmax())
+        first = int(unlike.argmax())
         rows = self._rows(offset, unlike)
         with self.lock:
             self.result.different += int(np.count_nonzero(unlike))
-            if self.first is None or offset + place < self.first[0]:
-                self.first = offset + place, expected[place], found[place]
+            if self.first is None or offset + first < self.first[0]:
+                self.first = offset + first, expected[first], found[first]
             if self.result.changed is not None:
                 self.result.changed[rows] = True
 
@@ -196,11 +195,11 @@ class _Comparing:
         begins = np.maximum(rows * width - offset, 0)  # the first row may have begun before
         return rows[np.logical_or.reduceat(unlike, begins)]
 
-    def _difference(self, place: int, expected: Any, found: Any) -> Difference:
+    def _difference(self, element: int, expected: Any, found: Any) -> Difference:
         dtype = self.tensor.dtype
         before, after = (float(np.array(bits).view(dtype)) for bits in (expected, found))
         digits = 2 * dtype.itemsize
-        index = np.unravel_index(place, self.tensor.shape)
+        index = np.unravel_index(element, self.tensor.shape)
         return Difference(
             tuple(int(i) for i in index),
             before,
@@ -216,8 +215,8 @@ class _Comparing:
 def ulps(one: int, other: int, dtype: np.dtype[Any]) -> int:
     """How many numbers of `dtype` apart two of them are, given as their bits; 0.0 is -0.0."""
     sign = 1 << (8 * dtype.itemsize - 1)
-    places = [bits if bits < sign else sign - bits for bits in (one, other)]
-    return abs(places[0] - places[1])
+    a, b = (bits if bits < sign else sign - bits for bits in (one, other))
+    return abs(a - b)
 
 
 def ranges(indices: Array) -> list[tuple[int, int]]:

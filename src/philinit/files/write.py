@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from philinit.checks import Progress, check_threads
-from philinit.files.layout import Layout, layout
+from philinit.files.layouts import Layout, layout
 from philinit.files.tensors import Tensor
 from philinit.files.unfinished import BLOCK, Unfinished
 

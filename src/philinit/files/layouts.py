@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from philinit.files import npy as _npy
-from philinit.files import safetensors as _safetensors
-from philinit.files.tensors import Place, Tensor
+from philinit.files import npy, safetensors
+from philinit.files.tensors import Stored, Tensor
 from philinit.initializers.base import Array
 
-_FORMATS = {".npy": _npy, ".safetensors": _safetensors}
+_FORMATS = {".npy": npy, ".safetensors": safetensors}
 
 
 def check_suffix(path: Path) -> str:
@@ -80,12 +79,12 @@ def layout(path: Path, tensors: Sequence[Tensor]) -> Layout:
     return Layout(header, tuple(ordered))
 
 
-def places(path: Path) -> list[Place]:
-    """Where the tensors of an existing file lie; a ValueError for what is no such file."""
-    found: list[Any] = _FORMATS[check_suffix(path)].places(path)
+def stored(path: Path) -> list[Stored]:
+    """The tensors of an existing file; a ValueError for what is no such file."""
+    found: list[Any] = _FORMATS[check_suffix(path)].stored(path)
     size = path.stat().st_size
-    for place in found:
-        end = place.start + place.nbytes
+    for tensor in found:
+        end = tensor.start + tensor.nbytes
         if end > size:
             raise ValueError(f"{path.name} ends early: it has {size} bytes and needs {end}")
     return found

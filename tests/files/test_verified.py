@@ -3,8 +3,6 @@
 
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,11 +11,12 @@ pytest.importorskip("fcntl", reason="files are written on POSIX systems")
 
 import philinit as pi
 from philinit.dtypes import NAMES, as_dtype
-from philinit.files.layout import places
+from philinit.files.layouts import stored
 from philinit.files.verify import ranges, ulps, verify_file
 from philinit.files.write import write_file
 from philinit.filling.compare import holds
 from philinit.kernels.plan import plan
+from tests.support.processes import run_python
 from tests.support.weight_files import INITS, MANY, Stop, make_small, stop_at, tensor
 
 
@@ -45,7 +44,7 @@ def npy_file(path, array):
 )
 def test_a_npy_file_of_something_else_is_refused(array, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        places(npy_file(tmp_path / "w.npy", array))
+        stored(npy_file(tmp_path / "w.npy", array))
 
 
 @pytest.mark.parametrize("name", ["w.npy", "w.safetensors"])
@@ -54,7 +53,7 @@ def test_a_file_of_another_kind_is_refused(name, text, tmp_path):
     path = tmp_path / name
     path.write_bytes(text)
     with pytest.raises(ValueError, match=r"is no .* file"):
-        places(path)
+        stored(path)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_broken_safetensors_header_is_refused(header, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(100))
     with pytest.raises(ValueError, match=r"is no \.safetensors file"):
-        places(path)
+        stored(path)
 
 
 @pytest.mark.parametrize("name", ["w.npy", "m.safetensors"])
@@ -87,12 +86,12 @@ def test_a_file_that_ends_early_is_refused(name, tmp_path):
         verify_file(path, [tensor(name="a")])
 
 
-def test_places_are_where_numpy_finds_the_elements(tmp_path):
+def test_stored_tensors_are_where_numpy_finds_the_elements(tmp_path):
     path = npy_file(tmp_path / "w.npy", np.ones((3, 4), np.float16))
-    assert places(path) == [("", (3, 4), "float16", 128, 24)]
+    assert stored(path) == [("", (3, 4), "float16", 128, 24)]
     with path.open("wb") as file:
         np.lib.format.write_array(file, np.ones(3), version=(2, 0))
-    assert places(path)[0][1:3] == ((3,), "float64")
+    assert stored(path)[0][1:3] == ((3,), "float64")
 
 
 CUT_SHORT = """
@@ -112,14 +111,7 @@ except OSError as error:
 
 
 def test_a_file_cut_short_meanwhile_ends_no_process(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", CUT_SHORT, str(tmp_path / "w.npy")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_python(CUT_SHORT, tmp_path / "w.npy")
     assert re.fullmatch(r"the file cannot be read at byte \d+: .*\n", done.stdout)
 
 
@@ -127,7 +119,7 @@ def test_a_file_cut_short_meanwhile_ends_no_process(tmp_path):
 
 
 def changed(tmp_path, dtype, change, shape=(123, 77)):
-    """The comparison of a file of which `change` has changed the bits, and the bits' places."""
+    """The comparison of a file of which `change` has changed the bits, and the bits' positions."""
     wanted = tensor(shape=shape, dtype=dtype)
     array = wanted.init(shape, dtype)
     bits = array.view(f"u{array.itemsize}")
@@ -155,12 +147,12 @@ def test_every_difference_is_counted_and_the_first_one_named(dtype, tmp_path, sm
         def change(bits, chosen=chosen):
             bits.reshape(-1)[chosen] ^= 1
 
-        result, places = changed(tmp_path, dtype, change)
+        result, where = changed(tmp_path, dtype, change)
         assert result.different == count
-        assert result.first.index == tuple(places[0])
+        assert result.first.index == tuple(where[0])
         assert result.first.ulps == 1
         rows = np.zeros(123, bool)
-        rows[places[:, 0]] = True
+        rows[where[:, 0]] = True
         assert np.array_equal(result.changed, rows)
 
 
