@@ -15,14 +15,14 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# Files marked slow, besides those that mark themselves: they count through all words, compile for
-# another processor, or start processes that import a framework each.
+# Marked slow, besides what marks itself: tests that count through all words, compile for another
+# processor, or start processes that import a framework each.
 SLOW = (
     "tests/kernels/test_exhaustive*",
     "tests/kernels/test_targets*",
     "tests/kernels/test_compiler*",
-    "tests/kernels/*cuda*",
-    "tests/filling/*cuda*",
+    "tests/kernels/cuda/*",
+    "tests/filling/cuda/*",
     "tests/cli/test_bench*",
     "tests/cli/test_command_line*",
     "tests/cli/test_demo*",
@@ -33,13 +33,16 @@ SLOW = (
     "tests/keras/*digits*",
     "tests/keras/*training*",
     "tests/tensorflow/*sharding*",
-    "tests/tensorflow/*memory*",
-    "tests/tf1/*memory*",
+    "tests/tensorflow/*::test_g4_peak_memory*",
+    "tests/tensorflow/*::test_imports_may_outlive*",
+    "tests/tensorflow/*::test_more_*",
+    "tests/tensorflow/*::test_strategies_over_cpus*",
+    "tests/tf1/*::test_g4_a_graphs_variable*",
     "tests/torch/*",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(fnmatch(item.nodeid.partition("::")[0], pattern) for pattern in SLOW):
+        if any(fnmatch(item.nodeid, f"{pattern}*") for pattern in SLOW):
             item.add_marker("slow")

@@ -2,7 +2,8 @@
 """G2: the same bits from the code for AVX2 and for plain x86-64 as from the oracle.
 
 The host's own code (AVX-512 where there is) has its turn in test_samplers.py. Here one process
-for each other target compiles every kernel anew and hashes the golden tensors.
+for each other target hashes the golden tensors. It compiles every kernel, once: the name of a
+compiled one holds a digest of its sources, of the compilers and of the target.
 """
 
 import functools
@@ -11,7 +12,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,38 +74,32 @@ def missing(target: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def result_of() -> Iterator[Callable[[str], dict[str, Any]]]:
-    """A process for each target that this CPU can run, side by side, each with an empty cache."""
+    """A process for each target that this CPU can run, side by side."""
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip(f"these targets are for x86-64, this is {platform.machine()}")
-    with tempfile.TemporaryDirectory() as folder:
-        processes = {}
-        for target, (name, features) in TARGETS.items():
-            if missing(target):
-                continue
-            environment = {
-                **os.environ,
-                "NUMBA_CPU_NAME": name,
-                "NUMBA_CPU_FEATURES": features,
-                "PHILINIT_CACHE_DIR": str(Path(folder) / target),
-            }
-            command = [sys.executable, "-c", PROBE, str(Path(__file__).parents[2]), *WITH_PARTS]
-            processes[target] = subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+    processes = {}
+    for target, (name, features) in TARGETS.items():
+        if missing(target):
+            continue
+        environment = os.environ | {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+        command = [sys.executable, "-c", PROBE, str(Path(__file__).parents[2]), *WITH_PARTS]
+        processes[target] = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
-        @functools.cache
-        def result(target: str) -> dict[str, Any]:
-            if target not in processes:
-                pytest.skip(f"this CPU has no {', '.join(missing(target))}")
-            out, err = processes[target].communicate(timeout=300)
-            assert processes[target].returncode == 0, err
-            answer: dict[str, Any] = json.loads(out)
-            return answer
+    @functools.cache
+    def result(target: str) -> dict[str, Any]:
+        if target not in processes:
+            pytest.skip(f"this CPU has no {', '.join(missing(target))}")
+        out, err = processes[target].communicate(timeout=300)
+        assert processes[target].returncode == 0, err
+        answer: dict[str, Any] = json.loads(out)
+        return answer
 
-        yield result
-        for process in processes.values():
-            process.kill()
-            process.communicate()
+    yield result
+    for process in processes.values():
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("target", TARGETS)
