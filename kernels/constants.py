@@ -200,10 +200,6 @@ LOG_SPLIT = 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
 LN2_HIGH = float.fromhex("0x1.62e42fefa38p-1")
 LN2_LOW = float.fromhex("0x1.ef35793c7673p-45")
 
-# TensorFlow's truncated normal: each group of four float32 starts this many counter blocks after
-# the one before, each group of two float64 half as many.
-RESERVED_BLOCKS = 256
-
 # TensorFlow's normals reach no further: sqrt(-2 log 1e-7) = 5.6777.
 TENSORFLOW_LARGEST = 5.68
 

@@ -13,11 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform, describe
+from philinit.distributions import (
+    Distribution,
+    Normal,
+    TruncatedNormal,
+    Uniform,
+    check_overflow,
+    describe,
+)
 from philinit.dtypes import at_least, at_most, below
 from philinit.kernels.constants import NORMAL_LARGEST_32
 from philinit.kernels.plan_tensorflow import tensorflow
-from philinit.kernels.table import Plan, check_overflow, make
+from philinit.kernels.table import Plan, make
 from philinit.kernels.tails import masses
 from philinit.rounding import to_nearest
 

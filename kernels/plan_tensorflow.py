@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from philinit.distributions import Normal, TruncatedNormal, Uniform, describe
+from philinit.distributions import Normal, TruncatedNormal, Uniform, check_overflow, describe
 from philinit.kernels.constants import TENSORFLOW_LARGEST
 from philinit.kernels.libm import libm
-from philinit.kernels.table import Plan, check_overflow, make
+from philinit.kernels.table import Plan, make
 
 # TensorFlow's threads take subnormal numbers for zeros. The smallest normals are 2**-37.3 stddev,
 # the smallest uniform numbers 2**-23 (2**-52) of the range; numbers from LEAST_TERM up are

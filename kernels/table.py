@@ -6,13 +6,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
-
-from philinit.distributions import describe
-from philinit.dtypes import largest
-from philinit.kernels.constants import RESERVED_BLOCKS
+from typing import NamedTuple
 
 
 class Kernel(NamedTuple):
@@ -33,6 +27,10 @@ ENDS_16 = ("low_bits", "high_bits")  # the ends as patterns of 16 bits
 MASSES = ("lower_mass", "upper_mass", "scale", "center")
 SPAN = ("span", "minimum")
 LIBM = ("log_kind", "trigonometry_kind", "log", "sin", "cos")  # see `philinit.kernels.libm`
+
+# TensorFlow's truncated normal: each group of four float32 starts this many counter blocks after
+# the one before, each group of two float64 half as many.
+RESERVED_BLOCKS = 256
 box_muller = functools.partial(Kernel, floats=NORMAL, integers=LIBM)
 
 # In 16 bits a number can round past its bounds: "clamped" kernels prevent that for any bounds,
@@ -113,12 +111,3 @@ def make(kernel: str, **values: float) -> Plan:
         tuple(values[name] for name in row.floats), tuple(values[name] for name in row.integers)
     )
     return Plan(row, parameters, ctypes.addressof(parameters))
-
-
-def check_overflow(reach: float, dtype: np.dtype[Any], what: Any) -> None:
-    """Refuse to draw what reaches beyond `dtype`; the message speaks of `what`."""
-    if reach > largest(dtype):
-        raise ValueError(
-            f"the numbers drawn must stay below {largest(dtype):.6g}, the largest {dtype.name}; "
-            f"got {describe(what)}"
-        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import njit, types
 
-from philinit.kernels.constants import GLIBC, PHILOX_ROUNDS, RESERVED_BLOCKS, ROUNDED
+from philinit.kernels.constants import GLIBC, PHILOX_ROUNDS, ROUNDED
 from philinit.kernels.cpu import box_muller as bm
 from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
 from philinit.kernels.cpu.simd.lanes import compress, mask16, mask_bits, popcount, shuffle
@@ -28,6 +28,7 @@ from philinit.kernels.cpu.simd.memory import (
 from philinit.kernels.cpu.simd.operators import bits, constant, convert, splat, sqrt
 from philinit.kernels.cpu.simd.types import VectorType, u32x16
 from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
+from philinit.kernels.table import RESERVED_BLOCKS
 
 LARGEST_TILE = 512
 square_scratch = scratch(8 * LARGEST_TILE)

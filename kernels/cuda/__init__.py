@@ -66,7 +66,7 @@ def source(only: str | None = None, loop: str = "fill") -> str:
 def _constants() -> Iterator[str]:
     for name in ("PHILOX_M0", "PHILOX_M1", "PHILOX_W0", "PHILOX_W1"):
         yield f"constexpr unsigned {name} = {getattr(c, name):#x}u;\n"
-    for name in ("PHILOX_ROUNDS", "NORMAL_SHIFT", "TRUNCATED_SHIFT", "RESERVED_BLOCKS", "ROUNDED"):
+    for name in ("PHILOX_ROUNDS", "NORMAL_SHIFT", "TRUNCATED_SHIFT", "ROUNDED"):
         yield f"constexpr int {name} = {getattr(c, name)};\n"
     for name in ("LOG_SPLIT", "LOG_SPLIT_32"):
         yield f"constexpr long long {name} = {getattr(c, name):#x}LL;\n"
@@ -87,6 +87,7 @@ def _constants() -> Iterator[str]:
 
 def _rows() -> Iterator[str]:
     yield f"constexpr int FLOATS = {table.FLOATS}, INTEGERS = {table.INTEGERS};\n"
+    yield f"constexpr int RESERVED_BLOCKS = {table.RESERVED_BLOCKS};\n"
     yield "struct Row {\n  unsigned itemsize, words, reserved;\n};\n"
     for name, row in KERNELS.items():
         sizes = f"{row.itemsize}, {row.words}, {row.reserved}"

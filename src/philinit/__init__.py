@@ -67,53 +67,20 @@ if _TYPE_CHECKING:
 # Where the names above are at run time. They are looked up when first used: their dozen
 # dataclasses would double what `import philinit` costs beyond `import numpy`.
 _HOMES = {
-    "initializers": (
-        "Constant",
-        "GlorotNormal",
-        "GlorotUniform",
-        "HeNormal",
-        "HeUniform",
-        "Identity",
-        "Initializer",
-        "KaimingNormal",
-        "KaimingUniform",
-        "LecunNormal",
-        "LecunUniform",
-        "Normal",
-        "Ones",
-        "Orthogonal",
-        "TruncatedNormal",
-        "Uniform",
-        "VarianceScaling",
-        "XavierNormal",
-        "XavierUniform",
-        "Zeros",
-    ),
-    "initializers.functions": (
-        "constant",
-        "glorot_normal",
-        "glorot_uniform",
-        "he_normal",
-        "he_uniform",
-        "identity",
-        "kaiming_normal",
-        "kaiming_uniform",
-        "lecun_normal",
-        "lecun_uniform",
-        "normal",
-        "ones",
-        "orthogonal",
-        "truncated_normal",
-        "uniform",
-        "variance_scaling",
-        "xavier_normal",
-        "xavier_uniform",
-        "zeros",
-    ),
-    "initializers.fans": ("compute_fans",),
-    "initializers.gains": ("gain",),
+    "initializers": """
+        Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer
+        KaimingNormal KaimingUniform LecunNormal LecunUniform Normal Ones Orthogonal
+        TruncatedNormal Uniform VarianceScaling XavierNormal XavierUniform Zeros
+    """,
+    "initializers.functions": """
+        constant glorot_normal glorot_uniform he_normal he_uniform identity kaiming_normal
+        kaiming_uniform lecun_normal lecun_uniform normal ones orthogonal truncated_normal
+        uniform variance_scaling xavier_normal xavier_uniform zeros
+    """,
+    "initializers.fans": "compute_fans",
+    "initializers.gains": "gain",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["Key", "Rows", "Shard", "distributions", "fill"]
 __all__ += _HOME
 

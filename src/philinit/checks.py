@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from philinit import dtypes
-
 Progress = Callable[[int, int], object]  # (done, total)
 
 SAMPLERS = ("native", "tensorflow")
@@ -153,26 +151,6 @@ def progress_within(progress: Progress | None, before: int, total: int) -> Progr
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)
-
-
-def check_view(view: Any, name: str) -> None:
-    """Refuse an array, of NumPy or CuPy, of another dtype, or that is not C-contiguous."""
-    dtype = view.dtype
-    if dtype.name not in dtypes.NAMES:
-        hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
-        raise ValueError(
-            f"`{name}` must hold {', '.join(dtypes.NAMES)}; got dtype={dtype.name}{hint}"
-        )
-    if not dtype.isnative:
-        raise ValueError(
-            f"`{name}` must be in native byte order; got dtype={dtype.str}: "
-            "fill a native array and convert it with .astype"
-        )
-    if not view.flags.c_contiguous:
-        raise ValueError(
-            f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
-            "bytes: pass a whole array or a slice of its first axis"
-        )
 
 
 def refuse_immutable(out: Any, name: str) -> None:

@@ -7,7 +7,10 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from philinit.checks import finite, real
+from philinit.dtypes import largest
 
 
 def _finite(owner: Any, *names: str) -> None:
@@ -168,3 +171,12 @@ def describe(distribution: Distribution) -> str:
     """One line for messages: the class and its parameters."""
     parts = ", ".join(f"{f.name}={getattr(distribution, f.name)}" for f in fields(distribution))
     return f"{type(distribution).__name__}({parts})"
+
+
+def check_overflow(reach: float, dtype: np.dtype[Any], what: Any) -> None:
+    """Refuse to draw what reaches beyond `dtype`; the message speaks of `what`."""
+    if reach > largest(dtype):
+        raise ValueError(
+            f"the numbers drawn must stay below {largest(dtype):.6g}, the largest {dtype.name}; "
+            f"got {describe(what)}"
+        )

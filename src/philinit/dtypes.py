@@ -103,3 +103,21 @@ def at_most(value: float, dtype: np.dtype[Any]) -> float:
 def below(value: float, dtype: np.dtype[Any]) -> float:
     """The largest number of `dtype` that is < `value`."""
     return at_most(math.nextafter(value, -math.inf), dtype)
+
+
+def check_view(view: Any, name: str) -> None:
+    """Refuse an array, of NumPy or CuPy, of another dtype, or that is not C-contiguous."""
+    dtype = view.dtype
+    if dtype.name not in NAMES:
+        hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
+        raise ValueError(f"`{name}` must hold {', '.join(NAMES)}; got dtype={dtype.name}{hint}")
+    if not dtype.isnative:
+        raise ValueError(
+            f"`{name}` must be in native byte order; got dtype={dtype.str}: "
+            "fill a native array and convert it with .astype"
+        )
+    if not view.flags.c_contiguous:
+        raise ValueError(
+            f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
+            "bytes: pass a whole array or a slice of its first axis"
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What philinit.keras takes from Keras beyond its documentation is there, or one sentence says so."""
+"""What philinit.keras takes from Keras's private parts is there, or one sentence says so."""
 
 import tomllib
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from numba import njit
 
-from philinit.kernels.constants import RESERVED_BLOCKS
 from philinit.kernels.cpu.arguments import FIELDS
 from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.loops.fill import AHEAD, PAGE
@@ -31,7 +30,7 @@ from philinit.kernels.cpu.simd.memory import (
 from philinit.kernels.cpu.simd.operators import constant
 from philinit.kernels.cpu.simd.types import u8x64, u64x8
 from philinit.kernels.cpu.tiles import STEP_BLOCKS
-from philinit.kernels.table import KERNELS
+from philinit.kernels.table import KERNELS, RESERVED_BLOCKS
 
 eight = constant(u64x8, range(8))
 load_layout = loader("Layout", integers=FIELDS)

@@ -208,26 +208,24 @@ def _shape_and_strides(
         It has a number of axes that NumPy lacks, a negative length, or reaches further than 2**62
         bytes from its first element.
     """
-    if not 0 <= tensor.ndim <= _MOST_AXES or (tensor.ndim and not tensor.shape):
-        raise BufferError(f"a capsule must have 0 to {_MOST_AXES} axes; got ndim={tensor.ndim}")
-    shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
-    if any(length < 0 for length in shape):
+    rank = tensor.ndim
+    if not 0 <= rank <= _MOST_AXES or (rank and not tensor.shape):
+        raise BufferError(f"a capsule must have 0 to {_MOST_AXES} axes; got ndim={rank}")
+    shape = tuple(tensor.shape[:rank]) if rank else ()
+    if min(shape, default=0) < 0:
         raise BufferError(f"a capsule must not have negative lengths; got shape {shape}")
-    steps = [tensor.strides[i] for i in range(tensor.ndim)] if tensor.strides else None
-    if steps is None:
-        reach = math.prod(shape)
-    else:
-        reach = sum(abs(s) * max(n - 1, 0) for s, n in zip(steps, shape, strict=True)) + 1
+    given = tensor.strides[:rank] if tensor.strides else None
+    reach, strides = 1 if given else math.prod(shape), []
+    for length, stride in zip(shape, given or (), strict=False):
+        # Where there is nothing to step over, some producers leave whatever was there.
+        strides.append(stride * itemsize if length > 1 else itemsize)
+        reach += abs(stride) * max(length - 1, 0)
     if (reach * itemsize + tensor.byte_offset) >> 62:
         raise BufferError(
-            f"a capsule must fit into memory; got shape {shape}, strides {steps} and "
+            f"a capsule must fit into memory; got shape {shape}, strides {given} and "
             f"byte_offset={tensor.byte_offset}"
         )
-    if steps is None or 0 in shape:
-        return shape, None
-    # Where there is nothing to step over, some producers leave whatever was there.
-    used = [s if n > 1 else 1 for s, n in zip(steps, shape, strict=True)]
-    return shape, tuple(s * itemsize for s in used)
+    return shape, tuple(strides) if given and 0 not in shape else None
 
 
 def _numpy_dtype(dtype: Any) -> tuple[np.dtype[Any], bool]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from philinit import dtypes
-from philinit.checks import check_view, refuse_immutable, shown
+from philinit.checks import refuse_immutable, shown
 
 # One cache line, one AVX-512 vector, and the least that TensorFlow takes without a copy or, on
 # DLPack's road, without aborting the process (it is built with EIGEN_MAX_ALIGN_BYTES=64).
@@ -128,7 +128,7 @@ def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
         view = _foreign(out, name)
     flags = view.flags
     if not (flags.c_contiguous and view.dtype in dtypes.PLAIN):  # else there is nothing to refuse
-        check_view(view, name)
+        dtypes.check_view(view, name)
     if not flags.writeable:
         raise ValueError(
             f"`{name}` must be writable; got a read-only {type(out).__name__}: pass a copy, or "

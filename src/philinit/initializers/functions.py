@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from philinit.initializers.base import Call
+from philinit.initializers.base import Call, Initializer
 from philinit.initializers.constants import Constant, Identity, Ones, Zeros
 from philinit.initializers.fans import Axes
 from philinit.initializers.orthogonal import Orthogonal
@@ -24,6 +24,12 @@ from philinit.initializers.scaling import (
     LecunUniform,
     VarianceScaling,
 )
+
+
+def _called(kind: type[Initializer], arguments: dict[str, Any]) -> Any:
+    """Make an initializer of the arguments of a function, whose names are its own; call it."""
+    shape, dtype, call = (arguments.pop(name) for name in ("shape", "dtype", "call"))
+    return kind(**arguments)(shape, dtype, **call)
 
 
 def variance_scaling(
@@ -41,17 +47,7 @@ def variance_scaling(
     **call: Unpack[Call],
 ) -> Any:
     """Zero mean and variance ``scale / n`` for a fan n. See `VarianceScaling`."""
-    init = VarianceScaling(
-        scale,
-        mode,
-        distribution,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(VarianceScaling, locals())
 
 
 def glorot_uniform(
@@ -69,17 +65,7 @@ def glorot_uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``. See `GlorotUniform`."""
-    init = GlorotUniform(
-        gain=gain,
-        activation=activation,
-        param=param,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(GlorotUniform, locals())
 
 
 def glorot_normal(
@@ -97,17 +83,7 @@ def glorot_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``. See `GlorotNormal`."""
-    init = GlorotNormal(
-        gain=gain,
-        activation=activation,
-        param=param,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(GlorotNormal, locals())
 
 
 def he_uniform(
@@ -125,17 +101,7 @@ def he_uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``, gain sqrt(2). See `HeUniform`."""
-    init = HeUniform(
-        gain=gain,
-        activation=activation,
-        param=param,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(HeUniform, locals())
 
 
 def he_normal(
@@ -153,17 +119,7 @@ def he_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``, gain sqrt(2). See `HeNormal`."""
-    init = HeNormal(
-        gain=gain,
-        activation=activation,
-        param=param,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(HeNormal, locals())
 
 
 def lecun_uniform(
@@ -181,17 +137,7 @@ def lecun_uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``. See `LecunUniform`."""
-    init = LecunUniform(
-        gain=gain,
-        activation=activation,
-        param=param,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(LecunUniform, locals())
 
 
 def lecun_normal(
@@ -209,17 +155,7 @@ def lecun_normal(
     **call: Unpack[Call],
 ) -> Any:
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``. See `LecunNormal`."""
-    init = LecunNormal(
-        gain=gain,
-        activation=activation,
-        param=param,
-        in_axis=in_axis,
-        out_axis=out_axis,
-        batch_axis=batch_axis,
-        seed=seed,
-        sampler=sampler,
-    )
-    return init(shape, dtype, **call)
+    return _called(LecunNormal, locals())
 
 
 xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
@@ -237,7 +173,7 @@ def uniform(
     **call: Unpack[Call],
 ) -> Any:
     """U[low, high). See `Uniform`."""
-    return Uniform(low, high, seed=seed, sampler=sampler)(shape, dtype, **call)
+    return _called(Uniform, locals())
 
 
 def normal(
@@ -251,7 +187,7 @@ def normal(
     **call: Unpack[Call],
 ) -> Any:
     """Normal of `mean` and `stddev`, not truncated. See `Normal`."""
-    return Normal(mean, stddev, seed=seed, sampler=sampler)(shape, dtype, **call)
+    return _called(Normal, locals())
 
 
 def truncated_normal(
@@ -273,22 +209,22 @@ def truncated_normal(
 
 def constant(shape: Any, dtype: Any = None, *, value: float = 0.0, **call: Unpack[Call]) -> Any:
     """`value` everywhere. See `Constant`."""
-    return Constant(value)(shape, dtype, **call)
+    return _called(Constant, locals())
 
 
 def zeros(shape: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
     """0 everywhere."""
-    return Zeros()(shape, dtype, **call)
+    return _called(Zeros, locals())
 
 
 def ones(shape: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
     """1 everywhere."""
-    return Ones()(shape, dtype, **call)
+    return _called(Ones, locals())
 
 
 def identity(shape: Any, dtype: Any = None, *, gain: float = 1.0, **call: Unpack[Call]) -> Any:
     """`gain` on the main diagonal of a matrix, 0 elsewhere. See `Identity`."""
-    return Identity(gain)(shape, dtype, **call)
+    return _called(Identity, locals())
 
 
 def orthogonal(
@@ -300,4 +236,4 @@ def orthogonal(
     **call: Unpack[Call],
 ) -> Any:
     """Orthonormal rows or columns times `gain`. See `Orthogonal`."""
-    return Orthogonal(gain, seed=seed)(shape, dtype, **call)
+    return _called(Orthogonal, locals())

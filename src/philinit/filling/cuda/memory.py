@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from philinit.checks import check_view, refuse_immutable
+from philinit.checks import refuse_immutable
+from philinit.dtypes import check_view
 
 # No device has more; CuPy would say that an integer overflows.
 _ADDRESS_SPACE = 2**47
