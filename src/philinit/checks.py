@@ -85,8 +85,8 @@ def real(name: str, value: Any) -> float:
     """`value` as a float, which may be infinite or NaN, or the error that says it is none."""
     if type(value) is float:
         return value
-    complex_ = isinstance(value, (complex, np.complexfloating))
-    if is_bool(value) or complex_ or isinstance(value, (str, bytes)) or getattr(value, "ndim", 0):
+    other = isinstance(value, (str, bytes, complex, np.complexfloating)) or is_bool(value)
+    if other or getattr(value, "ndim", 0) > 0:
         raise TypeError(f"`{name}` must be a real number; got {name}={shown(value)}")
     try:
         return value.__float__()  # type: ignore[no-any-return]  # float(str) would parse

@@ -159,13 +159,14 @@ def _work(call: _Call, helpers: int, progress: Progress | None = None) -> None:
             wait(lock, 1)
 
 
-def _help(call: _Call, helpers: int, gate: _Gate) -> None:
+def _help(call: _Call, helpers: int, gate: _Gate | None) -> None:
     try:
         _work(call, helpers)
     except BaseException as error:
         call.error = error
     finally:
-        _open(gate.lock)
+        if gate is not None:
+            _open(gate.lock)
 
 
 def _after_fork_in_child() -> None:

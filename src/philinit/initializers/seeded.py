@@ -77,7 +77,7 @@ class Seeded(Initializer):
     def key(self) -> Key:
         """The key of `seed` with all `names` folded in."""
         assert self.seed is not None  # set when the initializer was made
-        return _key(self.seed, self.names)  # type: ignore[arg-type]  # a tuple since then
+        return _key(self.seed, self.names)
 
     def named(self, name: str | int) -> Self:
         """The same initializer on an independent key; nests: ``init.named("a").named(3)``."""

@@ -88,6 +88,7 @@ def cache() -> list[Finding]:
         text = f"{by}: {problem}; every process compiles its kernels anew"
         remedy = "export PHILINIT_CACHE_DIR=/a/folder/of/your/own"
         return [finding("folder", FAILED, text, remedy)]
+    assert folder is not None  # which would be trouble
     found = [finding("folder", OK, f"{folder}, {by}; can be written")]
     files = [path for path in folder.glob("*") if path.is_file()] if folder.is_dir() else []
     own = [path for path in files if path.name.startswith(_digest())]
