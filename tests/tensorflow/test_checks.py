@@ -17,9 +17,7 @@ from tests.support.tensorflow_memory import (  # noqa: E402
 )
 
 
-@pytest.mark.parametrize(
-    "init", [None, 3, "glorot_uniform", np.zeros(3), Pattern, lambda shape: 0], ids=str
-)
+@pytest.mark.parametrize("init", [None, 3, "glorot_uniform", np.zeros(3), Pattern, lambda shape: 0])
 def test_what_is_no_initializer(init):
     v = tf.Variable(tf.zeros(3))
     for call in (pit.variable, pit.to_tensor):

@@ -41,7 +41,7 @@ RANDOM = [
             distributions.TruncatedNormal(0.0, 1.0, -1.0, float("inf")), pi.Key.from_seed(6)
         ),
     ],
-    ids=repr,
+    ids=lambda init: type(init).__name__,
 )
 def test_a_request_describes_an_initializer_exactly(init):
     again = described(json.loads(json.dumps(describe(init))))
