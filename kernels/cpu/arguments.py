@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What loops/runs.py takes for `philinit.parts.Runs`: int64 numbers behind each other."""
 
-from __future__ import annotations
-
 import ctypes
 from typing import Any
 

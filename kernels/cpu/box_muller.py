@@ -7,8 +7,6 @@ cosf. Those work in float64 and round once, and so do we, from the same coeffici
 `philinit.kernels.libm` finds out.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numba import njit, types

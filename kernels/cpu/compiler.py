@@ -6,8 +6,6 @@ sources are imported. Its name holds a digest of every file that can change the 
 anywhere in kernels/ compiles anew, and an unwritable cache folder only costs the time to compile.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import hashlib

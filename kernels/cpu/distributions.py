@@ -5,8 +5,6 @@ A map takes words and `p`, the parameters by their names in `philinit.kernels.ta
 32-bit words take u32x16 and give f32x16; the float64 maps take signed 64-bit words.
 """
 
-from __future__ import annotations
-
 from numba import njit
 
 from philinit.kernels import constants as c

@@ -3,8 +3,6 @@
 same for GPUs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from philinit.kernels.cpu import distributions as d

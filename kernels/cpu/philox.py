@@ -6,8 +6,6 @@ Each word of a counter block stands in a 64-bit lane of its own, because the mul
 needs no mask, since only the low half of a lane is ever read.
 """
 
-from __future__ import annotations
-
 from numba import njit, types
 
 from philinit.kernels.constants import (

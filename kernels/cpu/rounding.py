@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """float32 to the 16-bit dtypes, to nearest and ties to even: 2 x 16 numbers to 32 at once."""
 
-from __future__ import annotations
-
 from numba import njit
 
 from philinit.kernels.cpu.simd.lanes import shuffle

@@ -4,8 +4,6 @@
 Counter blocks become groups: four float32 or two float64, 16 bytes each.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numba import njit, types

@@ -6,8 +6,6 @@ are computed here in float32, each result rounded to what the dtype can hold: fo
 multiplication of 16-bit floats that is the same.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numba import njit

@@ -5,8 +5,6 @@ Random words go into scratch, then words become numbers. Each phase has the regi
 one loop, tables and Philox state spill.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from numba import njit

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random words into scratch memory: of consecutive counter blocks, or of any."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from numba import njit

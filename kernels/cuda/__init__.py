@@ -5,8 +5,6 @@
 includes nothing.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.resources
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What loops/runs.cuh takes for `philinit.parts.Runs`: a struct, with the loop's own numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop over tiles for consecutive weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of

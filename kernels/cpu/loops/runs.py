@@ -6,8 +6,6 @@ many runs as it needs, so that the vectors of both phases are full whatever the 
 *piece* is what a tile has of a run, or of many runs that begin alike.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from numba import njit

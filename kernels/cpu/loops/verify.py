@@ -4,8 +4,6 @@
 Making weights leaves the memory idle. So the memory of later tiles is fetched meanwhile.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numba import njit

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tells the lanes of a vector apart: masks as integers, compression, shuffles, calls."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many table look-ups at once, by what the CPU has for it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

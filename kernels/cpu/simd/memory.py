@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads, stores and scratch memory: addresses are integers, sizes are bytes."""
 
-from __future__ import annotations
-
 import functools
 from collections import namedtuple
 from typing import Any
@@ -152,51 +150,32 @@ prefetch_page = _prefetch(1, 0)  # have the CPU look up its page
 prefetch_line = _prefetch(0, 3)  # bring its line into the caches, to be read
 
 
-@intrinsic
-def load_index(typingctx: Any, address: Any, index: Any) -> Any:
-    """Number `index` of an array of 32-bit indices at `address`."""
+def _array(bits: int) -> tuple[Any, Any]:
+    """Functions that load and store an integer of an array: (address, index), and the number."""
+    short, long = ir.IntType(bits), ir.IntType(64)
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
-        return builder.zext(builder.load(builder.gep(first, [args[1]])), ir.IntType(64))
+    @intrinsic
+    def load_item(typingctx: Any, address: Any, index: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            first = builder.inttoptr(args[0], short.as_pointer())
+            return builder.zext(builder.load(builder.gep(first, [args[1]])), long)
 
-    return signature(types.int64, types.int64, types.int64), codegen
+        return signature(types.int64, types.int64, types.int64), codegen
 
+    @intrinsic
+    def store_item(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            first = builder.inttoptr(args[0], short.as_pointer())
+            builder.store(builder.trunc(args[2], short), builder.gep(first, [args[1]]))
+            return context.get_dummy_value()
 
-@intrinsic
-def store_index(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
-    """Set number `index` of an array of 32-bit indices at `address`."""
+        return signature(types.void, types.int64, types.int64, types.int64), codegen
 
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.inttoptr(args[0], ir.IntType(32).as_pointer())
-        short = builder.trunc(args[2], ir.IntType(32))
-        builder.store(short, builder.gep(first, [args[1]]))
-        return context.get_dummy_value()
-
-    return signature(types.void, types.int64, types.int64, types.int64), codegen
-
-
-@intrinsic
-def load_int64(typingctx: Any, address: Any, index: Any) -> Any:
-    """Number `index` of an array of int64 at `address`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.load(builder.gep(first, [args[1]]))
-
-    return signature(types.int64, types.int64, types.int64), codegen
+    return load_item, store_item
 
 
-@intrinsic
-def store_int64(typingctx: Any, address: Any, index: Any, number: Any) -> Any:
-    """Set number `index` of an array of int64 at `address`."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        builder.store(args[2], builder.gep(first, [args[1]]))
-        return context.get_dummy_value()
-
-    return signature(types.void, types.int64, types.int64, types.int64), codegen
+load_index, store_index = _array(32)
+load_int64, store_int64 = _array(64)
 
 
 @functools.cache  # one type for the same names, so that Numba compiles what takes it once

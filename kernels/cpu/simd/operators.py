@@ -6,8 +6,6 @@ lanes. Nothing is contracted or reordered: every float operation is one IEEE ope
 operation is an `intrinsic`: what it gives for which types, and a few lines of LLVM builder.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any

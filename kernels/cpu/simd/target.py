@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CPU that kernels are compiled for: the host, or what NUMBA_CPU_NAME and _FEATURES say."""
 
-from __future__ import annotations
-
 import functools
 import os
 

@@ -6,8 +6,6 @@ the CPU, so one source serves AVX-512, AVX2, plain x86-64 and NEON. What can be 
 in operators.py, lanes.py, lookup.py and memory.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: `philinit`, or `python -m philinit`. One file for each subcommand."""
 
-from __future__ import annotations
-
 import sys
 
 

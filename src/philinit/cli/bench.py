@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit bench`: how fast this machine makes weights, by philinit and by what else there is."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import replace

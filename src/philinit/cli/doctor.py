@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit doctor`: what works on this machine, and how to mend what does not."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path

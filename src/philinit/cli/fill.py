@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit fill`: initial weights of any size, straight to a .npy or .safetensors file."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import time

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The group of all subcommands: each is imported when it is called, so that --help is quick."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that several commands have: --json, counts, shapes, dtypes, and an initializer."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import functools

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit selftest`: the bits of every kernel on every device against the specification."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit show`: fans, bounds, moments and a histogram of what an initializer draws."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

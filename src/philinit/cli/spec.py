@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From options, or from a JSON spec, to the tensors of a file: for `fill` and `verify`."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo's tables: time and memory, then the numbers against theory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`philinit verify`: a file of weights against what it began as, and which rows still are that."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ Every byte follows from the description alone. So any piece of a file can be mad
 write a file larger than memory, to go on with one, and to verify one.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field

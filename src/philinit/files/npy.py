@@ -5,8 +5,6 @@ The format has no name for bfloat16. `numpy.save` writes such arrays as "<V2", t
 meaning, and so do we: ``np.load(path).view(ml_dtypes.bfloat16)`` reads them.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

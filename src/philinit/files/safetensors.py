@@ -6,8 +6,6 @@ order, so that every tensor is aligned to its elements; the header padded with s
 Format: https://github.com/huggingface/safetensors#format
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares a file of weights with what it began as, bit for bit."""
 
-from __future__ import annotations
-
 import ctypes
 import math
 import threading

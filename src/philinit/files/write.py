@@ -6,8 +6,6 @@ the system allows (O_DIRECT). A memmap would do with less code, at half the rate
 system writes its dirty pages back when it must, and meanwhile stops whoever makes more of them.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import time

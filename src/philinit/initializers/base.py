@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -22,13 +22,18 @@ T = TypeVar("T")
 
 
 class Call(TypedDict, total=False):
-    """The keywords that every initializer takes when it is called; see `Initializer`."""
+    """The keywords of `Initializer.__call__`, but for `shard`."""
 
     device: str | None
     threads: int | None
     out: Any
-    shard: Any
     progress: Progress | None
+
+
+class ShardedCall(Call, total=False):
+    """The keywords of `Initializer.__call__`."""
+
+    shard: Any
 
 
 class Initializer(Configured):
@@ -134,56 +139,23 @@ class Initializer(Configured):
             self._write(Target(view, shape, shard, threads, progress))
         return out
 
-    def shard(
-        self,
-        global_shape: Any,
-        index: Any,
-        dtype: Any = None,
-        *,
-        device: str | None = None,
-        threads: int | None = None,
-        out: Any = None,
-        progress: Progress | None = None,
-    ) -> Any:
-        """``self(global_shape, dtype)[index]`` bit for bit, without the rest of the tensor."""
-        part = Shard(global_shape, index)
-        return self(
-            part.global_shape,
-            dtype,
-            device=device,
-            threads=threads,
-            out=out,
-            shard=part,
-            progress=progress,
-        )
+    def shard(self, global_shape: Any, index: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
+        """``self(global_shape, dtype)[index]`` bit for bit, without the rest of the tensor.
 
-    def rows(
-        self,
-        global_shape: Any,
-        ids: Any,
-        dtype: Any = None,
-        *,
-        device: str | None = None,
-        threads: int | None = None,
-        out: Any = None,
-        progress: Progress | None = None,
-    ) -> Any:
+        Keywords as of a call: `device`, `threads`, `out`, `progress`.
+        """
+        part = Shard(global_shape, index)
+        return self(part.global_shape, dtype, **call, shard=part)
+
+    def rows(self, global_shape: Any, ids: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
         """``self(global_shape, dtype)[ids]`` bit for bit, without the rest of the tensor.
 
         For embedding tables whose rows are made when they are first asked for: `ids` is an int or
         an array of ints in [0, global_shape[0]), of any shape, duplicates allowed; the table may
-        have up to 2**62 elements.
+        have up to 2**62 elements. Keywords as of a call: `device`, `threads`, `out`, `progress`.
         """
         part = Rows(global_shape, ids)
-        return self(
-            part.global_shape,
-            dtype,
-            device=device,
-            threads=threads,
-            out=out,
-            shard=part,
-            progress=progress,
-        )
+        return self(part.global_shape, dtype, **call, shard=part)
 
     def named(self, name: str | int) -> Self:
         """The same initializer on an independent key, for one layer of many.

@@ -13,8 +13,6 @@ Examples
 True
 """
 
-from __future__ import annotations
-
 from philinit.checks import missing_extra
 
 try:

@@ -5,8 +5,6 @@ A function here takes a `Task` and returns the call to time. Seeds are fixed, so
 passes once passes always.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass

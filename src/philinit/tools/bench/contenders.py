@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is timed: philinit, its peers and memset. How they are called stands in `calls`."""
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field

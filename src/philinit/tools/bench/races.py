@@ -7,8 +7,6 @@ tensors and resident memory are two races. A peer to which the whole tensor is t
 or of time, makes a part of it, which its result states.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a benchmark has measured: results and who was left out, in memory and as JSON."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
 from typing import Any, Self

@@ -6,8 +6,6 @@ another's. What was prepared for a work is kept until {"forget": true}; resident
 buffer, which all contenders of the child write in turns.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 from typing import Any

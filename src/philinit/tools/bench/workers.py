@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The child processes of a benchmark, one for each library, as their parent sees them."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import asdict
 from typing import Any

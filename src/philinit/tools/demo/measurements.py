@@ -5,8 +5,6 @@ A contender builds its variable, which is checked and trained for one step, and 
 Before the result come events: {"progress": [done, total]} and {"phase": text}.
 """
 
-from __future__ import annotations
-
 import functools
 import time
 from collections.abc import Callable, Iterator

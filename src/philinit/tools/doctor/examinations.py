@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `philinit doctor` finds: facts of this machine, and live tests in processes of their own."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One thing that `philinit doctor` has looked at."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 OK = "ok"

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `philinit doctor` reads off the machine: CPU, threads, pages, GPU."""
 
-from __future__ import annotations
-
 import functools
 import math
 import os

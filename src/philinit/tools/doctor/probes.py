@@ -4,8 +4,6 @@
 Each returns what works, or raises AssertionError or another error that says what does not.
 """
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `philinit doctor` reads off the installation: versions, compiled code, libm."""
 
-from __future__ import annotations
-
 import functools
 import importlib.metadata
 import os

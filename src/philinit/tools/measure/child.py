@@ -5,8 +5,6 @@ A request is a line of JSON on stdin. MODULE's ``answer(request, emit)`` returns
 what it gives to `emit` before that, such as progress, the parent sees at once.
 """
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -4,8 +4,6 @@
 What a child does stands in a module of its own, which only the child imports; see `child`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

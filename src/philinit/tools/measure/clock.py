@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The clock of all benchmarks: seconds of a call, and of calls of one process in turns."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import itertools

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where something is measured: system, processor, threads, versions, free memory."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

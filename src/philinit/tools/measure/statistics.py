@@ -4,8 +4,6 @@
 What theory says of the distribution stands in `theory`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What theory says of a distribution: density, moments, and by how much samples miss them."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

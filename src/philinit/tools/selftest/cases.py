@@ -6,8 +6,6 @@ Random123's known answers for the words, SHA-256 hashes of whole tensors for all
 no golden hash, since it follows the libm of the system, is compared with what the CPU makes here.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib

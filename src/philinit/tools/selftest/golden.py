@@ -4,8 +4,6 @@
 That file is the copy of tests/data/golden.json that is installed; a test compares the two.
 """
 
-from __future__ import annotations
-
 import importlib.resources
 import json
 from typing import Any

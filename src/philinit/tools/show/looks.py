@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `philinit show` tells of an initializer: theory, a sample, and how far they are apart."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture of `philinit show`: a histogram of weights over the exact density."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
