@@ -82,7 +82,7 @@ def cache() -> list[Finding]:
     finding = functools.partial(Finding, "compiled code")
     folder = cache_folder()
     by = "PHILINIT_CACHE_DIR" if os.environ.get("PHILINIT_CACHE_DIR") else "the default"
-    if problem := trouble():
+    if (problem := trouble()) or folder is None:
         text = f"{by}: {problem}; every process compiles its kernels anew"
         remedy = "export PHILINIT_CACHE_DIR=/a/folder/of/your/own"
         return [finding("folder", FAILED, text, remedy)]
