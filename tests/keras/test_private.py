@@ -59,7 +59,11 @@ def test_a_variable_of_keras_has_its_initializer_around_its_initial_value():
     assert private.initializer_around(value)[1] is generator.state
 
 
-@pytest.mark.parametrize("value", [3.0, lambda: 3.0, KI.Zeros(), None], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [3.0, lambda: 3.0, KI.Zeros(), None],
+    ids=["a number", "a function", "an initializer", "None"],
+)
 def test_what_is_no_variable_of_keras_is_left_alone(value):
     assert private.initializer_around(value) is None
 

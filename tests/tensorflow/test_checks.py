@@ -18,7 +18,9 @@ from tests.support.tensorflow_memory import (  # noqa: E402
 
 
 @pytest.mark.parametrize(
-    "init", [None, 3, "glorot_uniform", np.zeros(3), Pattern, lambda shape: 0], ids=str
+    "init",
+    [None, 3, "glorot_uniform", np.zeros(3), Pattern, lambda shape: 0],
+    ids=["None", "a number", "a name", "an array", "a class", "a function"],
 )
 def test_what_is_no_initializer(init):
     v = tf.Variable(tf.zeros(3))
