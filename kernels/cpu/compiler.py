@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from philinit.kernels.cache import cached, keep
+from philinit.rounding import to_nearest
 
 #: The modules of kernels/cpu whose `entry` makes a kernel's loop, and the number of its arguments.
 LOOPS = {"fill": 11, "runs": 8, "verify": 11}
@@ -105,6 +106,7 @@ def _machine() -> Any:
     return target.create_target_machine(cpu=name, features=features, opt=3, codemodel="jitdefault")
 
 
+@to_nearest()  # else the constants of a kernel would be rounded as this process happens to round
 def llvm_ir(name: str, loop: str = "fill") -> str:
     """The optimized LLVM IR of a kernel; its one entry is ``i32 philinit_<name>(i64, ...)``."""
     from numba import cfunc, types

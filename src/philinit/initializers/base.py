@@ -30,7 +30,7 @@ class Call(TypedDict, total=False):
     progress: Progress | None
 
 
-class ShardedCall(Call, total=False):
+class AnyCall(Call, total=False):
     """The keywords of `Initializer.__call__`."""
 
     shard: Any

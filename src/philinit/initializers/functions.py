@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from philinit.initializers.base import Initializer, ShardedCall
+from philinit.initializers.base import AnyCall, Initializer
 from philinit.initializers.constants import Constant, Identity, Ones, Zeros
 from philinit.initializers.fans import Axes
 from philinit.initializers.orthogonal import Orthogonal
@@ -44,7 +44,7 @@ def variance_scaling(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Zero mean and variance ``scale / n`` for a fan n. See `VarianceScaling`."""
     return _called(VarianceScaling, locals())
@@ -62,7 +62,7 @@ def glorot_uniform(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``. See `GlorotUniform`."""
     return _called(GlorotUniform, locals())
@@ -80,7 +80,7 @@ def glorot_normal(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``. See `GlorotNormal`."""
     return _called(GlorotNormal, locals())
@@ -98,7 +98,7 @@ def he_uniform(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``, gain sqrt(2). See `HeUniform`."""
     return _called(HeUniform, locals())
@@ -116,7 +116,7 @@ def he_normal(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``, gain sqrt(2). See `HeNormal`."""
     return _called(HeNormal, locals())
@@ -134,7 +134,7 @@ def lecun_uniform(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``. See `LecunUniform`."""
     return _called(LecunUniform, locals())
@@ -152,7 +152,7 @@ def lecun_normal(
     batch_axis: Axes = (),
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Truncated normal, ``stddev = gain / sqrt(fan_in)``. See `LecunNormal`."""
     return _called(LecunNormal, locals())
@@ -170,7 +170,7 @@ def uniform(
     high: float = 0.05,
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """U[low, high). See `Uniform`."""
     return _called(Uniform, locals())
@@ -184,7 +184,7 @@ def normal(
     stddev: float = 0.05,
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Normal of `mean` and `stddev`, not truncated. See `Normal`."""
     return _called(Normal, locals())
@@ -200,33 +200,29 @@ def truncated_normal(
     upper: float = 2.0,
     seed: int | None = None,
     sampler: str = "native",
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Normal cut at mean + lower * stddev and mean + upper * stddev. See `TruncatedNormal`."""
     init = TruncatedNormal(mean, stddev, lower, upper, seed=seed, sampler=sampler)
     return init(shape, dtype, **call)
 
 
-def constant(
-    shape: Any, dtype: Any = None, *, value: float = 0.0, **call: Unpack[ShardedCall]
-) -> Any:
+def constant(shape: Any, dtype: Any = None, *, value: float = 0.0, **call: Unpack[AnyCall]) -> Any:
     """`value` everywhere. See `Constant`."""
     return _called(Constant, locals())
 
 
-def zeros(shape: Any, dtype: Any = None, **call: Unpack[ShardedCall]) -> Any:
+def zeros(shape: Any, dtype: Any = None, **call: Unpack[AnyCall]) -> Any:
     """0 everywhere."""
     return _called(Zeros, locals())
 
 
-def ones(shape: Any, dtype: Any = None, **call: Unpack[ShardedCall]) -> Any:
+def ones(shape: Any, dtype: Any = None, **call: Unpack[AnyCall]) -> Any:
     """1 everywhere."""
     return _called(Ones, locals())
 
 
-def identity(
-    shape: Any, dtype: Any = None, *, gain: float = 1.0, **call: Unpack[ShardedCall]
-) -> Any:
+def identity(shape: Any, dtype: Any = None, *, gain: float = 1.0, **call: Unpack[AnyCall]) -> Any:
     """`gain` on the main diagonal of a matrix, 0 elsewhere. See `Identity`."""
     return _called(Identity, locals())
 
@@ -237,7 +233,7 @@ def orthogonal(
     *,
     gain: float = 1.0,
     seed: int | None = None,
-    **call: Unpack[ShardedCall],
+    **call: Unpack[AnyCall],
 ) -> Any:
     """Orthonormal rows or columns times `gain`. See `Orthogonal`."""
     return _called(Orthogonal, locals())
