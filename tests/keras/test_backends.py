@@ -7,13 +7,13 @@ drawn here, by Keras on TensorFlow, and handed over in a file.
 
 import importlib.util
 import os
-import subprocess
-import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+
+from tests.support.processes import run_python
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
@@ -105,15 +105,8 @@ def run(tmp_path_factory):
     def run(backend, code, **environment):
         if backend != "numpy" and importlib.util.find_spec(backend) is None:
             pytest.skip(f"needs {backend}")
-        done = subprocess.run(
-            [sys.executable, "-c", START + code + END],
-            env=os.environ | {"KERAS_BACKEND": backend, "EXPECTED": str(path)} | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.stdout.endswith("done\n"), f"{done.stdout}\n{done.stderr}"
+        changed = {"KERAS_BACKEND": backend, "EXPECTED": path} | environment
+        assert run_python(START + code + END, env=changed).stdout.endswith("done\n")
 
     return run
 

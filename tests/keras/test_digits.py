@@ -9,14 +9,14 @@ enabled, stay so.
 
 import json
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+
+from tests.support.processes import run_module
 
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("sklearn")
@@ -165,14 +165,7 @@ def tf1_runs():
 
 
 def in_a_process(style):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.keras.test_digits", style],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = run_module("tests.keras.test_digits", style)
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -4,12 +4,11 @@
 import inspect
 import json
 import random
-import subprocess
-import sys
 
 import pytest
 
 from tests.support.keras_pairs import CONSTANT, KI, SEEDED, by_name, keras, pair, pk, same
+from tests.support.processes import run_python
 
 # --- seeds ---------------------------------------------------------------------------------------
 
@@ -147,5 +146,4 @@ try:
 except ImportError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == 'philinit.keras needs Keras: pip install "philinit[keras]"\n'
+    assert run_python(code).stdout == 'philinit.keras needs Keras: pip install "philinit[keras]"\n'

@@ -20,6 +20,7 @@ def test_g4_the_variable_is_the_memory_that_was_filled(name, dtype, filled):
     assert address(v.value) == where
 
 
+@pytest.mark.slow
 @needs_proc
 @by_way
 def test_g4_building_a_layer_takes_its_weights_once_and_the_first_step_nothing(way):
