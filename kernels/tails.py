@@ -58,7 +58,8 @@ def masses(lower: float, upper: float) -> tuple[float, float, float, float]:
     if reach > 64:  # exp(-2048) is 0 in float64: one such bound is no bound
         return masses(*(math.copysign(math.inf, x) if abs(x) > 64 else x for x in (lower, upper)))
     # 1 - inner loses as many digits as the tail has leading zeros, x^2 / (2 ln 10).
-    digits = 60 + int(reach * reach * 0.22)
+    # What lies between close bounds is a small difference, and the center one of two of these.
+    digits = 60 + int(reach * reach * 0.22) + max(0, -math.frexp(upper - lower)[1]) * 2 // 3
     with localcontext(Context(prec=digits)):
         below, above = _two_sided(-lower), _two_sided(upper)
         inside = _two_sided(lower) - above if lower > 0 else 2 - below - above

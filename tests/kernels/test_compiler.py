@@ -14,6 +14,7 @@ import pytest
 
 import philinit.kernels.cpu
 from philinit.kernels.cpu import compiler
+from tests.support.processes import run_python
 
 # A ragged head and tail, so that memcpy is called too.
 SCRIPT = """
@@ -93,3 +94,30 @@ def test_the_digest_covers_the_cpu(tmp_path: Path) -> None:
         target = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi2,+f16c"}
         assert fill_in_new_process(tmp_path, **target) == [want, "True"]
         assert len(list(tmp_path.glob("*.o"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("NUMBA_CPU_NAME", "has well;", "must be spelled as LLVM does, such as haswell and"),
+        ("NUMBA_CPU_FEATURES", "avx2 fma", "must be spelled as LLVM does, such as haswell and"),
+        ("NUMBA_DISABLE_JIT", "1", "got NUMBA_DISABLE_JIT=1: unset it"),
+        ("NUMBA_ENABLE_AVX", "0", "got NUMBA_ENABLE_AVX=0: unset it"),
+    ],
+)
+def test_settings_under_which_nothing_can_be_compiled_are_one_sentence(
+    tmp_path: Path, variable: str, value: str, sentence: str
+) -> None:
+    done = run_python(
+        "import philinit; philinit.zeros(3); philinit.uniform((3, 4), seed=1)",
+        env={"PHILINIT_CACHE_DIR": tmp_path, variable: value},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr.splitlines()[-1]
+
+
+def test_code_of_another_optimization_is_not_taken_for_the_usual(tmp_path: Path) -> None:
+    want, _ = fill_in_new_process(tmp_path)
+    assert fill_in_new_process(tmp_path, NUMBA_OPT="0") == [want, "True"]
+    assert fill_in_new_process(tmp_path) == [want, "False"]

@@ -3,6 +3,7 @@
 
 import functools
 import os
+import re
 
 import llvmlite.binding as llvm
 
@@ -15,6 +16,12 @@ def cpu() -> tuple[str, str]:
     if features is None:
         # A foreign name with the host's features would not be that CPU.
         features = "" if name == "generic" else llvm.get_host_cpu_features().flatten()
+    one = r"[+-][\w.-]+"
+    if not (re.fullmatch(r"[\w.+-]+", name) and re.fullmatch(f"({one}(,{one})*)?", features)):
+        raise ValueError(
+            "NUMBA_CPU_NAME and NUMBA_CPU_FEATURES must be spelled as LLVM does, such as haswell "
+            f"and +avx2,+fma; got NUMBA_CPU_NAME={name!r} and NUMBA_CPU_FEATURES={features!r}"
+        )
     return name, features
 
 
