@@ -25,6 +25,7 @@ from philinit.kernels.libm import libm
 from tests.support import cases
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
+from tests.support.exact import fields_of, round_fraction
 
 pytestmark = pytest.mark.slow
 
@@ -145,4 +146,4 @@ def test_the_rounded_kind_is_rounded_correctly_at_the_nearest_ties(index: int) -
     for i in near.tolist():
         with mpmath.workprec(200):
             value = r.as_fraction(exact(mpmath.mpf(float(x[i]))))
-        assert y[i] == exact.round_fraction(value, *exact.fields_of(r.FLOAT32))
+        assert y[i] == round_fraction(value, *fields_of(r.FLOAT32))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random words: known answers, the carry of the counter, and the oracle's own Philox."""
 
-import ctypes
 import json
 from typing import Any
 
@@ -10,8 +9,9 @@ import pytest
 
 from philinit import keys
 from philinit.filling import cpu, memory
-from philinit.kernels.plan import Plan
+from philinit.kernels.table import make
 from philinit.keys import Key
+from philinit.targets import Target
 from tests.support import reference as r
 
 KNOWN = json.loads((r.DATA / "philox4x32.json").read_text())
@@ -20,12 +20,12 @@ ANSWERS = [
     for rounds, *texts in KNOWN["random123"]
 ]
 known_answers = pytest.mark.parametrize(("rounds", "counter", "key", "words"), ANSWERS)
-WORDS = Plan("words", 1, (ctypes.c_double * 8)())
+WORDS = make("words")
 
 
 def filled(key: Key, first: int, count: int, threads: int | None = None) -> r.Array:
     out = np.empty(count, np.uint32)
-    cpu.fill(out, WORDS, key, first, threads)
+    cpu.fill(Target(out, out.shape, threads=threads), WORDS, key, first)
     return out
 
 

@@ -21,6 +21,7 @@ from philinit.distributions import Distribution, TruncatedNormal, Uniform
 from philinit.kernels import constants as c
 from philinit.keys import Key
 from tests.support import reference as r
+from tests.support.exact import fields_of, round_fraction
 
 Array = np.ndarray[Any, Any]
 
@@ -104,7 +105,7 @@ def correctly_rounded(function: Any, exact: Any) -> Callable[[Array], Array]:
         for i in zip(*np.nonzero(np.abs(dropped - TIE) <= CLOSE), strict=True):
             with mpmath.workprec(200):
                 value = r.as_fraction(exact(mpmath.mpf(float(x[i]))))
-            y[i] = exact.round_fraction(value, *exact.fields_of(r.FLOAT32))
+            y[i] = round_fraction(value, *fields_of(r.FLOAT32))
         return y
 
     return computed
