@@ -23,6 +23,8 @@ SLOW = (
     "tests/kernels/test_compiler*",
     "tests/kernels/cuda/*",
     "tests/filling/cuda/*",
+    "tests/files/*::test_the_benchmark_runs*",
+    "tests/hardening/*",
     "tests/cli/test_bench*",
     "tests/cli/test_command_line*",
     "tests/cli/test_demo*",
