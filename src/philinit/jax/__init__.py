@@ -7,6 +7,8 @@ they lie in JAX's own memory, which a training step that donates them updates in
 TPUs each shard is computed in host memory, one at a time, and copied to its device.
 """
 
+from __future__ import annotations
+
 from philinit.checks import missing_extra
 
 try:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """jax.Arrays of any sharding, each shard filled in the memory of its device."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is refused of JAX's own kinds of arguments, and the sentence."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

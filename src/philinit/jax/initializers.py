@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """philinit's initializers as JAX and Flax call theirs: with a key, a shape and a dtype."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -5,6 +5,8 @@ On a CPU JAX allocates and philinit writes there, before anybody else has seen t
 has not allocated itself, such as NumPy's memory, the first step that donates it would copy.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shardings -> which part of the global array each device of this process holds."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax

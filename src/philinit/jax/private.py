@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that is taken from JAX beyond what it documents; a probe for each, and what is missing."""
 
+from __future__ import annotations
+
 import ctypes
 import functools
 from typing import Any
@@ -23,7 +25,7 @@ def _require(there: bool, name: str) -> None:
 
 # Missing: a documented way to ask whether JAX traces. What it makes meanwhile is one of these.
 Tracer: Any = getattr(getattr(jax, "core", None), "Tracer", None)
-_require(isinstance(Tracer, type), "jax.core.Tracer")
+_require(Tracer is not None, "jax.core.Tracer")
 
 
 def writable_view(array: Any) -> np.ndarray[Any, Any]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights inside jax.jit, vmap and eval_shape: a callback to this process, with the same bits."""
 
+from __future__ import annotations
+
 import functools
 from dataclasses import dataclass
 from typing import Any

@@ -11,6 +11,8 @@ A saved model loads wherever ``philinit.keras`` was imported before. Elsewhere K
 classes in their place, which have the same names and, but for ``sampler="native"``, configs.
 """
 
+from __future__ import annotations
+
 from philinit.checks import missing_extra
 
 try:

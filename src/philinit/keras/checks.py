@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `philinit.keras` refuses, and what it leaves to Keras: shapes, dtypes, seeds, numbers."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any

@@ -6,6 +6,8 @@ takes no seed and writes no byte. What depends on plain numbers only is worked o
 tells 1 from 1.0, which round differently.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras's initializers by their names, each a subclass of the Keras class it answers for."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar
 
 import keras

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights in the memory of whatever backend Keras runs on, without a copy on the way."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple

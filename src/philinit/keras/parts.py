@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts of variables: those of TensorFlow's parameter servers, and the layouts of Keras and JAX."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import inspect

@@ -5,6 +5,8 @@ Keras's classes get another ``__call__`` while somebody accelerates, and their o
 afterwards; instances, configs and saved models stay Keras's throughout.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import threading

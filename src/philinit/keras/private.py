@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that is taken from Keras beyond what it documents; a probe for each, and what is missing."""
 
+from __future__ import annotations
+
 import inspect
 from typing import Any
 

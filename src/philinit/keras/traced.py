@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras initializers called inside a tf.function, under XLA, or inside jax.jit."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from philinit.keras.checks import backend

@@ -10,6 +10,8 @@ Tensors in parts have the bits of the whole: `dtensor_variable` on the devices o
 and `initializer` on parameter servers, which fill their own memory once they have called `serve`.
 """
 
+from __future__ import annotations
+
 from philinit.checks import missing_extra
 
 try:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TensorFlow's side of a call is refused for: where it is made, its shape and its dtype."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

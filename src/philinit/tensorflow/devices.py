@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow's device strings and scopes -> the names of devices that can be filled."""
 
+from __future__ import annotations
+
 import functools
 from typing import Any
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Variables of TensorFlow's DTensor: each local device's shard in one buffer, filled in place."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import tensorflow as tf

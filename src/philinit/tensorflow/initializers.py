@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """philinit's initializers as TensorFlow and Keras call theirs."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

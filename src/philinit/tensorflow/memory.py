@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of TensorFlow's own in this process: made, viewed, written, and written again in place."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

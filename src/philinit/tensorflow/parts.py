@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow's partitions, layouts and variables in parts -> which Shard of the whole each is."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that is taken from TensorFlow's private parts, and which public thing each stands in for."""
 
+from __future__ import annotations
+
 import functools
 import importlib
 from collections.abc import Callable

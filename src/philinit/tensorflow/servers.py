@@ -6,6 +6,8 @@ process of its device and looks there, by name, for the Python function that `se
 So what goes over the network is the request and, where something fails, the reason: no weights.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections import defaultdict

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Variables and tensors, made and refilled in the memory that TensorFlow will train in."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

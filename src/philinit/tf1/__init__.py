@@ -31,6 +31,8 @@ Examples
 (784, 256)
 """
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import philinit.tensorflow  # noqa: F401  (first: where TensorFlow is missing it names the extra)

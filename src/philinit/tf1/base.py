@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all TensorFlow 1 initializers share: the call with `partition_info`, and configuration."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import tensorflow as tf

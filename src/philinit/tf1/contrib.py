@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The initializers of libraries that are gone, by fans: tf.contrib.layers and Caffe."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Initializers that count no fans: tf.compat.v1's, and prettytensor's, which is told them."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Any

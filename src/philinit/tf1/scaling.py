@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """tf.compat.v1's initializers that scale with the fans: same names, arguments and defaults."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,6 +4,8 @@
 Every one comes down to a `KeyedDistribution` and the part of it that is wanted.
 """
 
+from __future__ import annotations
+
 import functools
 import threading
 from dataclasses import dataclass, field

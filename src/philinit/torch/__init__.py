@@ -13,6 +13,8 @@ Examples
 True
 """
 
+from __future__ import annotations
+
 from philinit.checks import missing_extra
 
 try:

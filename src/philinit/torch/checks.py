@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What torch tensors there are, and which of them can be filled."""
 
+from __future__ import annotations
+
 import sys
 from typing import Any
 

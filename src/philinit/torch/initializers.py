@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fans of torch's weights, which lie the other way round than philinit reads a shape."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 from typing import Any

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A torch tensor, or the local shard of a DTensor, filled in the memory that it has."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import itertools

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Modules made on the meta device: allocated and filled, tensor by tensor, by patterns of names."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase

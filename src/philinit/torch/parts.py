@@ -7,6 +7,8 @@ mesh axes may cut one tensor axis, one after the other. Which goes first is told
 placements, or by a split factor: the number of pieces that there were before; see `split_factor`.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

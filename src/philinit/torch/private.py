@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All that is taken from torch beyond what it documents; a probe for each, and what is missing."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
