@@ -181,7 +181,7 @@ def check(cupy: Any, out: Any, what: str) -> None:
         here = out.reshape(part.shape)
         pi.fill(here, DRAWN[what], KEY, shard=part)
         for row in (0, len(here) // 2 + 1, len(here) - 1):
-            runs = part.layout
+            runs = part.as_runs
             place = row if runs.ids is None else int(runs.ids[row])
             start = runs.origin + place * runs.axes[0][1]
             want = pi.fill(np.empty(runs.length, dtype), DRAWN[what], KEY, start)

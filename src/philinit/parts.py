@@ -78,7 +78,7 @@ class Runs:
             yield from self._starts(axis + 1, base + index * stride)
 
 
-def box(shape: tuple[int, ...], starts: tuple[int, ...], lengths: tuple[int, ...]) -> Runs:
+def runs_of(shape: tuple[int, ...], starts: tuple[int, ...], lengths: tuple[int, ...]) -> Runs:
     """The part of `lengths` at `starts` of a C-ordered array, in as few runs as can be."""
     if 0 in lengths:
         return Runs(0, 0)
@@ -216,13 +216,13 @@ class Shard(_Part):
         return tuple(e.stop - e.start for e in self.index if isinstance(e, slice))
 
     @property
-    def layout(self) -> Runs:
+    def as_runs(self) -> Runs:
         """Where the elements lie, in C order."""
-        return box(self.global_shape, self.starts, self.lengths)
+        return runs_of(self.global_shape, self.starts, self.lengths)
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """The shard in C order as (global offset, length) pairs, as few as can be, in elements."""
-        return iter(self.layout)
+        return iter(self.as_runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +272,7 @@ class Rows(_Part):
         return (*self.ids.shape, *self.global_shape[1:])
 
     @property
-    def layout(self) -> Runs:
+    def as_runs(self) -> Runs:
         """Where the elements lie, in the order of `ids`."""
         row = math.prod(self.global_shape[1:])
         if self.size == 0:

@@ -60,7 +60,7 @@ def run_by_run(case: Case, runs: Runs, key: Key = KEY) -> r.Array:
 
 def check(case: Case, shard: Any, key: Key = KEY, offset: int = 0, **how: Any) -> None:
     found = part(case, shard, key, offset, **how)
-    assert found.tobytes() == run_by_run(case, shard.layout.after(offset), key).tobytes()
+    assert found.tobytes() == run_by_run(case, shard.as_runs.after(offset), key).tobytes()
 
 
 # --- G1: every kernel ----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from philinit.parts import Shard, box
+from philinit.parts import Shard, runs_of
 
 
 @given(st.data())
@@ -20,7 +20,7 @@ def test_a_shard_is_as_few_runs_as_can_be(data: st.DataObject) -> None:
     lengths = tuple(data.draw(st.integers(1, n - s)) for n, s in zip(shape, starts, strict=True))
     index = tuple(slice(s, s + n) for s, n in zip(starts, lengths, strict=True))
     offsets = np.arange(math.prod(shape)).reshape(shape)[index].ravel().tolist()
-    runs = box(shape, starts, lengths)
+    runs = runs_of(shape, starts, lengths)
     assert [i for start, n in runs for i in range(start, start + n)] == offsets
     assert all(a + n < b for (a, n), (b, _) in itertools.pairwise(runs))
     assert runs.span == offsets[-1] - offsets[0] + 1
@@ -31,5 +31,5 @@ def test_a_shard_is_as_few_runs_as_can_be(data: st.DataObject) -> None:
 
 def test_a_shard_of_a_convolution_kernel_needs_one_axis_of_runs() -> None:
     shard = Shard((3, 3, 256, 512), (slice(None), slice(None), slice(64, 128)))
-    assert shard.layout.axes == ((9, 256 * 512),)
-    assert shard.layout.length == 64 * 512
+    assert shard.as_runs.axes == ((9, 256 * 512),)
+    assert shard.as_runs.length == 64 * 512

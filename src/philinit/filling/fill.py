@@ -137,7 +137,7 @@ def draw(
             f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
         )
     backend = _cpu() if type(view) is np.ndarray else _cuda()
-    runs = None if part is None else part.layout
+    runs = None if part is None else part.as_runs
     size = view.size if runs is None else runs.origin + runs.span
     if not 0 <= offset <= OFFSET_LIMIT - size:
         raise ValueError(

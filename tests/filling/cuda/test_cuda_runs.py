@@ -184,7 +184,7 @@ def test_more_than_eight_axes_are_a_launch_for_each_place_of_the_others(cupy: An
     shape = (3, *[2, 3] * 9)
     index = (slice(0, 2), *[slice(None), slice(1, 3)] * 3, *[0, slice(1, 3)] * 6)
     box = pi.Shard(shape, index)
-    (count, _), *inner = box.layout.axes
+    (count, _), *inner = box.as_runs.axes
     assert (count, len(inner)) == (4, 8)
     out = pi.fill(cupy.empty(box.shape, np.float32), UNIFORM, KEY, shard=box)
     assert [call[7] for call in launches()] == [out.size // 4] * 4

@@ -67,7 +67,7 @@ offsets = st.one_of(st.integers(0, 9), st.sampled_from([2**34 - 333, 2**58 - 77,
 def test_any_box_is_that_of_the_whole_tensor(
     case: Drawn, box: Shard, offset: int, how: dict[str, Any]
 ) -> None:
-    runs = box.layout.after(offset)
+    runs = box.as_runs.after(offset)
     if not runs.axes:
         runs = rows(runs.length, 1, 1, runs.origin)  # one run of them
     whole = on_cpu(case, math.prod(box.global_shape), offset).reshape(box.global_shape)
@@ -83,7 +83,7 @@ def test_rows_by_number_in_any_order_and_more_than_once(
     case: Drawn, ids: list[int], length: int, how: dict[str, Any]
 ) -> None:
     whole = on_cpu(case, 31 * length).reshape(31, length)
-    runs = Rows((31, length), ids).layout
+    runs = Rows((31, length), ids).as_runs
     r.assert_same_bits(on_gpu(case, runs, **how), whole[ids].reshape(-1), (ids, length, how))
 
 
