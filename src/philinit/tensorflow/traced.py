@@ -48,6 +48,7 @@ def made(
             f"a tensor inside a tf.function or a tf.Graph must be in {where}; "
             f"got device={name!r}: say device='CPU:0', or call it outside"
         )
+    init._check(shape, dtype)
     return symbolic(
         lambda: memory.filled(init, shape, dtype, name, part, threads, progress),
         shape if part is None else part.shape,

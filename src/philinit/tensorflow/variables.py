@@ -100,6 +100,7 @@ def variable(
         return tf.Variable(tensor, **variable_kwargs)
 
 
+@tf.autograph.experimental.do_not_convert
 def to_tensor(
     init: Any,
     shape: Any,
