@@ -197,10 +197,10 @@ def orthogonal(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> So
 
 
 def factorized(initializer: Any, sampler: str) -> bool:
-    """Whether an orthogonal matrix is Q of Keras's backend, not philinit's, which has LAPACK's bits.
+    """Whether an orthogonal matrix is Q of Keras's backend, rather than `philinit.Orthogonal`.
 
-    Only `philinit.keras.Orthogonal` with sampler "native" promises those. LAPACK's threads and the
-    backend's get in each other's way: a model of many small matrices takes several times as long.
+    Only `philinit.keras.Orthogonal` with sampler "native" promises the latter, whose factors are
+    LAPACK's: its threads and the backend's get in each other's way, and cost several times as much.
     """
     return sampler == "tensorflow" or not hasattr(initializer, "sampler")
 

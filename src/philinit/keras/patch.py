@@ -47,7 +47,8 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     Parameters
     ----------
     sampler : str
-        "tensorflow", or "native" for the fastest, which has other numbers.
+        "tensorflow", or "native" for the fastest, which has other numbers; those of `Orthogonal`
+        are the QR factors, by Keras's backend, of other normals.
 
     Raises
     ------
@@ -107,8 +108,8 @@ def uninstall() -> None:
 def _tell_of_keras_2() -> None:
     if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
         warnings.warn(
-            "accelerate() and install() act on Keras 3; TF_USE_LEGACY_KERAS makes tf.keras Keras 2, "
-            "which stays as it is: pass philinit.tensorflow.initializer(...) to its layers",
+            "accelerate() and install() act on Keras 3; TF_USE_LEGACY_KERAS makes tf.keras Keras "
+            "2, which stays as it is: pass philinit.tensorflow.initializer(...) to its layers",
             stacklevel=4,
         )
 

@@ -95,8 +95,9 @@ class RandomUniform(Random):
     def _tensor(self, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
         if dtype not in _INTEGERS:
             return super()._tensor(whole, part, dtype)
-        low, high = (int(v) if v == v // 1 else v for v in (self.minval, self._high()))
-        made = tf.compat.v1.random_uniform(whole, low, high, dtype, self.seed)
+        bounds = self.minval, self.maxval
+        ints = [int(b) if isinstance(b, float) and b.is_integer() else b for b in bounds]
+        made = tf.compat.v1.random_uniform(whole, *ints, dtype, self.seed)
         return made if part is None else tf.slice(made, part.starts, part.lengths)
 
     def _high(self) -> float:
