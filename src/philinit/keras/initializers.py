@@ -66,7 +66,7 @@ class Accelerated:
         """
         return self._made(shape, dtype, layout, (partition_shape, partition_offset))
 
-    @unconverted  # not around __call__: TensorFlow asks its signature
+    @unconverted
     def _made(self, shape: Any, dtype: Any, layout: Any, parts: tuple[Any, Any]) -> Any:
         keras_call: Any = super().__call__  # type: ignore[misc]  # that of the Keras class
         part = None

@@ -12,9 +12,9 @@ def unconverted(call: Any) -> Any:
     """`call`, which TensorFlow's AutoGraph is not to rewrite inside a tf.function."""
     if backend() != "tensorflow":
         return call
-    import tensorflow as tf
+    from philinit.tensorflow import traced
 
-    return tf.autograph.experimental.do_not_convert(call)
+    return traced.unconverted(call)
 
 
 def left_in_graph(*, for_xla: bool = False) -> bool:

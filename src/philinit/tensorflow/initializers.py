@@ -13,7 +13,7 @@ from philinit.initializers.base import Initializer, check_init
 from philinit.initializers.config import describe, described
 from philinit.tensorflow.checks import wanted
 from philinit.tensorflow.parts import requested_part
-from philinit.tensorflow.traced import made
+from philinit.tensorflow.traced import made, unconverted
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class _Initializer:
     ) -> Any:
         return self._tensor(shape, dtype, (partition_info, partition_shape, partition_offset))
 
-    @tf.autograph.experimental.do_not_convert  # not around __call__: TensorFlow asks its signature
+    @unconverted
     def _tensor(self, shape: Any, dtype: Any, parts: tuple[Any, Any, Any]) -> Any:
         whole, part = requested_part(shape, *parts)
         whole, dtype, threads, _ = wanted(whole, dtype, self.threads, None)
