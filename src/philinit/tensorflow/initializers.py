@@ -48,7 +48,7 @@ class _Initializer:
         return {"init": describe(self.init), "device": device, "threads": self.threads}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "_Initializer":
+    def from_config(cls, config: dict[str, Any]) -> _Initializer:
         """The initializer that `config`, from `get_config`, describes."""
         return cls(**{**config, "init": described(config["init"])})
 
