@@ -55,3 +55,15 @@ def test_shapes_that_a_graph_does_not_know_are_refused():
     unknown = tf.function(lambda n: pit.to_tensor(INIT, n), autograph=False)
     with pytest.raises(ValueError, match="`shape` must be known when the graph is built"):
         unknown(tf.constant([2, 3]))
+
+
+@pytest.mark.parametrize("init", [pi.Identity(), pi.Orthogonal(seed=1)], ids=["identity", "qr"])
+def test_wrong_ranks_are_refused_when_the_graph_is_built(init):
+    from philinit import tf1
+
+    ours = tf1.Identity() if isinstance(init, pi.Identity) else tf1.Orthogonal(seed=1)
+    for make in (lambda: pit.to_tensor(init, (3,)), lambda: ours([3])):
+        with tf.Graph().as_default(), pytest.raises(ValueError, match="`shape` must have"):
+            make()
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="`shape` must have"):
+        pit.initializer(init)((3,))

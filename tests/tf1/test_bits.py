@@ -131,3 +131,26 @@ def test_every_run_gives_the_values_of_the_first_where_tensorflow_goes_on():
     same_bits(ours[0], theirs[0])
     same_bits(ours[0], ours[1])
     assert not np.array_equal(theirs[0], theirs[1])
+
+
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_integers_are_tensorflows_own(dtype):
+    high = 9 if dtype == tf.int32 else 2**60 + 1
+    ours = tf1.random_uniform_initializer(-3, high, 1, dtype)
+    theirs = v1.random_uniform_initializer(-3, high, 1, dtype)
+    same_bits(in_graph(lambda: ours([40])), in_graph(lambda: theirs([40])))
+    floats = tf1.random_uniform_initializer(-3.0, 9.0, 1), v1.random_uniform_initializer(-3, 9, 1)
+    same_bits(*(in_graph(lambda init=init: init([40], dtype)) for init in floats))
+    with pytest.raises(ValueError, match="maxval"):
+        tf1.random_uniform_initializer(0, dtype=dtype)([3])
+    for config in (ours.get_config(), theirs.get_config()):
+        assert tf1.random_uniform_initializer.from_config(config).get_config() == config
+
+
+def test_integers_of_a_partitioned_variable_are_the_whole_one_cut():
+    def drawn(**more):
+        init = tf1.random_uniform_initializer(0, 9, seed=1, dtype=tf.int32)
+        return tf.convert_to_tensor(v1.get_variable("v", [9, 4], tf.int32, init, **more))
+
+    cut = in_graph(lambda: drawn(partitioner=v1.fixed_size_partitioner(3)))
+    same_bits(cut, in_graph(drawn))

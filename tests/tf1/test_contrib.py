@@ -148,3 +148,17 @@ def test_caffes_fillers_draw_what_they_say():
         assert abs(z) < 4.5
         # The variance of a sample variance is (kurtosis - 1) / n: at most 2 / n for both.
         assert abs(w.var() / sigma**2 - 1) < 4.5 * math.sqrt(2 / w.size)
+
+
+def test_a_layer_without_inputs_or_outputs_is_prettytensors_to_have():
+    limit = math.sqrt(6.0 / 8)
+    for fans in ((8, 0), (0, 8)):
+        assert tf1.xavier_init(*fans, seed=1) == tf1.random_uniform_initializer(-limit, limit, 1)
+
+
+def test_contribs_words_for_what_is_no_floating_point_type():
+    words = "Cannot create initializer for non-floating point type."
+    with pytest.raises(TypeError, match=words):
+        tf1.xavier_initializer(dtype=tf.string)
+    with pytest.raises(TypeError, match=words):
+        tf1.variance_scaling_initializer(seed=1)([3], tf.int32)

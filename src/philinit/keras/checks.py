@@ -47,11 +47,19 @@ def static_shape(shape: Any) -> tuple[int, ...]:
 def float_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype`, by default Keras's floatx, as one that philinit fills."""
     try:
-        return dtypes.as_dtype(keras.backend.standardize_dtype(dtype))
+        found = dtypes.as_dtype(keras.backend.standardize_dtype(dtype))
     except (TypeError, ValueError):
         raise KerasOnlyError(
             f"`dtype` must be one of {', '.join(dtypes.NAMES)}; got dtype={dtype!r}"
         ) from None
+    if backend() == "jax" and found.itemsize == 8:
+        from philinit.jax.checks import as_dtype
+
+        try:
+            return as_dtype(found)
+        except ValueError as error:  # without JAX's 64-bit mode; Keras gives float32
+            raise KerasOnlyError(str(error)) from None
+    return found
 
 
 def is_number(value: Any) -> bool:

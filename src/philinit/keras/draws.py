@@ -132,7 +132,12 @@ def variance_scaling(initializer: Any, shape: Shape, dtype: Dtype, sampler: str)
     if ins is None or outs is None:
         fans = _fans(shape)
     else:
-        fans = math.prod(shape[axis] for axis in ins), math.prod(shape[axis] for axis in outs)
+        try:
+            fans = math.prod(shape[a] for a in ins), math.prod(shape[a] for a in outs)
+        except (IndexError, TypeError):
+            raise KerasOnlyError(
+                f"`input_axes` and `output_axes` must be axes of the shape; got {ins}, {outs}"
+            ) from None
     scale, mode = number("scale", initializer.scale), initializer.mode
     return _scaled(scale, mode, initializer.distribution, fans, dtype, sampler)
 
@@ -180,15 +185,24 @@ def identity(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Sour
 
 
 def orthogonal(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Source:
-    """With sampler "tensorflow" the normals that Keras factorizes; else the orthogonal matrix."""
+    """The normals that the backend factorizes; philinit's own matrix where `factorized` says no."""
     gain = number("gain", initializer.gain)
     if len(shape) < 2:
         raise KerasOnlyError(f"`shape` must have at least 2 axes; got shape={shape}")
-    if sampler == "native":  # an error where `gain` is not finite
+    if not factorized(initializer, sampler):  # an error where `gain` is not finite
         return Orthogonal(_rounded("gain", gain, dtype), seed=0)
     if 0 in shape:
         raise KerasOnlyError(f"`shape` must not have an empty axis; got shape={shape}")
     return _normal(Normal, 0.0, 1.0, dtype, sampler)
+
+
+def factorized(initializer: Any, sampler: str) -> bool:
+    """Whether an orthogonal matrix is Q of Keras's backend, rather than `philinit.Orthogonal`.
+
+    Only `philinit.keras.Orthogonal` with sampler "native" promises the latter, whose factors are
+    LAPACK's: its threads and the backend's get in each other's way, and cost several times as much.
+    """
+    return sampler == "tensorflow" or not hasattr(initializer, "sampler")
 
 
 #: Keras's classes with a call of their own; the others inherit one of these.

@@ -7,14 +7,27 @@ from typing import Any, ClassVar
 
 import keras
 
+import philinit.initializers
 from philinit.checks import check_sampler
+from philinit.initializers.config import Configured
 from philinit.keras import draws
 from philinit.keras.checks import KerasOnlyError, backend, check_parameters
 from philinit.keras.memory import laid_out, requested, weights
 from philinit.keras.parts import requested_part
-from philinit.keras.traced import left_in_graph
+from philinit.keras.traced import left_in_graph, unconverted
 
 _registered = keras.saving.register_keras_serializable(package="philinit")
+
+# philinit's own initializers go into Keras's layers too. Their names alone would bring back Keras's
+# own classes, with arguments that those do not have.
+for _kind in vars(philinit.initializers).values():
+    if isinstance(_kind, type) and issubclass(_kind, Configured):
+        keras.saving.register_keras_serializable(package="philinit.initializers")(_kind)
+if backend() == "tensorflow":
+    from philinit.tensorflow.initializers import classes, known_to_keras
+
+    for _kind in tuple(classes):
+        known_to_keras(_kind)
 
 
 class Accelerated:
@@ -51,10 +64,14 @@ class Accelerated:
             On the TensorFlow backend: the part that is wanted, as a ParameterServerStrategy with
             a `variable_partitioner` asks for it.
         """
+        return self._made(shape, dtype, layout, (partition_shape, partition_offset))
+
+    @unconverted
+    def _made(self, shape: Any, dtype: Any, layout: Any, parts: tuple[Any, Any]) -> Any:
         keras_call: Any = super().__call__  # type: ignore[misc]  # that of the Keras class
         part = None
-        if not (partition_shape is partition_offset is None):
-            part = requested_part(self, shape, partition_shape, partition_offset)
+        if parts != (None, None):
+            part = requested_part(self, shape, *parts)
         elif self._keras_fills and layout is None:
             return keras_call(shape, dtype)
         same_in_keras = part is None and self.sampler == "tensorflow"
@@ -75,6 +92,13 @@ class Seeded(Accelerated):
     """An initializer with a seed and, keyword-only, a `sampler`."""
 
     def __init__(self, *args: Any, sampler: str = "tensorflow", **kwargs: Any) -> None:
+        if "activation" in kwargs:
+            name = type(self).__name__
+            raise TypeError(
+                f"philinit.keras.{name} has no `activation`, as Keras's has none; "
+                f"got activation={kwargs['activation']!r}: take philinit.{name}, or "
+                "philinit.keras.VarianceScaling(scale=philinit.gain(activation) ** 2)"
+            )
         super().__init__(*args, **kwargs)
         self.sampler = check_sampler(sampler)
         check_parameters(self)
@@ -82,7 +106,8 @@ class Seeded(Accelerated):
     def get_config(self) -> dict[str, Any]:
         """Keras's config, and the sampler where it is not the default.
 
-        Without it Keras makes its own class of it, where nobody has imported `philinit.keras`.
+        Without it Keras makes its own class of it, where nobody has imported `philinit.keras`; with
+        a sampler in it a saved model loads only where somebody has.
         """
         config: dict[str, Any] = super().get_config()  # type: ignore[misc]  # Keras's
         return config if self.sampler == "tensorflow" else {**config, "sampler": self.sampler}

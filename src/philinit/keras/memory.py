@@ -57,23 +57,22 @@ def requested(
         check_seed(seed)
     sizes, found = static_shape(shape), float_dtype(dtype)
     source = draw(initializer, sizes, found, sampler)
-    factorized = draw is draws.orthogonal and sampler == "tensorflow"
+    factorized = draw is draws.orthogonal and draws.factorized(initializer, sampler)
     gain = initializer.gain if factorized else None
     return Request(source, seed, sampler, sizes, found, device, part, gain)
 
 
 def _device() -> str:
-    """Where TensorFlow makes a variable: here, or on a server that serves."""
+    """Where TensorFlow makes a variable: on a CPU of this process, or a server that serves."""
     if backend() != "tensorflow":
         return "CPU:0"
     import tensorflow as tf
 
-    from philinit.tensorflow.devices import device_name, scope_elsewhere
+    from philinit.tensorflow.devices import cpu_of_scope, is_remote
     from philinit.tensorflow.servers import check_served
 
-    elsewhere = scope_elsewhere() if tf.executing_eagerly() else None
-    device = "CPU:0" if elsewhere is None else device_name(elsewhere)
-    if elsewhere is not None:
+    device = cpu_of_scope() if tf.executing_eagerly() else "CPU:0"
+    if is_remote(device):
         check_served(device)
     return device
 
@@ -104,8 +103,8 @@ def laid_out(draw: Callable[[], Any], layout: Any) -> Any:
     """The whole tensor that `draw` gives, spread as `layout` says."""
     if layout is None:
         return draw()
-    if (name := backend()) != "jax":
-        raise no_layouts(layout, name)
+    if backend() != "jax":
+        raise no_layouts(layout, backend())
     import jax
 
     with own_axes(layout):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
+import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -45,7 +47,8 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     Parameters
     ----------
     sampler : str
-        "tensorflow", or "native" for the fastest, which has other numbers.
+        "tensorflow", or "native" for the fastest, which has other numbers; those of `Orthogonal`
+        are the QR factors, by Keras's backend, of other normals.
 
     Raises
     ------
@@ -58,7 +61,8 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     philinit cannot draw Keras does, as it would without: integer weights, parameters that are
     tensors, standard deviations below 0. So it does where a tf.function calls an initializer for
     anything but a variable's initial value, since that graph may go to XLA or into a file, and on
-    a parameter server that has not called `philinit.tensorflow.serve`.
+    a parameter server that has not called `philinit.tensorflow.serve`. Keras 2 (tf_keras, and
+    tf.keras with TF_USE_LEGACY_KERAS set, of which a warning tells) is left alone.
 
     Examples
     --------
@@ -67,6 +71,7 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     ...     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32)])
     """
     sampler = check_sampler(sampler)
+    _tell_of_keras_2()
     _enter(1)
     try:
         token = _here.set(sampler)
@@ -86,6 +91,7 @@ def install(*, sampler: str = "tensorflow") -> None:
     """
     global _everywhere
     sampler = check_sampler(sampler)
+    _tell_of_keras_2()
     with _lock:
         _patch(True)
         _everywhere = sampler
@@ -97,6 +103,15 @@ def uninstall() -> None:
     with _lock:
         _everywhere = None
         _patch(_blocks > 0)
+
+
+def _tell_of_keras_2() -> None:
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        warnings.warn(
+            "accelerate() and install() act on Keras 3; TF_USE_LEGACY_KERAS makes tf.keras Keras "
+            "2, which stays as it is: pass philinit.tensorflow.initializer(...) to its layers",
+            stacklevel=4,
+        )
 
 
 def _enter(change: int) -> None:
@@ -129,8 +144,8 @@ def _rerouted(original: Any, draw: draws.Draw) -> Any:
         if sampler is not None and not left_in_graph():
             try:
                 request = requested(self, draw, shape, dtype, sampler)
-            except Exception:  # nothing was drawn yet: whatever it is, Keras does as without us
-                pass
+            except (ValueError, NotImplementedError, RuntimeError):
+                pass  # what `requested` refuses; nothing was drawn: Keras does as without us
             else:
                 return weights(request, layout)
         return laid_out(lambda: original(self, shape, dtype), layout)

@@ -8,6 +8,15 @@ from typing import Any
 from philinit.keras.checks import backend
 
 
+def unconverted(call: Any) -> Any:
+    """`call`, which TensorFlow's AutoGraph is not to rewrite inside a tf.function."""
+    if backend() != "tensorflow":
+        return call
+    from philinit.tensorflow import traced
+
+    return traced.unconverted(call)
+
+
 def left_in_graph(*, for_xla: bool = False) -> bool:
     """Whether TensorFlow traces the call into a graph, other than as a variable's initial value.
 

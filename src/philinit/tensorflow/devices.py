@@ -54,10 +54,16 @@ def _is_here(spec: Any) -> bool:
     return bool(spec.job == here.job and (spec.task or 0) == (here.task or 0))
 
 
-def scope_elsewhere() -> str | None:
-    """The device scope around the call where that is another process's, such as a server's."""
+def cpu_of_scope() -> str:
+    """The CPU of the device scope around the call, here or in another process; else "CPU:0"."""
     name = scope_device()
-    return None if not name or _is_here(_spec(name)) else name
+    if not name:
+        return "CPU:0"
+    spec = _spec(name)
+    here = _is_here(spec)
+    if here and (spec.device_type != "CPU" or (spec.device_index or 0) >= _count("CPU")):
+        return "CPU:0"  # TensorFlow copies from there to a GPU, and has no such CPU
+    return device_name(name)
 
 
 def _count(kind: str) -> int:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
+
 from philinit.initializers.base import Initializer, check_init
+from philinit.initializers.config import describe, described
 from philinit.tensorflow.checks import wanted
 from philinit.tensorflow.parts import requested_part
-from philinit.tensorflow.traced import made
+from philinit.tensorflow.traced import made, unconverted
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,39 @@ class _Initializer:
         partition_shape: Any = None,
         partition_offset: Any = None,
     ) -> Any:
-        whole, part = requested_part(shape, partition_info, partition_shape, partition_offset)
+        return self._tensor(shape, dtype, (partition_info, partition_shape, partition_offset))
+
+    @unconverted
+    def _tensor(self, shape: Any, dtype: Any, parts: tuple[Any, Any, Any]) -> Any:
+        whole, part = requested_part(shape, *parts)
         whole, dtype, threads, _ = wanted(whole, dtype, self.threads, None)
         return made(self.init, whole, dtype, self.device, part, threads)
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras clones and saves a layer's initializer by."""
+        known_to_keras(type(self))
+        device = self.device
+        if isinstance(device, tf.DeviceSpec):
+            device = device.to_string()
+        device = getattr(device, "name", device)  # of a tf.config.LogicalDevice
+        return {"init": describe(self.init), "device": device, "threads": self.threads}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> _Initializer:
+        """The initializer that `config`, from `get_config`, describes."""
+        return cls(**{**config, "init": described(config["init"])})
+
+
+classes: set[type] = {_Initializer}  # that Keras should know, once somebody has imported it
+
+
+def known_to_keras(kind: type) -> None:
+    """Let Keras, where somebody has imported it, find a class of ours by a name of ours."""
+    if not kind.__module__.startswith("philinit."):
+        return
+    classes.add(kind)
+    if (saving := getattr(sys.modules.get("keras"), "saving", None)) is not None:
+        saving.register_keras_serializable(".".join(kind.__module__.split(".")[:2]))(kind)
 
 
 def initializer(init: Any, *, device: Any = None, threads: int | None = None) -> Any:
@@ -52,7 +86,7 @@ def initializer(init: Any, *, device: Any = None, threads: int | None = None) ->
     callable(shape, dtype=None, partition_info=None, partition_shape=None, partition_offset=None)
         Frozen and picklable. What tf.Variable takes for an initial value, with functools.partial
         (without `shape` and `dtype` of its own tf.Variable asks for the whole, and cuts it);
-        a Keras layer for an initializer (a saved model remembers those of `philinit.keras` only);
+        a Keras layer for an initializer (import `philinit.keras` before loading what was saved);
         tf.compat.v1.get_variable, with a partitioner too. It raises ValueError where a part is
         described twice, by halves, or does not lie in the whole.
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,16 @@ from philinit.parts import Shard
 from philinit.tensorflow import memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
 from philinit.tensorflow.servers import filled_anywhere
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def unconverted(call: F) -> F:
+    """`call`, which AutoGraph is not to rewrite where a tf.function calls it.
+
+    Not for what TensorFlow asks for its signature: the wrapper has none.
+    """
+    return tf.autograph.experimental.do_not_convert(call)  # type: ignore[no-any-return]
 
 
 def symbolic(
@@ -48,6 +58,7 @@ def made(
             f"a tensor inside a tf.function or a tf.Graph must be in {where}; "
             f"got device={name!r}: say device='CPU:0', or call it outside"
         )
+    init._check(shape, dtype)
     return symbolic(
         lambda: memory.filled(init, shape, dtype, name, part, threads, progress),
         shape if part is None else part.shape,

@@ -11,15 +11,19 @@ from philinit import dtypes
 from philinit.checks import is_bool
 from philinit.initializers.config import Configured
 from philinit.parts import Shard
+from philinit.tensorflow.initializers import known_to_keras
 from philinit.tensorflow.parts import requested_part
-from philinit.tensorflow.traced import made
+from philinit.tensorflow.traced import made, unconverted
 
 
 def float_dtype(dtype: Any, kind: type[Exception] = ValueError) -> Any:
     """`dtype` as a tf.DType that philinit can fill; `kind` is raised where it is no float."""
     found = tf.as_dtype(dtype).base_dtype
     if not found.is_floating:
-        raise kind(f"`dtype` must be a floating point type; got dtype={found.name}")
+        told = f"`dtype` must be a floating point type; got dtype={found.name}"
+        if kind is TypeError:  # tf.contrib's, whose words people match
+            told = f"Cannot create initializer for non-floating point type. {told}"
+        raise kind(told)
     dtypes.as_dtype(found)
     return found
 
@@ -44,6 +48,10 @@ class TF1Initializer(Configured):
     dtype: Any
     seed: int | None  # of those that draw
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known_to_keras(cls)
+
     def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
         """The tensor of this shape, or the part of a variable that `partition_info` describes.
 
@@ -67,6 +75,10 @@ class TF1Initializer(Configured):
         TypeError, ValueError
             A shape or dtype that cannot be.
         """
+        return self._wanted(shape, dtype, partition_info)
+
+    @unconverted
+    def _wanted(self, shape: Any, dtype: Any, partition_info: Any) -> Any:
         dtype = self.dtype if dtype is None else self._checked(dtype)
         return self._tensor(*requested_part(shape, partition_info), dtype)
 
@@ -82,6 +94,7 @@ class TF1Initializer(Configured):
         An unseeded initializer has seed None here, as in TensorFlow: what is made from its
         configuration draws anew.
         """
+        known_to_keras(type(self))
         config = {}
         for f in self._fields():
             value = getattr(self, f.name)

@@ -22,6 +22,8 @@ from philinit.tf1.seeds import Random
 Zeros = tf.compat.v1.zeros_initializer
 Ones = tf.compat.v1.ones_initializer
 
+_INTEGERS = (tf.int32, tf.int64)
+
 
 class Constant(tf.compat.v1.constant_initializer):  # type: ignore[misc]  # untyped base
     """`value` everywhere; of a list its elements in C order, the last one repeated.
@@ -65,8 +67,8 @@ class Identity(TF1Initializer):
 class RandomUniform(Random):
     """U[minval, maxval), by default [0, 1), and constant where the two are equal.
 
-    Other parameters as in `Random`. Raises NotImplementedError for integer dtypes, which
-    tf.compat.v1.random_uniform_initializer still draws.
+    Other parameters as in `Random`. Integers, int32 and int64, are TensorFlow's own, drawn anew
+    in each run; a part is cut out of the whole.
     """
 
     minval: float = 0.0
@@ -76,6 +78,8 @@ class RandomUniform(Random):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.dtype.is_integer:  # TensorFlow's to check; as they came, for its bits
+            return
         object.__setattr__(self, "minval", finite("minval", self.minval))
         if self.maxval is not None:
             object.__setattr__(self, "maxval", finite("maxval", self.maxval))
@@ -86,12 +90,15 @@ class RandomUniform(Random):
             )
 
     def _checked(self, dtype: Any) -> Any:
-        if tf.as_dtype(dtype).is_integer:
-            raise NotImplementedError(
-                f"`dtype` must be a floating point type; got dtype={tf.as_dtype(dtype).name}: "
-                "use tf.compat.v1.random_uniform_initializer for integers"
-            )
-        return float_dtype(dtype)
+        return found if (found := tf.as_dtype(dtype)) in _INTEGERS else float_dtype(dtype)
+
+    def _tensor(self, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
+        if dtype not in _INTEGERS:
+            return super()._tensor(whole, part, dtype)
+        bounds = self.minval, self.maxval
+        ints = [int(b) if isinstance(b, float) and b.is_integer() else b for b in bounds]
+        made = tf.compat.v1.random_uniform(whole, *ints, dtype, self.seed)
+        return made if part is None else tf.slice(made, part.starts, part.lengths)
 
     def _high(self) -> float:
         return 1.0 if self.maxval is None else self.maxval
@@ -135,6 +142,10 @@ class TruncatedNormal(RandomNormal):
         return distributions.TruncatedNormal(self.mean, self.stddev, -2.0, 2.0)
 
 
+def _fan(name: str, value: Any) -> float:
+    return positive(name, value) if value else 0.0  # 0 is what prettytensor lets through
+
+
 def xavier_init(
     n_inputs: float,
     n_outputs: float,
@@ -155,7 +166,7 @@ def xavier_init(
     Parameters
     ----------
     n_inputs, n_outputs : int or float
-        Positive.
+        Not negative, one of them positive.
     uniform : bool
         Which of the two.
     exact : bool
@@ -165,7 +176,9 @@ def xavier_init(
     """
     check_flag("uniform", uniform)
     check_flag("exact", exact)
-    fans = positive("n_inputs", n_inputs) + positive("n_outputs", n_outputs)
+    fans = positive(
+        "n_inputs + n_outputs", _fan("n_inputs", n_inputs) + _fan("n_outputs", n_outputs)
+    )
     if uniform:
         limit = math.sqrt(6.0 / fans)
         return RandomUniform(-limit, limit, seed, dtype, sampler=sampler)
