@@ -177,7 +177,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(state, right, tmp_path):
     if state == "read-only":
         folder.chmod(0o500)  # root writes all the same: for it the test is one of permissions kept
     if state == "no room for a file":
-        limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
+        limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))\n"
     code = FIRST.replace("print(", limit + "print(")
     assert run_json(code, env={"PHILINIT_CACHE_DIR": folder}) == right
     if state == "no room for a file":
@@ -188,7 +188,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(state, right, tmp_path):
     not hasattr(os, "geteuid") or os.geteuid() or sys.platform != "linux", reason="mounts a tmpfs"
 )
 def test_a_full_disk_costs_time_only(right, tmp_path):
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=0700", "none", tmp_path]
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=4k,mode=0700", "none", tmp_path]
     if subprocess.run([str(part) for part in mounted], capture_output=True).returncode:
         pytest.skip("no tmpfs can be mounted here")
     try:
@@ -212,13 +212,13 @@ for number in range(8):
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        os.write(writing, json.dumps([digest(), digest(1000, normal)]).encode())
+        os.write(writing, digest().encode())
         os._exit(0)
     os.close(writing)
     children.append((child, reading))
 found = []
 for child, reading in children:
-    found.append(json.loads(os.read(reading, 1000) or "null"))
+    found.append(os.read(reading, 1000).decode())
     os.waitpid(child, 0)
 first.join()
 print(json.dumps(found))
@@ -226,7 +226,7 @@ print(json.dumps(found))
         delay,
         env={"PHILINIT_CACHE_DIR": tmp_path},
     )
-    assert found == [right] * 8
+    assert found == right[:1] * 8
 
 
 LEAK = """
