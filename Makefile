@@ -11,7 +11,7 @@ ARGS ?=
 # Two workers that take whole files, in their order: what a file makes once is made once.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo torch test test-fast lint format bench docs clean distclean
+.PHONY: help demo torch test test-fast lint format bench quality soak docs clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ format: $(VENV)/.dev ## ruff rewrites what it can
 
 bench: $(VENV)/.dev ## all contenders on all workloads, tables and pictures; < 15 min (ARGS="--quick": < 1)
 	@$(BIN)/python benchmarks/suite.py $(ARGS)
+
+quality: $(VENV)/.dev ## statistics of 2^30 weights of each kind, into build/quality.json and .md (ARGS="--log2 26")
+	@$(BIN)/python -m tests.hardening.quality $(ARGS)
+
+soak: $(VENV)/.dev ## an hour of random calls by 8 threads, checked; into build/soak.json (ARGS="--minutes 3")
+	@$(BIN)/python -m tests.hardening.soak $(ARGS)
 
 docs: $(VENV)/.docs ## the pages of docs/ and the reference, in build/docs; a warning is an error
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -b html -d build/doctrees \

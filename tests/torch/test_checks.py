@@ -132,6 +132,41 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(case):
     assert not tensor.to_dense().float().any() or case == "a sparse tensor"
 
 
+WEIGHT_NORM = torch.nn.utils.parametrizations.weight_norm
+COMPUTED = {
+    "weight norm": lambda: WEIGHT_NORM(torch.nn.Linear(3, 4)).weight,
+    "spectral norm": lambda: (
+        torch.nn.utils.parametrizations.spectral_norm(torch.nn.Linear(3, 4)).weight
+    ),
+    "orthogonal": lambda: torch.nn.utils.parametrizations.orthogonal(torch.nn.Linear(4, 4)).weight,
+    "another dtype": lambda: torch.nn.Linear(3, 4).weight.double(),
+    "a view of such": lambda: torch.nn.Linear(3, 4).weight.half().view(12)[2:],
+    "a sum": lambda: torch.nn.Linear(3, 4).weight + 0,
+}
+
+
+@pytest.mark.parametrize("case", COMPUTED)
+def test_what_autograd_has_computed_is_refused_since_nothing_trained_would_change(case):
+    tensor = COMPUTED[case]()
+    before = tensor.detach().clone()
+    with pytest.raises(ValueError, match=r"must be a parameter or a view of one; got what auto"):
+        pt.fill_(tensor, NORMAL)
+    assert tensor.equal(before)
+
+
+def test_views_of_a_parameter_are_the_parameter_in_training_and_without_gradients():
+    layer = torch.nn.Linear(3, 4)
+    pt.fill_(layer.weight[:2], pi.Ones())
+    pt.fill_(layer.weight.view(12)[6:], pi.Constant(2.0))
+    assert layer.weight.detach().flatten().tolist() == [1.0] * 6 + [2.0] * 6
+    with torch.no_grad():
+        pt.fill_(layer.weight, pi.Zeros())
+    pt.fill_(layer.weight.detach()[0], pi.Ones())
+    assert layer.weight.detach().flatten().tolist() == [1.0] * 3 + [0.0] * 9
+    normed = WEIGHT_NORM(torch.nn.Linear(3, 4))
+    assert pt.fill_(normed.parametrizations.weight.original1, pi.Ones()).eq(1).all()
+
+
 def test_classes_with_elements_of_their_own_kind_are_refused():
     class Packed(torch.Tensor):
         @classmethod

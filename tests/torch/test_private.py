@@ -37,6 +37,13 @@ def test_exchange_replaces_all_tensors_and_asks_recurrent_layers():
         private.exchange(SimpleNamespace(), len)
 
 
+def test_the_base_of_a_view_is_the_tensor_whose_memory_it_has():
+    weight = torch.nn.Linear(2, 3).weight
+    assert private.base_of(weight) is private.base_of(weight[1:].view(-1)) is weight
+    with pytest.raises(ImportError, match=lost("_base")):
+        private.base_of(SimpleNamespace())
+
+
 def test_split_factors_are_told_by_the_private_placement_alone():
     tensor = pytest.importorskip("torch.distributed.tensor")
     placements = importlib.import_module("torch.distributed.tensor.placement_types")

@@ -10,7 +10,7 @@ import torch
 
 from philinit.dtypes import NAMES, as_dtype
 from philinit.parts import Shard
-from philinit.torch.private import DISPATCH
+from philinit.torch.private import DISPATCH, base_of
 
 DTYPES = {getattr(torch, name): as_dtype(name) for name in NAMES}
 _LAZY = (torch.nn.parameter.UninitializedParameter, torch.nn.parameter.UninitializedBuffer)
@@ -47,6 +47,14 @@ def check_tensor(tensor: Any) -> Any:
         raise ValueError(
             "`tensor` must have a shape; got a parameter of a lazy module: run the module once, "
             "or give its sizes"
+        )
+    # A view of a parameter is one of the parameter's memory; what an operation made is a copy.
+    if tensor.requires_grad and not (tensor.is_leaf or base_of(tensor).is_leaf):
+        raise ValueError(
+            "`tensor` must be a parameter or a view of one; got what autograd computed "
+            f"({type(tensor.grad_fn).__name__}), which no optimizer trains: fill what it is "
+            "computed from, such as layer.parametrizations.weight.original0, or the parameter "
+            "before it is converted"
         )
     local = local_of(tensor)
     if type(local).__torch_dispatch__ != DISPATCH:

@@ -61,8 +61,9 @@ def fill_(
     ------
     TypeError, ValueError, NotImplementedError
         Before a byte is written: an argument of another kind; a tensor that is transposed,
-        expanded or channels_last, has no memory (the meta device) or another dtype; a placement
-        that stands for no part of the tensor (Partial); fans that are not torch's.
+        expanded or channels_last, has no memory (the meta device) or another dtype, or that
+        autograd has computed of parameters (the weight of a weight-normed layer); a placement that
+        stands for no part of the tensor (Partial); fans that are not torch's.
     ImportError, RuntimeError
         The tensor is on a CUDA device, and there is no CuPy, or no device that works.
 

@@ -37,6 +37,15 @@ def exchange(module: Any, make: Callable[[Any], Any]) -> None:
     needed(module, "_apply")(make)
 
 
+def base_of(tensor: Any) -> Any:
+    """The tensor that `tensor` is a view of, or itself; what wrote to the one wrote to the other.
+
+    Missing: a public name for it.
+    """
+    base = needed(tensor, "_base")
+    return tensor if base is None else base
+
+
 def split_factor(placement: Any) -> int:
     """How many pieces of a tensor axis there were before a placement, a Shard, has cut it again.
 
