@@ -115,7 +115,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np, philinit as pi
-from philinit.tools.measure.measuring import Peak
+from philinit.tools.measure.memory import Peak
 from philinit.files.tensors import Tensor
 from philinit.files.verify import verify_file
 from philinit.files.write import write_file
