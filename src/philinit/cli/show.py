@@ -18,16 +18,18 @@ from philinit.cli.options import (
     initializer_options,
     json_option,
     make_initializer,
-    picture,
+    plot_option,
     write_json,
 )
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
 from philinit.initializers import VarianceScaling
 from philinit.initializers.base import Initializer
+from philinit.tools.measure.machine import free_memory
 from philinit.tools.measure.theory import Moments
 from philinit.tools.show.looks import Look, look
 
 MOMENTS = Moments._fields
+SPENT = 40  # bytes of memory for each weight, of which most go into finding equal ones
 ROWS = 6  # height of the histogram in lines
 
 
@@ -51,13 +53,7 @@ ROWS = 6  # height of the histogram in lines
     show_default=True,
     help="Draw no more than this: the first ones of a larger tensor.",
 )
-@click.option(
-    "--plot",
-    metavar="PATH",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=picture,
-    help="Draw the histogram over the exact density, as .png or .svg.",
-)
+@plot_option("Draw the histogram over the exact density, as .png or .svg.")
 @json_option
 @click.pass_context
 def show(
@@ -94,6 +90,10 @@ def show(
             from philinit.tools.show import pictures
         except ImportError as error:
             raise click.ClickException(str(error)) from error
+    need, free = min(math.prod(shape), limit) * SPENT, free_memory()
+    if need > free:
+        much = f"{_bytes(need)} of memory, and {_bytes(free)} are free"
+        raise click.ClickException(f"it needs {much}: ask for fewer by --weights")
     try:
         found = look(init, shape, dtype, limit)
     except (TypeError, ValueError, NotImplementedError) as error:
