@@ -2,6 +2,7 @@
 """What commands print with: a console, tables that fit it, and progress bars."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ except ImportError as error:
     raise missing_extra("the command line", str(error.name), "cli") from error
 
 NARROW = 76  # columns: below it a table becomes a list
+LEAST = 20  # columns: with fewer, a terminal that is too narrow for tables folds its lines
 PIPED = 100  # columns of what is no terminal, unless COLUMNS says otherwise
 STDOUT = Path("-")  # as in --json -
 
@@ -30,17 +32,25 @@ def open_console(json_path: Path | None = None) -> Console:
     No colors and no bars in a pipe; rich itself follows NO_COLOR and COLUMNS.
     """
     stderr = json_path == STDOUT
-    console = Console(stderr=stderr)
+    columns = os.environ.get("COLUMNS", "")
+    known = int(columns) if re.fullmatch("[0-9]{1,4}", columns) else 0
+    environ = {**os.environ, "COLUMNS": str(known or ""), "LINES": ""}
+    console = Console(stderr=stderr, _environ=environ)
     if not console.is_terminal:
-        columns = os.environ.get("COLUMNS", "")
-        width = int(columns) if columns.isdecimal() and int(columns) else PIPED
-        console = Console(stderr=stderr, width=width, color_system=None)
+        console = Console(stderr=stderr, width=known or PIPED, color_system=None)
+    console.width = max(console.width, LEAST)
     return console
+
+
+def harmless(text: str) -> str:
+    """`text` in one line, with what would steer a terminal escaped: it may come from a file."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= 1000 else f"{text[:700]}...{text[-200:]}"
 
 
 def say(console: Console, text: str, style: str = "") -> None:
     """A line as it is: no markup, no numbers in color."""
-    console.print(text, style=style, highlight=False, markup=False)
+    console.print(harmless(text), style=style, highlight=False, markup=False)
 
 
 def bars(console: Console, *middle: str | ProgressColumn) -> Progress:
@@ -68,14 +78,15 @@ def facts(console: Console, title: str, rows: Sequence[Sequence[str | Text]]) ->
         grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        grid.add_row(*(Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row))
     console.print(Padding(grid, (0, 0, 0, 2), expand=False), highlight=False)
 
 
 def show(console: Console, title: str, columns: list[str], rows: list[Row]) -> None:
     """A table, or on a narrow terminal each row as a short list of its filled cells."""
     console.print()
-    console.print(title, style="bold", highlight=False)
+    console.print(harmless(title), style="bold", highlight=False)
+    rows = [[harmless(cell) for cell in row] for row in rows]
     if console.width < NARROW:
         for name, *cells in filter(None, rows):
             console.print(name, highlight=False)

@@ -17,6 +17,7 @@ except ImportError as error:
 
 from philinit.cli.console import bars, open_console, say
 from philinit.cli.options import DTYPE, Count, json_option, write_json
+from philinit.cli.spec import refuse_typed
 from philinit.cli.tables import GIB, TITLES, print_tables
 from philinit.tools.demo.contenders import COLUMNS, Measurement, measurements, rows_that_fit
 from philinit.tools.measure.machine import HEADROOM, free_memory, machine_facts, machine_line
@@ -70,6 +71,9 @@ def demo(
     """  # noqa: D301 - click wants the backspace itself
     console = open_console(json_path)
     wanted = params // COLUMNS
+    free = free_memory()
+    if rows_that_fit(wanted, dtype, 1, free) < wanted:
+        refuse_typed(ctx, {"params": "--params"}, f"must fit: {free / GIB:.1f} GiB are free")
     planned = _plan(console, wanted, dtype, inits, threads, seed, not no_peers)
     results, code = _measure_all(console, planned)
     print_tables(console, results)

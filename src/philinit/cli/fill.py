@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from philinit.cli.console import bars, open_console, say
+from philinit.cli.console import bars, harmless, open_console, say
 from philinit.cli.options import (
     DTYPE,
     InitializerName,
@@ -147,7 +147,7 @@ def _seeds(seed: int | None, begun: dict[str, Tensor]) -> SeedFor:
 def _write(console: Console, path: Path, tensors: list[Tensor], **options: Any) -> Written:
     """`write_file` with a bar on a terminal."""
     with bars(console, DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(path.name, total=None)
+        task = progress.add_task(harmless(path.name), total=None)
         return write_file(
             path,
             tensors,
@@ -165,7 +165,7 @@ def _say_how_to_go_on(console: Console, path: Path, force: bool) -> None:
     command = f"philinit fill {shlex.quote(os.path.relpath(path))} --resume"
     text = f"interrupted at {record.done / record.size:.0%}; go on with: {command}"
     text += " --force" if force else ""
-    console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(harmless(text), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_what_was_written(

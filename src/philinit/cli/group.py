@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The group of all subcommands: each is imported when it is called, so that --help is quick."""
 
+import errno
 import importlib
+import os
+import sys
+from contextlib import suppress
 from typing import Any
 
 from philinit._version import __version__
@@ -53,10 +57,30 @@ class LazyGroup(click.Group):
             raise click.ClickException(str(error)) from error
         return command
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run all; output that cannot be written is one sentence and exit code 1."""
+        try:
+            try:
+                return super().main(*args, **options)
+            finally:
+                sys.stdout.flush()  # not when the process ends, with a traceback
+        except OSError as error:
+            with suppress(OSError):  # what could not be written is let go
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if error.errno != errno.EPIPE:
+                what = repr(error.filename) if error.filename else "the output"
+                click.echo(f"Error: {what} cannot be written: {error.strerror or error}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl-C that it does not see to itself is exit code 130."""
+        from philinit.cli.console import harmless
+
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = harmless(error.message)
+            raise
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(130)

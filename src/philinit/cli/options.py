@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from philinit import initializers as package
+from philinit.checks import shown
 from philinit.cli.console import STDOUT, say
 from philinit.dtypes import NAMES
 from philinit.initializers.base import Initializer
@@ -91,17 +92,14 @@ class Count(ParamType):
         if isinstance(value, int):
             return value
         digits = value.replace("_", "")
-        if digits.isdecimal():
-            whole = int(digits)
-        else:
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
-            if not math.isfinite(number):
-                self.fail(f"{value!r} is no whole number such as 1000000 or 2e8", param, ctx)
-            whole = int(number) if number.is_integer() else -1
-        if whole < self.least:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{shown(value)} is no whole number such as 1000000 or 2e8", param, ctx)
+        whole = int(digits) if digits.isdecimal() and number < 1e300 else int(number)
+        if whole < self.least or not number.is_integer():
             self.fail(f"must be a whole number, {self.least} or more; got {value}", param, ctx)
         return whole
 
@@ -121,7 +119,11 @@ class Shape(ParamType):
             return ()
         if not value.strip():
             self.fail("must be dimensions such as 3,3,256,512; got nothing", param, ctx)
-        return tuple(Count(0).convert(part.strip(), param, ctx) for part in value.split(","))
+        found = tuple(Count(0).convert(part.strip(), param, ctx) for part in value.split(","))
+        if len(found) > 64 or math.prod(n or 1 for n in found) >= 1 << 63:
+            few = f"64 dimensions, and less than 2**63 bytes; got {shown(value)}"
+            self.fail(f"must be of a tensor that NumPy can hold: at most {few}", param, ctx)
+        return found
 
 
 class Seed(ParamType):
@@ -194,7 +196,7 @@ def _parameters(
             raise click.BadParameter(f"must name each key once; got {key} twice")
         try:
             found[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             found[key] = {"inf": math.inf, "-inf": -math.inf}.get(value, value)
     return found
 

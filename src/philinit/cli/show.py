@@ -24,10 +24,12 @@ from philinit.cli.options import (
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
 from philinit.initializers import VarianceScaling
 from philinit.initializers.base import Initializer
+from philinit.tools.measure.machine import free_memory
 from philinit.tools.measure.theory import Moments
 from philinit.tools.show.looks import Look, look
 
 MOMENTS = Moments._fields
+SPENT = 40  # bytes of memory for each weight, of which most go into finding equal ones
 ROWS = 6  # height of the histogram in lines
 
 
@@ -94,6 +96,12 @@ def show(
             from philinit.tools.show import pictures
         except ImportError as error:
             raise click.ClickException(str(error)) from error
+    need = min(math.prod(shape), limit) * SPENT
+    if need > (free := free_memory()):
+        raise click.ClickException(
+            f"so many weights need {_bytes(need)} of memory, and {_bytes(free)} are free: ask for "
+            "fewer by --weights"
+        )
     try:
         found = look(init, shape, dtype, limit)
     except (TypeError, ValueError, NotImplementedError) as error:

@@ -3,6 +3,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -10,8 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
+from philinit.checks import one_of, shown
 from philinit.cli.options import InitializerName, make_initializer
-from philinit.dtypes import as_dtype
+from philinit.dtypes import NAMES, as_dtype
 from philinit.files.tensors import Tensor
 from philinit.initializers.base import Initializer
 from philinit.initializers.seeded import Seeded
@@ -85,14 +87,14 @@ def make_tensor(
     made: Initializer = make_initializer(init, seed.seed, sampler, names, parameters)
     if seed.from_entropy and isinstance(made, Seeded):
         made = dataclasses.replace(made, from_entropy=True)
-    return Tensor(name, made, shape, as_dtype(dtype))
+    return Tensor(name, made, shape, as_dtype(one_of("dtype", dtype, NAMES)))
 
 
 def read_spec(path: Path, seed_for: SeedFor) -> list[Tensor]:
     """The tensors of a spec; whatever is wrong with any of them is a click.UsageError."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise click.UsageError(f"{path.name} must be JSON: {error}") from error
     if not isinstance(entries, dict) or not entries:
         raise click.UsageError(f"{path.name} must be an object with an entry for each tensor")
@@ -102,28 +104,29 @@ def read_spec(path: Path, seed_for: SeedFor) -> list[Tensor]:
             tensors.append(_tensor(name, entry, seed_for(name)))
         except click.UsageError as error:
             raise click.UsageError(f"{path.name}, tensor {name!r}: {error.message}") from error
-        except (TypeError, ValueError) as error:
+        except (NotImplementedError, RecursionError, TypeError, ValueError) as error:
             raise click.UsageError(f"{path.name}, tensor {name!r}: {error}") from error
     return tensors
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"each name must stand once in an object; {name!r} stands twice")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"each name must stand once in an object; {name!r} stands twice")
+    return found
 
 
 def _tensor(name: str, entry: Any, seed: FileSeed) -> Tensor:
     if not isinstance(entry, dict) or not {"init", "shape"} <= set(entry):
-        raise ValueError(f'each entry must be an object with "init" and "shape"; got {entry!r}')
+        raise ValueError(f'each entry must be an object with "init" and "shape"; got {shown(entry)}')
     given = dict(entry)
-    names = given.pop("names", [] if "seed" in given else [name])
+    own_seed = given.pop("seed", None)
+    names = given.pop("names", [name] if own_seed is None else [])
     if not isinstance(names, list) or not isinstance(given["init"], str):
-        raise TypeError(f'"names" must be a list and "init" a string; got {entry!r}')
-    if "seed" in given:
-        seed = FileSeed(given.pop("seed"))
+        raise TypeError(f'"names" must be a list and "init" a string; got {shown(entry)}')
+    if own_seed is not None:
+        seed = FileSeed(own_seed)
     init = InitializerName().convert(given.pop("init"), None, None)
     own = {key: given.pop(key) for key in ("shape", "dtype", "sampler") if key in given}
     return make_tensor(name, seed, init=init, names=names, parameters=given, **own)

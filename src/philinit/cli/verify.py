@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from philinit.cli.console import bars, open_console, say, show
+from philinit.cli.console import bars, harmless, open_console, say, show
 from philinit.cli.options import InitializerName, initializer_options, json_option, write_json
 from philinit.cli.spec import (
     DESCRIBING,
@@ -145,7 +145,7 @@ def _compare(
 ) -> list[Comparison]:
     """`verify_file` with a bar on a terminal."""
     with bars(console, DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(path.name, total=None)
+        task = progress.add_task(harmless(path.name), total=None)
         return verify_file(
             path,
             tensors,

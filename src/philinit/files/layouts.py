@@ -6,6 +6,7 @@ write a file larger than memory, to go on with one, and to verify one.
 """
 
 import bisect
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from philinit.checks import shown
 from philinit.files import npy, safetensors
 from philinit.files.tensors import Stored, Tensor
 from philinit.initializers.base import Array
@@ -71,6 +73,23 @@ class Layout:
         return max(bisect.bisect_right(self.starts, byte) - 1, 0)
 
 
+def read(fd: int, image: Array, start: int) -> None:
+    """Bytes `start`, `start + 1`, ... of an open file into `image`, an array of uint8.
+
+    Copied, not mapped: memory that stands for a file which others cut short ends the process.
+    """
+    left = image.data
+    while left:
+        why, count = "the file ends there", 0
+        try:
+            count = os.preadv(fd, [left], start)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+        if not count:
+            raise OSError(f"the file cannot be read at byte {start}: {why}")
+        left, start = left[count:], start + count
+
+
 def layout(path: Path, tensors: Sequence[Tensor]) -> Layout:
     """How `tensors` are stored in a file of that name."""
     header, ordered = _FORMATS[check_suffix(path)].arrange(tensors)
@@ -84,5 +103,5 @@ def stored(path: Path) -> list[Stored]:
     for tensor in found:
         end = tensor.start + tensor.nbytes
         if end > size:
-            raise ValueError(f"{path.name} ends early: it has {size} bytes and needs {end}")
+            raise ValueError(f"{path.name} ends early: it has {size} bytes and needs {shown(end)}")
     return found

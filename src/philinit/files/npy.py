@@ -7,12 +7,14 @@ meaning, and so do we: ``np.load(path).view(ml_dtypes.bfloat16)`` reads them.
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as numpy_format
 
+from philinit.checks import as_shape, shown
 from philinit.dtypes import NAMES
 from philinit.files.tensors import Stored, Tensor
 
@@ -43,9 +45,13 @@ def stored(path: Path) -> list[Stored]:
             version = numpy_format.read_magic(file)
             number = "1_0" if version == (1, 0) else "2_0"
             read = getattr(numpy_format, f"read_array_header_{number}")
-            shape, fortran_order, dtype = read(file)
-        except ValueError as error:
-            raise ValueError(f"{path.name} is no .npy file of weights: {error}") from error
+            with warnings.catch_warnings(action="ignore"):  # of Python's parser, about the header
+                shape, fortran_order, dtype = read(file)
+            shape = as_shape(shape)
+        except OSError:
+            raise
+        except Exception as error:  # of Python's tokenizer, parser and recursion, and of NumPy's
+            raise ValueError(f"{path.name} is no .npy file of weights ({shown(error)})") from error
         start = file.tell()
     if fortran_order:
         raise ValueError(
@@ -56,7 +62,7 @@ def stored(path: Path) -> list[Stored]:
     if not bfloat16 and (dtype.name not in NAMES or not dtype.isnative):
         raise ValueError(
             f"the elements must be one of {', '.join(NAMES)} in native byte order; "
-            f"{path.name} holds {dtype.str}"
+            f"{path.name} holds {shown(dtype.str)[1:-1]}"
         )
     name, nbytes = "bfloat16" if bfloat16 else dtype.name, math.prod(shape) * dtype.itemsize
     return [Stored("", shape, name, start, nbytes)]

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from philinit._version import __version__
+from philinit.checks import shown
 from philinit.files.tensors import Tensor
 
+_UNLIKE = (AttributeError, RuntimeError, TypeError, ValueError)  # the deeply nested included
 _UNIMPORTANT = ("from_entropy",)  # that a seed was drawn changes no value
 
 
@@ -60,7 +62,9 @@ class Record:
             "size": self.size,
             "tensors": [tensor.describe() for tensor in self.tensors],
         }
-        with fresh.open("w", encoding="utf-8") as file:
+        fresh.unlink(missing_ok=True)  # of a crash; and never what a link there names
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        with open(fd, "w", encoding="utf-8") as file:
             json.dump(document, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
@@ -91,11 +95,14 @@ class Record:
         try:
             found = json.loads(text)
             tensors = tuple(Tensor.from_description(d) for d in found["tensors"])
-            return cls(tensors, int(found["size"]), int(found["done"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            size, done = found["size"], found["done"]
+            if not (tensors and type(size) is type(done) is int and 0 <= done <= size):
+                raise ValueError(f"done={shown(done)} of size={shown(size)}")
+            return cls(tensors, size, done)
+        except (ArithmeticError, LookupError, *_UNLIKE) as error:
             raise ValueError(
                 f"--resume needs a record that philinit wrote; {record.name} cannot be read "
-                f"({error!r}): start again with --force"
+                f"({shown(error)}): start again with --force"
             ) from error
 
 

@@ -8,10 +8,12 @@ Format: https://github.com/huggingface/safetensors#format
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from philinit.checks import shown
 from philinit.dtypes import as_dtype
 from philinit.files.tensors import Stored, Tensor
 
@@ -66,18 +68,19 @@ def stored(path: Path) -> list[Stored]:
         entries = json.loads(text)
         entries.pop(_METADATA, None)
         return [_stored(name, entry, 8 + length) for name, entry in entries.items()]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _broken(path, f"a header that is wrong ({error!r})") from error
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise _broken(path, f"a header that is wrong ({shown(error)})") from error
 
 
 def _stored(name: str, entry: Any, data: int) -> Stored:
     dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     ours = _NAMES.get(dtype, dtype)
-    sound = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+    sound = re.fullmatch(r"\w{1,16}", dtype, re.ASCII) and len(shape) <= 64
+    sound = sound and all(type(n) is int and 0 <= n < 1 << 63 for n in (*shape, begin, end))
     if sound and ours in DTYPES:
         sound = end - begin == as_dtype(ours).itemsize * math.prod(shape)
     if not sound:
-        raise ValueError(f"{name!r}: {entry}")
+        raise ValueError(f"{shown(name)}: {shown(entry)}")
     return Stored(name, shape, ours, data + begin, end - begin)
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from philinit.checks import as_shape
+from philinit.checks import as_shape, one_of, shown
 from philinit.distributions import Distribution
-from philinit.dtypes import as_dtype
+from philinit.dtypes import NAMES, as_dtype
 from philinit.filling.fill import draw
 from philinit.initializers.base import Array, Initializer
 from philinit.initializers.config import describe, described
@@ -71,7 +71,7 @@ class Tensor:
         object.__setattr__(self, "shape", as_shape(self.shape))
         object.__setattr__(self, "dtype", as_dtype(self.dtype))
         if self.nbytes >= 1 << 63:
-            raise ValueError(f"a file must hold less than 2**63 bytes; got shape={self.shape}")
+            raise ValueError(f"a file must hold less than 2**63 bytes; got shape={shown(self.shape)}")
         self.init._check(self.shape, self.dtype)
 
     @property
@@ -127,7 +127,7 @@ class Tensor:
         """The tensor that `describe` described."""
         config = dict(description)
         name, shape, dtype = (config.pop(key) for key in ("name", "shape", "dtype"))
-        return cls(name, described(config), tuple(shape), as_dtype(dtype))
+        return cls(name, described(config), as_shape(shape), as_dtype(one_of("dtype", dtype, NAMES)))
 
 
 _whole_lock = threading.Lock()

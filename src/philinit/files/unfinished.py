@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
-from philinit.files.layouts import Layout
+import numpy as np
+
+from philinit.files.layouts import Layout, read
 from philinit.files.resume import Record, difference, partial_of, sync_folder
 from philinit.initializers.base import Array
 
@@ -17,6 +20,7 @@ try:
 except ImportError as error:  # Windows
     raise ImportError("files of weights need Linux, macOS or another POSIX system") from error
 
+CHECKED = 1 << 20  # bytes before those that are missing, which are made again and compared
 BLOCK = 4096  # O_DIRECT wants addresses, positions in the file and sizes to be multiples of this
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -43,10 +47,11 @@ class Unfinished:
         self.force = force
         self.direct = False  # whether bytes go straight to the disk, past the page cache
         self.record = self._checked(resume)
+        self.start = 0  # where to go on
         self.fd = _open(path, create=not resume)
         try:
             if resume:
-                self._check_size()
+                self._check_there()
             else:
                 self._begin()
             self.direct = self._switch_direct(on=True)
@@ -99,7 +104,7 @@ class Unfinished:
         if path.exists() and (path.is_dir() or not self.force):
             raise _exists(path)
         if not resume:
-            if partial.exists() and not self.force:
+            if os.path.lexists(partial) and not self.force:
                 raise FileExistsError(
                     f"there is an unfinished {partial.name}: go on with it by --resume, or start "
                     "again by --force"
@@ -137,12 +142,28 @@ class Unfinished:
                 ) from error
             raise
 
-    def _check_size(self) -> None:
-        size, found = self.plan.size, os.fstat(self.fd).st_size
-        if found not in (size, size + -size % BLOCK):
+    def _check_there(self) -> None:
+        """That the file has its size, and ends as the plan says where it is to go on."""
+        size, found, plan = self.plan.size, os.fstat(self.fd).st_size, self.plan
+        partial, wanted = partial_of(self.path).name, {size, size + -size % BLOCK}
+        if found not in wanted or self.record.size != size:
             raise ValueError(
-                f"{partial_of(self.path).name} must have {size} bytes, and has {found}: it was "
-                "changed, start again with --force"
+                f"{partial} must have {size} bytes, and has {found}: it was changed, start again "
+                "with --force"
+            )
+        start = plan.resumed(self.record.done)
+        self.start = start - start % BLOCK
+        wholes = zip(plan.starts, plan.tensors, strict=True)  # other bits on another machine
+        ends = [b + t.nbytes for b, t in wholes if not t.in_pieces and b < self.start]
+        begin = max([0, self.start - CHECKED, *ends])
+        begin = min(begin + -begin % BLOCK, self.start)
+        made, there = (np.empty(self.start - begin, np.uint8) for _ in range(2))
+        plan.write(made, begin)
+        read(self.fd, there, begin)
+        if not np.array_equal(made, there):
+            raise ValueError(
+                f"{partial} must hold its first {self.start} bytes, as its record says, and does "
+                "not: start again with --force"
             )
 
     def _switch_direct(self, on: bool) -> bool:
@@ -175,22 +196,40 @@ class Unfinished:
 
 
 def _open(path: Path, create: bool) -> int:
-    """The unfinished file, open and locked: two processes never write one."""
+    """The unfinished file, open and locked: two processes never write one.
+
+    Never one that has other names too, by a link: what those name is not ours.
+    """
     partial = partial_of(path)
+    new = create and not os.path.lexists(partial)
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if new else 0)
     try:
-        fd = os.open(partial, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+        fd = os.open(partial, flags, 0o666)
+        found = os.fstat(fd)
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise _foreign(partial) from error
         raise OSError(f"cannot write in {path.parent}: {error.strerror}") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(fd), partial.stat()):
-            return fd  # and not one that somebody has just finished, which has another name
+        mine = os.path.samestat(found, partial.lstat())  # not one that was just finished
     except (BlockingIOError, FileNotFoundError):
-        pass
+        mine = False
     except OSError:  # a file system without locks
+        mine = True
+    if mine and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
         return fd
     os.close(fd)
+    if mine:
+        raise _foreign(partial)
     raise FileExistsError(f"another process writes {partial.name}: wait for it, or end it")
+
+
+def _foreign(partial: Path) -> FileExistsError:
+    return FileExistsError(
+        f"{partial.name} must be a file with one name, as philinit makes it; it is a link, or has "
+        "other names: remove it"
+    )
 
 
 def _allocate(fd: int, path: Path, nbytes: int) -> None:

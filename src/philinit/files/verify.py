@@ -3,9 +3,9 @@
 
 import ctypes
 import math
+import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import Progress, check_threads, progress_within
-from philinit.files.layouts import stored
-from philinit.files.mapped import Mapped
+from philinit.files.layouts import read, stored
 from philinit.files.tensors import Stored, Tensor
 from philinit.filling.compare import holds
 from philinit.filling.memory import address, empty
-from philinit.filling.threads import default_threads
+from philinit.filling.threads import default_threads, run
 from philinit.initializers.base import Array
 from philinit.kernels.plan import plan
 
@@ -89,12 +88,18 @@ def verify_file(
     results = [Comparison(t, _problem(t, there.get(t.name))) for t in tensors]
     total = sum(result.tensor.nbytes for result in results if not result.problem)
     before = 0
-    with Mapped(path) as file:
+    fd = os.open(path, os.O_RDONLY)
+    try:
         for result in results:
             if not result.problem:
-                report = progress_within(progress, before, total)
-                _Comparing(file, there[result.tensor.name].start, result).run(threads, report)
+                task = _Comparing(fd, there[result.tensor.name].start, result)
+                run(task, PIECE, threads, progress_within(progress, before, total))
+                task.finish()
                 before += result.tensor.nbytes
+                if progress is not None:
+                    progress(before, total)
+    finally:
+        os.close(fd)
     return results
 
 
@@ -108,58 +113,43 @@ def _problem(tensor: Tensor, there: Stored | None) -> str:
 
 
 class _Comparing:
-    """One tensor on its way through the threads."""
+    """One tensor, piece by piece: a task for the threads, counted in bytes."""
 
-    def __init__(self, file: Mapped, start: int, result: Comparison) -> None:
-        self.file = file
+    def __init__(self, fd: int, start: int, result: Comparison) -> None:
+        self.fd = fd
         self.start = start
         self.result = result
         self.tensor = result.tensor
+        self.count = self.tensor.nbytes
         if len(self.tensor.shape) == 2:
             result.changed = np.zeros(self.tensor.shape[0], np.bool_)
         self.first: tuple[int, Any, Any] | None = None  # element, and its bits: expected, found
         self.lock = threading.Lock()
-        self.done = 0  # elements
+        self.local = threading.local()  # two buffers of each thread
 
-    def run(self, threads: int, progress: Progress | None) -> None:
-        """Let this thread and `threads - 1` others take pieces until none is left."""
-        size, itemsize = self.tensor.size, self.tensor.dtype.itemsize
-        per_piece = PIECE // itemsize
-        self.offsets: Iterator[int] = iter(range(0, size, per_piece))
-        helpers = min(threads, -(-size // per_piece)) - 1
-        with ThreadPoolExecutor(max(helpers, 1), thread_name_prefix="philinit-verify") as pool:
-            try:
-                others = [pool.submit(self._work, per_piece, None) for _ in range(helpers)]
-                self._work(per_piece, progress)
-            finally:
-                with self.lock:
-                    self.offsets = iter(())  # after Ctrl-C the others end with their piece
-            for other in others:
-                other.result()
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """(first, end) of pieces of so many bytes, or less at the end."""
+        return ((begin, min(begin + size, self.count)) for begin in range(0, self.count, size))
+
+    def write(self, begin: int, end: int) -> int:
+        """Compare the bytes of one piece; return how many those were."""
+        if not hasattr(self.local, "buffers"):
+            dtype, size = self.tensor.dtype, min(PIECE, self.count)
+            self.local.buffers = [empty((size // dtype.itemsize,), dtype) for _ in range(2)]
+        offset = begin // self.tensor.dtype.itemsize
+        size = (end - begin) // self.tensor.dtype.itemsize
+        made, found = (buffer[:size] for buffer in self.local.buffers)
+        read(self.fd, found.view(np.uint8), self.start + begin)
+        if not self._is_drawn(offset, found):
+            self.tensor.write(made, offset, threads=1)
+            if _memcmp(address(made), address(found), made.nbytes):
+                self._count(offset, made, found)
+        return end - begin
+
+    def finish(self) -> None:
+        """Describe the first of all differences."""
         if self.first is not None:
             self.result.first = self._difference(*self.first)
-
-    def _work(self, per_piece: int, progress: Progress | None) -> None:
-        itemsize = self.tensor.dtype.itemsize
-        expected = empty((min(per_piece, self.tensor.size),), self.tensor.dtype)
-        buffer = np.empty(expected.nbytes, np.uint8)
-        while True:
-            with self.lock:
-                offset = next(self.offsets, None)
-            if offset is None:
-                return
-            made = expected[: self.tensor.size - offset]
-            start = self.start + offset * itemsize
-            found = self.file.piece(start, made.nbytes, buffer)
-            if not self._is_drawn(offset, found):
-                self.tensor.write(made, offset, threads=1)
-                if _memcmp(address(made), address(found), made.nbytes):
-                    self._count(offset, made, found)
-            self.file.drop(start, made.nbytes)
-            with self.lock:
-                self.done += made.size
-            if progress is not None:
-                progress(self.done * itemsize, self.tensor.nbytes)
 
     def _is_drawn(self, offset: int, found: Array) -> bool:
         """Whether `found` is what the kernels draw; False for what they do not draw, too."""
@@ -168,7 +158,7 @@ class _Comparing:
             return False
         distribution, key, sampler = stream
         made_by = plan(distribution, self.tensor.dtype, sampler)
-        return holds(found.view(self.tensor.dtype), made_by, key, offset)
+        return holds(found, made_by, key, offset)
 
     def _count(self, offset: int, made: Array, found: Array) -> None:
         """Note all differences of one piece, in which there are some."""

@@ -78,10 +78,9 @@ def write_file(
     path = Path(os.path.realpath(path))
     plan = layout(path, tensors)
     with Unfinished(path, plan, force=force, resume=resume) as file:
-        start = plan.resumed(file.record.done)
-        _Stream(file, plan, threads, progress).run(start - start % BLOCK)
+        _Stream(file, plan, threads, progress).run(file.start)
         file.finish()
-    return Written(plan.size, start, file.direct)
+    return Written(plan.size, file.start, file.direct)
 
 
 class _Stream:
