@@ -37,7 +37,7 @@ def open_console(json_path: Path | None = None) -> Console:
     environ = {**os.environ, "COLUMNS": str(known or ""), "LINES": ""}
     console = Console(stderr=stderr, _environ=environ)
     if not console.is_terminal:
-        console = Console(stderr=stderr, width=known or PIPED, color_system=None)
+        console = Console(stderr=stderr, width=known or PIPED, color_system=None, _environ=environ)
     console.width = max(console.width, LEAST)
     return console
 

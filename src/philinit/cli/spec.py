@@ -119,7 +119,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tensor(name: str, entry: Any, seed: FileSeed) -> Tensor:
     if not isinstance(entry, dict) or not {"init", "shape"} <= set(entry):
-        raise ValueError(f'each entry must be an object with "init" and "shape"; got {shown(entry)}')
+        raise ValueError(
+            f'each entry must be an object with "init" and "shape"; got {shown(entry)}'
+        )
     given = dict(entry)
     own_seed = given.pop("seed", None)
     names = given.pop("names", [name] if own_seed is None else [])

@@ -71,7 +71,9 @@ class Tensor:
         object.__setattr__(self, "shape", as_shape(self.shape))
         object.__setattr__(self, "dtype", as_dtype(self.dtype))
         if self.nbytes >= 1 << 63:
-            raise ValueError(f"a file must hold less than 2**63 bytes; got shape={shown(self.shape)}")
+            raise ValueError(
+                f"a file must hold less than 2**63 bytes; got shape={shown(self.shape)}"
+            )
         self.init._check(self.shape, self.dtype)
 
     @property
@@ -127,7 +129,9 @@ class Tensor:
         """The tensor that `describe` described."""
         config = dict(description)
         name, shape, dtype = (config.pop(key) for key in ("name", "shape", "dtype"))
-        return cls(name, described(config), as_shape(shape), as_dtype(one_of("dtype", dtype, NAMES)))
+        return cls(
+            name, described(config), as_shape(shape), as_dtype(one_of("dtype", dtype, NAMES))
+        )
 
 
 _whole_lock = threading.Lock()
