@@ -126,7 +126,7 @@ def test_what_a_link_names_is_never_overwritten(suffix, kind, force, tmp_path):
     dear.write_text("dear")
     kind(dear, tmp_path / ("w.npy" + suffix))
     if suffix == ".partial":
-        with pytest.raises(FileExistsError, match="remove it|--force"):
+        with pytest.raises(FileExistsError, match=r"remove it|--force"):
             write_file(path, [tensor()], force=force)
     else:
         write_file(path, [tensor()], force=force)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from philinit.cli.console import Row, bars, open_console, say, show
-from philinit.cli.options import DTYPE, Count, json_option, picture, write_json
+from philinit.cli.options import DTYPE, Count, json_option, plot_option, write_json
 from philinit.tools.bench.contenders import CONTENDERS
 from philinit.tools.bench.races import Limits, race
 from philinit.tools.bench.results import Report, Result
@@ -39,13 +39,7 @@ LIMITS = Limits(patience=0.25, spend=0.3, most=7)
     help="Weights of a tensor.",
 )
 @click.option("--dtype", type=DTYPE, default="float32", show_default=True)
-@click.option(
-    "--plot",
-    metavar="PATH",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=picture,
-    help="Draw bars of GB/s beside the memset line, as .png or .svg.",
-)
+@plot_option("Draw bars of GB/s beside the memset line, as .png or .svg.")
 @json_option
 @click.pass_context
 def bench(

@@ -3,16 +3,18 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from philinit.checks import missing_extra
 
 try:
     from rich import box
+    from rich import progress as progress_bars
     from rich.console import Console
     from rich.padding import Padding
-    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, ProgressColumn
     from rich.table import Table
     from rich.text import Text
 except ImportError as error:
@@ -23,6 +25,7 @@ LEAST = 20  # columns: with fewer, a terminal that is too narrow for tables fold
 PIPED = 100  # columns of what is no terminal, unless COLUMNS says otherwise
 STDOUT = Path("-")  # as in --json -
 
+T = TypeVar("T")
 Row = list[str]  # an empty list is a rule between sections
 
 
@@ -32,8 +35,8 @@ def open_console(json_path: Path | None = None) -> Console:
     No colors and no bars in a pipe; rich itself follows NO_COLOR and COLUMNS.
     """
     stderr = json_path == STDOUT
-    columns = os.environ.get("COLUMNS", "")
-    known = int(columns) if re.fullmatch("[0-9]{1,4}", columns) else 0
+    asked = os.environ.get("COLUMNS", "")
+    known = int(asked) if re.fullmatch("[0-9]{1,4}", asked) else 0
     environ = {**os.environ, "COLUMNS": str(known or ""), "LINES": ""}
     console = Console(stderr=stderr, _environ=environ)
     if not console.is_terminal:
@@ -59,14 +62,24 @@ def bars(console: Console, *middle: str | ProgressColumn) -> Progress:
     ``task.fields`` and the like may stand in a string of `middle`. In a pipe nothing is shown.
     """
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
+        progress_bars.TextColumn("{task.description}", markup=False),
+        progress_bars.BarColumn(bar_width=None),
         *middle,
-        TimeElapsedColumn(),
+        progress_bars.TimeElapsedColumn(),
         console=console,
         disable=not console.is_interactive,
         transient=True,
     )
+
+
+def with_bar(console: Console, path: Path, work: Callable[..., T], *args: Any, **options: Any) -> T:
+    """``work(path, *args, **options)`` on a file, with a bar of its bytes for its `progress`."""
+    with bars(
+        console, progress_bars.DownloadColumn(), progress_bars.TransferSpeedColumn()
+    ) as shown:
+        task = shown.add_task(harmless(path.name), total=None)
+        options["progress"] = lambda done, total: shown.update(task, completed=done, total=total)
+        return work(path, *args, **options)
 
 
 def facts(console: Console, title: str, rows: Sequence[Sequence[str | Text]]) -> None:

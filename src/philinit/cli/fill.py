@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from philinit.cli.console import bars, harmless, open_console, say
+from philinit.cli.console import harmless, open_console, say, with_bar
 from philinit.cli.options import (
     DTYPE,
     InitializerName,
@@ -89,7 +88,8 @@ def fill(
     try:
         check_suffix(path)
         tensors = _tensors(ctx, path, resume, **described)
-        written = _write(console, path, tensors, threads=threads, force=force, resume=resume)
+        options = {"threads": threads, "force": force, "resume": resume}
+        written = with_bar(console, path, write_file, tensors, **options)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     except (OSError, MemoryError) as error:
@@ -144,27 +144,14 @@ def _seeds(seed: int | None, begun: dict[str, Tensor]) -> SeedFor:
     return lambda name: drawn
 
 
-def _write(console: Console, path: Path, tensors: list[Tensor], **options: Any) -> Written:
-    """`write_file` with a bar on a terminal."""
-    with bars(console, DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(harmless(path.name), total=None)
-        return write_file(
-            path,
-            tensors,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-            **options,
-        )
-
-
 def _say_how_to_go_on(console: Console, path: Path, force: bool) -> None:
     try:
         record = Record.load(path)
     except (OSError, ValueError):
         say(console, "interrupted before the first byte", "yellow")
         return
-    command = f"philinit fill {shlex.quote(os.path.relpath(path))} --resume"
+    command = f"philinit fill {shlex.quote(os.path.relpath(path))} --resume" + " --force" * force
     text = f"interrupted at {record.done / record.size:.0%}; go on with: {command}"
-    text += " --force" if force else ""
     console.print(harmless(text), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 

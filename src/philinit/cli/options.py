@@ -139,14 +139,16 @@ class Seed(ParamType):
             self.fail(f"must be an int in [-2**127, 2**128); got {value}", param, ctx)
 
 
-def picture(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    """Check --plot: an ending that can be drawn, in a folder that exists."""
-    if path is not None:
-        if path.suffix.lower() not in (".png", ".svg"):
-            raise click.BadParameter(f"must end in .png or .svg; got {path}")
-        if not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"folder {path.parent} does not exist")
-    return path
+def _picture(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and path.suffix.lower() not in (".png", ".svg"):
+        raise click.BadParameter(f"must end in .png or .svg; got {path}")
+    return _check_folder(ctx, param, path)
+
+
+def plot_option(text: str) -> Callable[[F], F]:
+    """``--plot PATH``, for the argument `plot`."""
+    kind = click.Path(dir_okay=False, writable=True, path_type=Path)
+    return click.option("--plot", metavar="PATH", type=kind, callback=_picture, help=text)
 
 
 # ---------------------------------------------------------------------------- initializers

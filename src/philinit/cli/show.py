@@ -18,7 +18,7 @@ from philinit.cli.options import (
     initializer_options,
     json_option,
     make_initializer,
-    picture,
+    plot_option,
     write_json,
 )
 from philinit.distributions import Distribution, TruncatedNormal, Uniform
@@ -53,13 +53,7 @@ ROWS = 6  # height of the histogram in lines
     show_default=True,
     help="Draw no more than this: the first ones of a larger tensor.",
 )
-@click.option(
-    "--plot",
-    metavar="PATH",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=picture,
-    help="Draw the histogram over the exact density, as .png or .svg.",
-)
+@plot_option("Draw the histogram over the exact density, as .png or .svg.")
 @json_option
 @click.pass_context
 def show(
@@ -96,12 +90,10 @@ def show(
             from philinit.tools.show import pictures
         except ImportError as error:
             raise click.ClickException(str(error)) from error
-    need = min(math.prod(shape), limit) * SPENT
-    if need > (free := free_memory()):
-        raise click.ClickException(
-            f"so many weights need {_bytes(need)} of memory, and {_bytes(free)} are free: ask for "
-            "fewer by --weights"
-        )
+    need, free = min(math.prod(shape), limit) * SPENT, free_memory()
+    if need > free:
+        much = f"{_bytes(need)} of memory, and {_bytes(free)} are free"
+        raise click.ClickException(f"it needs {much}: ask for fewer by --weights")
     try:
         found = look(init, shape, dtype, limit)
     except (TypeError, ValueError, NotImplementedError) as error:

@@ -11,9 +11,8 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from philinit.cli.console import bars, harmless, open_console, say, show
+from philinit.cli.console import open_console, say, show, with_bar
 from philinit.cli.options import InitializerName, initializer_options, json_option, write_json
 from philinit.cli.spec import (
     DESCRIBING,
@@ -87,7 +86,7 @@ def verify(
                 f"--rows-out is for one table of 2 axes; got {len(tables)}: choose with --tensor"
             )
         start = time.perf_counter()
-        results = _compare(console, path, tensors, threads)
+        results = with_bar(console, path, verify_file, tensors, threads=threads)
         seconds = time.perf_counter() - start
     except (TypeError, ValueError, OSError, MemoryError) as error:
         raise click.UsageError(str(error)) from error
@@ -138,20 +137,6 @@ def _tensors(
     if any(getattr(tensor.init, "from_entropy", False) for tensor in tensors):
         raise click.UsageError("--seed is needed: without it nobody knows what the weights were")
     return tensors
-
-
-def _compare(
-    console: Console, path: Path, tensors: list[Tensor], threads: int | None
-) -> list[Comparison]:
-    """`verify_file` with a bar on a terminal."""
-    with bars(console, DownloadColumn(), TransferSpeedColumn()) as progress:
-        task = progress.add_task(harmless(path.name), total=None)
-        return verify_file(
-            path,
-            tensors,
-            threads=threads,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
 
 
 # ---------------------------------------------------------------------------- what is printed

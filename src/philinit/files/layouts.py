@@ -6,6 +6,7 @@ write a file larger than memory, to go on with one, and to verify one.
 """
 
 import bisect
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,13 +81,11 @@ def read(fd: int, image: Array, start: int) -> None:
     """
     left = image.data
     while left:
-        why, count = "the file ends there", 0
         try:
-            count = os.preadv(fd, [left], start)
+            if not (count := os.preadv(fd, [left], start)):
+                raise OSError(errno.EIO, "the file ends there")
         except OSError as error:
-            why = os.strerror(error.errno or 0)
-        if not count:
-            raise OSError(f"the file cannot be read at byte {start}: {why}")
+            raise OSError(f"the file cannot be read at byte {start}: {error.strerror}") from error
         left, start = left[count:], start + count
 
 

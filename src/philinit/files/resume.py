@@ -32,10 +32,6 @@ def record_of(path: Path) -> Path:
     return path.with_name(path.name + ".partial.json")
 
 
-def _next_record_of(path: Path) -> Path:
-    return path.with_name(path.name + ".partial.json.new")
-
-
 def sync_folder(path: Path) -> None:
     """Make names that were given or changed in the folder of `path` survive a crash."""
     folder = os.open(path.absolute().parent, os.O_RDONLY)
@@ -55,7 +51,7 @@ class Record:
 
     def save(self, path: Path, done: int) -> None:
         """Write the record of `path` with `done` bytes, which must be on the disk already."""
-        fresh = _next_record_of(path)
+        fresh = record_of(path).with_suffix(".json.new")
         document = {
             "philinit": __version__,
             "done": done,
@@ -75,7 +71,7 @@ class Record:
     def remove(path: Path) -> None:
         """Remove the record of `path`, and one that a crash has left half written."""
         record_of(path).unlink(missing_ok=True)
-        _next_record_of(path).unlink(missing_ok=True)
+        record_of(path).with_suffix(".json.new").unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Record:

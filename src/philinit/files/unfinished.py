@@ -145,12 +145,10 @@ class Unfinished:
     def _check_there(self) -> None:
         """That the file has its size, and ends as the plan says where it is to go on."""
         size, found, plan = self.plan.size, os.fstat(self.fd).st_size, self.plan
-        partial, wanted = partial_of(self.path).name, {size, size + -size % BLOCK}
-        if found not in wanted or self.record.size != size:
-            raise ValueError(
-                f"{partial} must have {size} bytes, and has {found}: it was changed, start again "
-                "with --force"
-            )
+        partial, again = partial_of(self.path).name, "start again with --force"
+        if found not in (size, size + -size % BLOCK) or self.record.size != size:
+            what = f"{size} bytes, and has {found}: it was changed"
+            raise ValueError(f"{partial} must have {what}, {again}")
         start = plan.resumed(self.record.done)
         self.start = start - start % BLOCK
         wholes = zip(plan.starts, plan.tensors, strict=True)  # other bits on another machine
@@ -161,10 +159,8 @@ class Unfinished:
         plan.write(made, begin)
         read(self.fd, there, begin)
         if not np.array_equal(made, there):
-            raise ValueError(
-                f"{partial} must hold its first {self.start} bytes, as its record says, and does "
-                "not: start again with --force"
-            )
+            what = f"its first {self.start} bytes, as its record says, and does not"
+            raise ValueError(f"{partial} must hold {what}: {again}")
 
     def _switch_direct(self, on: bool) -> bool:
         """Whether the file now is as asked for."""

@@ -94,7 +94,8 @@ def verify_file(
             if not result.problem:
                 task = _Comparing(fd, there[result.tensor.name].start, result)
                 run(task, PIECE, threads, progress_within(progress, before, total))
-                task.finish()
+                if task.first is not None:
+                    result.first = task.difference(*task.first)
                 before += result.tensor.nbytes
                 if progress is not None:
                     progress(before, total)
@@ -146,11 +147,6 @@ class _Comparing:
                 self._count(offset, made, found)
         return end - begin
 
-    def finish(self) -> None:
-        """Describe the first of all differences."""
-        if self.first is not None:
-            self.result.first = self._difference(*self.first)
-
     def _is_drawn(self, offset: int, found: Array) -> bool:
         """Whether `found` is what the kernels draw; False for what they do not draw, too."""
         stream = self.tensor.stream()
@@ -183,7 +179,8 @@ class _Comparing:
         begins = np.maximum(rows * width - offset, 0)  # the first row may have begun before
         return rows[np.logical_or.reduceat(unlike, begins)]
 
-    def _difference(self, element: int, expected: Any, found: Any) -> Difference:
+    def difference(self, element: int, expected: Any, found: Any) -> Difference:
+        """What is told of one element, given its bits."""
         dtype = self.tensor.dtype
         before, after = (float(np.array(bits).view(dtype)) for bits in (expected, found))
         digits = 2 * dtype.itemsize
