@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from philinit.checks import missing_extra
+from philinit.cli.group import harmless
 
 try:
     from rich import box
@@ -43,12 +44,6 @@ def open_console(json_path: Path | None = None) -> Console:
         console = Console(stderr=stderr, width=known or PIPED, color_system=None, _environ=environ)
     console.width = max(console.width, LEAST)
     return console
-
-
-def harmless(text: str) -> str:
-    """`text` in one line, with what would steer a terminal escaped: it may come from a file."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= 1000 else f"{text[:700]}...{text[-200:]}"
 
 
 def say(console: Console, text: str, style: str = "") -> None:
