@@ -184,7 +184,7 @@ def test_specs_that_break_parsers_are_told_in_a_sentence(text, tmp_path):
 
 @pytest.mark.slow
 def test_specs_of_anything_are_read_or_told_in_a_sentence(tmp_path):
-    from philinit.cli.console import harmless
+    from philinit.cli.group import harmless
 
     rng, path, read = random.Random(30), tmp_path / "spec.json", 0
     good = json.dumps(SPEC).encode()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from philinit.checks import missing_extra
+from philinit.cli.group import harmless
 
 try:
     from rich import box

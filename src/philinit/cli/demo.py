@@ -5,15 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from philinit.checks import missing_extra
-
-try:
-    import click
-    import psutil as _psutil  # noqa: F401 - asked for here, used by the measurements
-    from rich.console import Console
-    from rich.progress import TaskID
-except ImportError as error:
-    raise missing_extra("the command line", str(error.name), "cli") from error
+import click
+import psutil as _psutil  # noqa: F401 - asked for here, used by the measurements
+from rich.console import Console
+from rich.progress import TaskID
 
 from philinit.cli.console import bars, open_console, say
 from philinit.cli.options import DTYPE, Count, json_option, write_json

@@ -10,7 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from philinit.cli.console import harmless, open_console, say, with_bar
+from philinit.cli.console import open_console, say, with_bar
+from philinit.cli.group import harmless
 from philinit.cli.options import (
     DTYPE,
     InitializerName,

@@ -39,6 +39,12 @@ COMMANDS = {
 }
 
 
+def harmless(text: str) -> str:
+    """`text` in one line, with what would steer a terminal escaped: it may come from a file."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= 1000 else f"{text[:700]}...{text[-200:]}"
+
+
 class LazyGroup(click.Group):
     """A group that knows names and one-line helps, and imports a command when it is wanted."""
 
@@ -47,14 +53,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command; a package that it lacks is one sentence and exit code 1."""
+        """Import one command."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        try:
-            command: click.Command = getattr(importlib.import_module(module), attribute)
-        except ImportError as error:
-            raise click.ClickException(str(error)) from error
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def main(self, *args: Any, **options: Any) -> Any:
@@ -74,13 +77,16 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; Ctrl-C that it does not see to itself is exit code 130."""
-        from philinit.cli.console import harmless
-
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = harmless(error.message)
+            error.message = harmless(error.message)  # type: ignore[misc]  # final, click says
             raise
+        except ImportError as error:  # a package that the command lacks
+            name = str(error.name).partition(".")[0]
+            ours = name in ("psutil", "rich")
+            why = missing_extra("the command line", name, "cli") if ours else error
+            raise click.ClickException(str(why)) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(130)
