@@ -46,12 +46,6 @@ def open_console(json_path: Path | None = None) -> Console:
     return console
 
 
-def harmless(text: str) -> str:
-    """`text` in one line, with what would steer a terminal escaped: it may come from a file."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= 1000 else f"{text[:700]}...{text[-200:]}"
-
-
 def say(console: Console, text: str, style: str = "") -> None:
     """A line as it is: no markup, no numbers in color."""
     console.print(harmless(text), style=style, highlight=False, markup=False)
