@@ -35,7 +35,10 @@ def filled(
 ) -> Any:
     """tf.Tensor of `shape`, or of a `part` of it, on a device of this process."""
     tensor = empty(shape if part is None else part.shape, dtype, device)
-    _write(init, tensor, device, shape, part, threads, progress)
+    if is_gpu(device):
+        _write(init, tensor, device, shape, part, threads, progress)
+    else:  # as there, a call nearer to the kernel
+        init._write(Target(view_of(tensor, device), shape, part, threads, progress))
     return tensor
 
 
@@ -98,8 +101,7 @@ def view_of(tensor: Any, device: str) -> Any:
 def _write(init: Any, tensor: Any, device: str, *rest: Any) -> None:
     """Write a tensor, which TensorFlow may read afterwards; `rest` is what Target takes more."""
     if not is_gpu(device):
-        view = dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
-        init._write(Target(view, *rest))
+        init._write(Target(view_of(tensor, device), *rest))
     elif 0 in tensor.shape:  # no memory, but arguments to refuse
         nothing = np.empty(tuple(tensor.shape), tensor.dtype.as_numpy_dtype)
         init._write(Target(nothing, *rest))
