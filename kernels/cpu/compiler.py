@@ -49,8 +49,12 @@ def kernel(name: str, loop: str = "fill") -> Callable[..., int]:
     except KeyError:
         pass
     with _lock:
+        code = None if (name, loop) in _loaded else cached(_file(name, loop))
+    if code is None:
+        _first_at_forks()
+    with _lock:
         if (name, loop) not in _loaded:
-            code = cached(_file(name, loop)) or _compile_and_keep(name, loop)
+            code = code or cached(_file(name, loop)) or _compile_and_keep(name, loop)
             _loaded[name, loop] = _link(name, loop, code)
         return _loaded[name, loop]
 
@@ -210,9 +214,23 @@ def _link(name: str, loop: str, code: bytes) -> Callable[..., int]:
     return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * LOOPS[loop])(address)
 
 
-# A fork waits until nobody compiles: a child of another moment would find locks of Numba, of LLVM
-# and of Python's import held by threads that are not there.
-if hasattr(os, "register_at_fork"):
+@functools.cache
+def _first_at_forks() -> None:
+    """Let a fork wait until nobody compiles.
+
+    A child of another moment would find locks of Numba, of LLVM and of Python's import held by
+    threads that are not there. What is registered last is called first: logging, which Numba
+    imports, must come before, or the fork would hold its lock while the compiling thread needs it.
+    """
+    import logging  # noqa: F401
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        )
+
+
+if hasattr(os, "register_at_fork"):  # and until nobody loads one
     os.register_at_fork(
         before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
     )

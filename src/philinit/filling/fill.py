@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
+import threading
 from typing import Any, TypeVar
 
 import numpy as np
@@ -155,19 +157,29 @@ def draw(
     backend.fill_runs(target, plan, key, runs.after(offset))
 
 
-# Looked up once, and late: `import philinit` stays light.
+# Looked up once, and late: `import philinit` stays light. A fork waits for it: a child would find
+# the modules locked by a thread that it does not have.
+_importing = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire,
+        after_in_parent=_importing.release,
+        after_in_child=_importing.release,
+    )
 
 
 @functools.cache
 def _planner() -> Any:
-    from philinit.kernels.plan import plan
+    with _importing:
+        from philinit.kernels.plan import plan
 
     return plan
 
 
 @functools.cache
 def _cpu() -> Any:
-    from philinit.filling import cpu
+    with _importing:
+        from philinit.filling import cpu
 
     return cpu
 
