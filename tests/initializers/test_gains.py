@@ -96,6 +96,12 @@ def test_every_activation_has_a_definition_here() -> None:
         "swish": "silu",
         "hard_silu": "hardswish",
         "hard_swish": "hardswish",
+        "conv1d": "linear",
+        "conv2d": "linear",
+        "conv3d": "linear",
+        "conv_transpose1d": "linear",
+        "conv_transpose2d": "linear",
+        "conv_transpose3d": "linear",
     }
     assert {aliases.get(name, name) for name in ACTIVATIONS} == {name for name, _ in DEFINITIONS}
     for alias, name in aliases.items():

@@ -84,6 +84,8 @@ _ALIASES = {
     "swish": "silu",
     "hard_silu": "hardswish",
     "hard_swish": "hardswish",
+    # calculate_gain of torch takes the names of its linear layers too
+    **{f"conv{way}{n}d": "linear" for way in ("", "_transpose") for n in (1, 2, 3)},
 }
 
 ACTIVATIONS = tuple(sorted({*_TABLE, *_FAMILIES, *_ALIASES}))
@@ -147,9 +149,9 @@ def gain(activation: str, param: float | None = None, *, criterion: str = "conve
     Parameters
     ----------
     activation : str
-        linear (identity), relu, leaky_relu, prelu, relu6, relu_squared, elu, selu, tanh, sigmoid,
-        softsign, softplus, gelu (the exact one), silu (swish), mish, hardswish (hard_silu,
-        hard_swish) or sin.
+        linear (identity, or a layer as torch names it: conv1d to conv_transpose3d), relu,
+        leaky_relu, prelu, relu6, relu_squared, elu, selu, tanh, sigmoid, softsign, softplus,
+        gelu (the exact one), silu (swish), mish, hardswish (hard_silu, hard_swish) or sin.
     param : float, optional
         Slope of leaky_relu (default 0.01, as in torch) and of prelu (0.25), alpha of elu (1),
         omega of sin(omega z) (1). The others take none.
