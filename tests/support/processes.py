@@ -6,6 +6,7 @@ run_json("import json; print(json.dumps(...))")        what a probe found
 run_python(code, check=False).returncode       a failure that is wanted
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -49,10 +50,11 @@ def run(
     )
     try:
         out, err = process.communicate(timeout=timeout)
-    finally:
-        if process.poll() is None:
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended, and its children not
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        process.communicate()
+        raise
     done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     assert not check or done.returncode == 0, (
         f"{process.args}: exit code {done.returncode}\n{out[-4000:]}\n{err[-4000:]}"
