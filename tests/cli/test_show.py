@@ -262,7 +262,10 @@ def test_a_picture_without_matplotlib_names_the_extra(tmp_path):
         ),
         (["identity", "--shape", "3"], "`shape` must have 2 axes for an identity matrix"),
         (["he_normal", "--shape", "3,3", "--dtype", "int8"], "'int8' is not one of"),
-        (["he_normal", "--shape", "3,3", "--activation", "x"], "`activation` must be one of conv"),
+        (
+            ["he_normal", "--shape", "3,3", "--activation", "x"],
+            "`activation` must be one of conv1d",
+        ),
         (["he_normal", "--shape", "3,3", "--param", "x=1"], "he_normal has no parameter 'x'"),
         (["he_normal", "--shape", "3,3", "--plot", "x.jpg"], "must end in .png or .svg; got x.jpg"),
         (["he_normal", "--shape", "3,3", "--plot", "no/x.png"], "folder no does not exist"),
