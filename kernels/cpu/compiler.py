@@ -13,11 +13,11 @@ import importlib.util
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from philinit.forks import lock, wait_before_logging
 from philinit.kernels.cache import cached, keep
 from philinit.rounding import to_nearest
 
@@ -37,7 +37,6 @@ _HARMLESS = frozenset(
     )
 )  # the CPU is in the digest as it is
 
-_lock = threading.RLock()
 _loaded: dict[tuple[str, str], Callable[..., int]] = {}
 _engines: list[Any] = []  # keep the machine code alive
 
@@ -48,11 +47,11 @@ def kernel(name: str, loop: str = "fill") -> Callable[..., int]:
         return _loaded[name, loop]
     except KeyError:
         pass
-    with _lock:
+    with lock:
         code = None if (name, loop) in _loaded else cached(_file(name, loop))
     if code is None:
-        _first_at_forks()
-    with _lock:
+        wait_before_logging()
+    with lock:
         if (name, loop) not in _loaded:
             code = code or cached(_file(name, loop)) or _compile_and_keep(name, loop)
             _loaded[name, loop] = _link(name, loop, code)
@@ -212,25 +211,3 @@ def _link(name: str, loop: str, code: bytes) -> Callable[..., int]:
     address = engine.get_function_address(f"philinit_{name}")
     _engines.append(engine)
     return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * LOOPS[loop])(address)
-
-
-@functools.cache
-def _first_at_forks() -> None:
-    """Let a fork wait until nobody compiles.
-
-    A child of another moment would find locks of Numba, of LLVM and of Python's import held by
-    threads that are not there. What is registered last is called first: logging, which Numba
-    imports, must come before, or the fork would hold its lock while the compiling thread needs it.
-    """
-    import logging  # noqa: F401
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-        )
-
-
-if hasattr(os, "register_at_fork"):  # and until nobody loads one
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )

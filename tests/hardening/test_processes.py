@@ -199,12 +199,7 @@ def test_a_full_disk_costs_time_only(right, tmp_path):
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-IMPORTS = pytest.mark.xfail(run=False, reason="hangs: modules that are imported late, at a fork")
-
-
-@pytest.mark.parametrize(
-    "delay", [pytest.param(0.0, marks=IMPORTS), pytest.param(0.2, marks=IMPORTS), 1.0]
-)
+@pytest.mark.parametrize("delay", [0.0, 0.2, 1.0])
 def test_a_fork_while_another_thread_compiles(delay, right, tmp_path):
     """8 of 8 children fill, whatever the thread that compiles holds at that moment."""
     found = run_json(

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import functools
 import operator
-import os
-import threading
 from typing import Any, TypeVar
 
 import numpy as np
 
+from philinit import forks
 from philinit.checks import Progress, check_progress, check_sampler, check_threads
 from philinit.distributions import Distribution, Normal, Uniform
 from philinit.filling.devices import opened
@@ -157,20 +156,12 @@ def draw(
     backend.fill_runs(target, plan, key, runs.after(offset))
 
 
-# Looked up once, and late: `import philinit` stays light. A fork waits for it: a child would find
-# the modules locked by a thread that it does not have.
-_importing = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_importing.acquire,
-        after_in_parent=_importing.release,
-        after_in_child=_importing.release,
-    )
+# Looked up once, and late: `import philinit` stays light.
 
 
 @functools.cache
 def _planner() -> Any:
-    with _importing:
+    with forks.lock:
         from philinit.kernels.plan import plan
 
     return plan
@@ -178,7 +169,7 @@ def _planner() -> Any:
 
 @functools.cache
 def _cpu() -> Any:
-    with _importing:
+    with forks.lock:
         from philinit.filling import cpu
 
     return cpu
@@ -186,6 +177,7 @@ def _cpu() -> Any:
 
 @functools.cache
 def _cuda() -> Any:
-    from philinit.filling.cuda import launch
+    with forks.lock:
+        from philinit.filling.cuda import launch
 
     return launch
