@@ -20,6 +20,7 @@ OWN = {
     "philinit.distributions",
     "philinit.dtypes",
     "philinit.filling",
+    "philinit.forks",
     "philinit.filling.devices",
     "philinit.filling.fill",
     "philinit.filling.memory",

@@ -14,6 +14,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+import philinit.forks as _forks
 from philinit import distributions as distributions
 from philinit._version import __version__ as __version__
 from philinit.filling.fill import fill as fill
@@ -87,7 +88,9 @@ __all__ += _HOME
 
 def __getattr__(name: str) -> _Any:
     if name in _HOME:
-        globals()[name] = value = getattr(_import_module(f"philinit.{_HOME[name]}"), name)
+        with _forks.lock:  # no child may find the module half imported
+            module = _import_module(f"philinit.{_HOME[name]}")
+        globals()[name] = value = getattr(module, name)
         return value
     raise AttributeError(f"module 'philinit' has no attribute {name!r}")
 
