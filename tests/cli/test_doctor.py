@@ -13,6 +13,7 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 pytest.importorskip("psutil")
 
+from philinit.filling import quota
 from philinit.tools.doctor import examinations, hardware, probes, software
 from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
 from tests.support.command_line import philinit, typed
@@ -177,6 +178,17 @@ def test_a_quota_below_the_threads_is_noted(monkeypatch):
     (finding,) = hardware.threads()
     assert (finding.state, finding.remedy) == (NOTE, "export PHILINIT_NUM_THREADS=2")
     assert "the container's quota is 1.5" in finding.text
+
+
+def test_a_quota_that_is_kept_is_told(monkeypatch):
+    for module in (hardware, quota):
+        monkeypatch.setattr(module, "affinity", lambda: 8)
+    monkeypatch.setattr(hardware, "cgroup_cpus", lambda: 1.5)
+    monkeypatch.setattr(quota, "_quota", lambda: 1.5)
+    monkeypatch.delenv("PHILINIT_NUM_THREADS", raising=False)
+    (finding,) = hardware.threads()
+    assert (finding.state, finding.remedy) == (OK, "")
+    assert finding.text.startswith("2: the container's quota is 1.5 of ")
 
 
 def test_vector_width_is_that_of_the_machine_code():

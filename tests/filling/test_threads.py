@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import philinit as pi
+from philinit.filling import quota as quotas
 from philinit.filling import threads
+from philinit.tools.measure.machine import cpus
 from tests.support.processes import run_python
 
 UNIFORM, KEY = pi.distributions.Uniform(-1.0, 1.0), pi.Key.from_seed(5)
@@ -34,10 +36,12 @@ def test_a_containers_quota_counts(files, quota, tmp_path, monkeypatch):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(threads, "CGROUP", tmp_path)
-    threads._quota.cache_clear()
-    assert threads._quota() == quota
-    threads._quota.cache_clear()
+    monkeypatch.setattr(quotas, "CGROUP", tmp_path)
+    monkeypatch.setattr(quotas, "affinity", lambda: 8)
+    monkeypatch.delenv("PHILINIT_NUM_THREADS", raising=False)
+    quotas._quota.cache_clear()
+    assert threads.default_threads() == cpus() == (quota or 8)
+    quotas._quota.cache_clear()
 
 
 def test_millions_of_threads_are_as_many_as_there_is_work_for(monkeypatch):

@@ -13,16 +13,15 @@ of C, with nothing before it where Python looks for signals: calling a helper, a
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import threading
 import weakref
 from _thread import start_new_thread
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 from philinit.checks import Progress
+from philinit.filling.quota import available_cpus
 
 # A lock of C, which no signal interrupts; waiting for it lets other threads run.
 _allocate = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", ctypes.pythonapi))
@@ -32,7 +31,6 @@ _wait = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(
 )
 _open = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThread_release_lock", ctypes.pythonapi))
 
-CGROUP = Path("/sys/fs/cgroup")
 LIMIT = 256  # threads of a call, unless there are more CPUs
 
 _running: weakref.WeakSet[_Call] = weakref.WeakSet()
@@ -48,23 +46,7 @@ def default_threads() -> int:
                 f"PHILINIT_NUM_THREADS must be a positive integer; got PHILINIT_NUM_THREADS={text}"
             )
         return int(text)
-    affinity = getattr(os, "sched_getaffinity", None)
-    found = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(found, _quota() or found)
-
-
-@functools.cache
-def _quota() -> int | None:
-    """CPUs that a container's quota is worth, rounded up; None where there is no quota."""
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            words = " ".join((CGROUP / file).read_text("ascii") for file in files).split()
-            allowed, each = int(words[0]), int(words[1])
-        except (OSError, ValueError, IndexError):  # no such file, or "max"
-            continue
-        if allowed > 0 and each > 0:
-            return max(1, -(-allowed // each))
-    return None
+    return available_cpus()
 
 
 class Task(Protocol):

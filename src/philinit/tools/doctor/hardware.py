@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from philinit.filling.quota import affinity, cgroup_cpus
 from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
 from philinit.tools.measure.machine import free_memory, machine_facts
 
@@ -79,48 +80,25 @@ def threads() -> list[Finding]:
 
     finding = functools.partial(Finding, "processor", "threads")
     chosen = os.environ.get("PHILINIT_NUM_THREADS")
-    there = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else there
+    there, allowed, quota = os.cpu_count() or 1, affinity(), cgroup_cpus()
     try:
         count = default_threads()
     except ValueError as error:
         return [finding(FAILED, str(error), "unset PHILINIT_NUM_THREADS")]
     if chosen is not None:
         text = f"{count}, as PHILINIT_NUM_THREADS says; this process may use {allowed} CPUs"
+    elif quota is not None and count < allowed:
+        text = f"{count}: the container's quota is {quota:g} of {there} CPUs"
     elif allowed < there:
         text = f"{count}: the CPUs of {there} that this process may use"
     else:
         text = f"{count}: all CPUs"
-    quota = cgroup_cpus()
-    if quota is not None and quota < count:
-        most = max(1, math.ceil(quota))
+    if quota is not None and (most := max(1, math.ceil(quota))) < count:
         text += f"; but the container's quota is {quota:g}"
         return [finding(NOTE, text, f"export PHILINIT_NUM_THREADS={most}")]
     if count > allowed:
         return [finding(NOTE, text, f"export PHILINIT_NUM_THREADS={allowed}")]
     return [finding(OK, text)]
-
-
-def cgroup_cpus(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> float | None:
-    """CPUs that the quotas of this process's cgroup and its parents leave; None for no quota."""
-    quotas = []
-    try:
-        lines = (own or Path("/proc/self/cgroup")).read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    groups = {line.split(":")[1]: line.split(":", 2)[2].strip("/") for line in lines}
-    unified = root / groups.get("", "")
-    for folder in (unified, *unified.parents):
-        if not folder.is_relative_to(root):
-            break
-        words = _read(folder / "cpu.max").split()  # "150000 100000", or "max 100000"
-        if len(words) == 2 and words[0] != "max":
-            quotas.append(int(words[0]) / int(words[1]))
-    for name in ("cpu", "cpu,cpuacct"):  # version 1
-        quota, period = (_read(root / name / f"cpu.cfs_{n}_us") for n in ("quota", "period"))
-        if quota and period and int(quota) > 0:
-            quotas.append(int(quota) / int(period))
-    return min(quotas, default=None)
 
 
 def _read(path: Path) -> str:

@@ -2,23 +2,20 @@
 """Where something is measured: system, processor, threads, versions, free memory."""
 
 import importlib.metadata
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
 from philinit._version import __version__
+from philinit.filling.quota import available_cpus
 
 VERSIONED = ("numpy", "numba", "tensorflow", "tensorflow-cpu", "keras", "torch", "jax", "jaxlib")
 HEADROOM = 1 << 30  # bytes to leave free: Python, TensorFlow and the blocks of the checks
 
 
 def cpus(threads: int | None = None) -> int:
-    """Threads to use: as asked, or the CPUs that this process may run on."""
-    if threads is not None:
-        return threads
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    """Threads to use: as asked, or the CPUs that this process may keep busy."""
+    return available_cpus() if threads is None else threads
 
 
 def free_memory() -> int:
