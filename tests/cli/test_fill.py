@@ -17,20 +17,6 @@ from tests.support.command_line import assert_refused, on_a_terminal, philinit
 from tests.support.fill_command import INIT, OPTIONS, SHAPE, SPEC, here, sha256
 from tests.support.weight_files import saved
 
-
-@pytest.fixture(scope="module")
-def wanted():
-    """The hash of the file that `OPTIONS` describe, not interrupted: 4.7 MB."""
-    return sha256(saved(INIT(SHAPE)))
-
-
-@pytest.fixture
-def spec(tmp_path):
-    path = tmp_path / "spec.json"
-    path.write_text(json.dumps(SPEC))
-    return path
-
-
 # ---------------------------------------------------------------------------- files
 
 
