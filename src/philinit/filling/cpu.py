@@ -38,7 +38,7 @@ def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
     if view.size:
         streaming = view.nbytes >= STREAMING_BYTES
         task = Windows(kernel(plan.kernel.name), view, address(view), plan, key, start, streaming)
-        if task.single and target.progress is None:
+        if task.single and target.progress is None:  # as `_run` does, a call sooner
             task.write(0, task.blocks)
         else:
             _run(task, target)
