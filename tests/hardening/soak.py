@@ -26,6 +26,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+# Both are read at import: TensorFlow would tell of every warning, JAX look for devices for seconds.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 import numpy as np
 
 import philinit as pi
