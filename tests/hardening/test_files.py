@@ -45,7 +45,11 @@ for number in range(30):
     cut = threading.Timer(number * 1e-4, os.truncate, (path, 5000 * number))
     cut.start()
     try:
-        assert verify_file(path, tensors, threads=2)[0].equal
+        (found,) = verify_file(path, tensors, threads=2)
+        if not found.equal:  # a system zeroes the rest of the last page while it may be read
+            row, column = found.first.index
+            assert 128 + 4 * (256 * row + column) >= 5000 * number, found
+            assert found.first.found_bits.strip("0x") == "", found
     except ValueError:  # cut short when the header was read
         pass
     except OSError as error:
@@ -153,6 +157,18 @@ def test_going_on_follows_no_link(kind, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="remove it"):
         write_file(path, [tensor()], resume=True)
     assert (tmp_path / "other").read_bytes() == before
+
+
+def test_a_pipe_in_the_place_of_the_record_is_not_waited_for(tmp_path, monkeypatch):
+    make_small(monkeypatch)
+    path = tmp_path / "w.npy"
+    begun(path, [tensor()])
+    record_of(path).unlink()
+    os.mkfifo(record_of(path))
+    with pytest.raises(ValueError, match="is no file: start again with --force"):
+        write_file(path, [tensor()], resume=True)
+    write_file(path, [tensor()], force=True)
+    assert path.read_bytes() == saved(INIT((123, 77)))
 
 
 # ---------------------------------------------------------------------------- anything in them

@@ -81,13 +81,17 @@ class Record:
             raise ValueError(
                 f"--resume needs an unfinished {partial.name}, and there is none: start without it"
             )
-        try:
-            text = record.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        if not record.exists():
             raise ValueError(
                 f"--resume needs the record {record.name}, and there is none: start again with "
                 "--force"
-            ) from None
+            )
+        if not record.is_file():  # to read a pipe would wait for whoever writes into it
+            raise ValueError(
+                f"--resume needs a record that philinit wrote; {record.name} is no file: start "
+                "again with --force"
+            )
+        text = record.read_text(encoding="utf-8")
         try:
             found = json.loads(text)
             tensors = tuple(Tensor.from_description(d) for d in found["tensors"])
