@@ -16,6 +16,7 @@ from philinit.files.layouts import layout, stored
 from philinit.files.resume import Record, partial_of, record_of
 from philinit.files.verify import verify_file
 from philinit.files.write import write_file
+from philinit.filling import threads
 from tests.support.processes import run_python
 from tests.support.weight_files import INIT, MANY, Stop, make_small, saved, stop_at, tensor
 
@@ -66,6 +67,58 @@ def test_a_file_that_shrinks_at_any_moment_ends_no_process(tmp_path):
 def test_threads_of_a_verification_are_capped(tmp_path):
     write_file(tmp_path / "w.npy", [tensor()])
     assert verify_file(tmp_path / "w.npy", [tensor()], threads=3_000_000)[0].equal
+
+
+# ---------------------------------------------------------------------------- threads, children
+
+
+def test_where_no_thread_is_to_be_had_the_caller_writes_alone(tmp_path, monkeypatch):
+    def refused(*_):
+        raise RuntimeError("can't start new thread")
+
+    make_small(monkeypatch)
+    monkeypatch.setattr(threads, "start_new_thread", refused)
+    monkeypatch.setattr(threads, "_parked", [])
+    write_file(tmp_path / "m.safetensors", MANY, threads=8)
+    assert all(result.equal for result in verify_file(tmp_path / "m.safetensors", MANY))
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+import numpy as np, philinit as pi
+from philinit.files import unfinished, write
+from philinit.files.tensors import Tensor
+from philinit.files.verify import verify_file
+path, parent, children = Path(sys.argv[1]), os.getpid(), []
+write.PIECE = 32 * unfinished.BLOCK
+tensors = [Tensor("", pi.GlorotUniform(seed=7), (1500, 1000), np.dtype(np.float32))]
+
+def progress(done, total):
+    if os.getpid() == parent and len(children) < 5 and done:
+        child = os.fork()
+        if child:
+            children.append(child)
+
+try:
+    write.write_file(path, tensors, progress=progress)
+except RuntimeError as error:  # in a child
+    told = "must be written by the process that began it" in str(error)
+    write.write_file(path.with_name(f"{os.getpid()}.npy"), tensors)  # as its parent does
+    os._exit(0 if told else 1)
+assert os.getpid() == parent
+for child in children:
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, status
+for file in (path, *(path.with_name(f"{child}.npy") for child in children)):
+    assert verify_file(file, tensors)[0].equal
+assert len(os.listdir(path.parent)) == 1 + len(children)
+print(len(children))
+"""
+
+
+def test_a_child_forked_in_progress_leaves_the_file_to_its_parent(tmp_path):
+    assert int(run_python(FORKED, tmp_path / "w.npy").stdout) == 5
 
 
 # ---------------------------------------------------------------------------- records

@@ -59,8 +59,7 @@ class Record:
             "tensors": [tensor.describe() for tensor in self.tensors],
         }
         fresh.unlink(missing_ok=True)  # of a crash; and never what a link there names
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-        with open(fd, "w", encoding="utf-8") as file:
+        with fresh.open("x", encoding="utf-8") as file:
             json.dump(document, file, indent=1)
             file.flush()
             os.fsync(file.fileno())

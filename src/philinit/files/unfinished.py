@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ class Unfinished:
         self.direct = False  # whether bytes go straight to the disk, past the page cache
         self.record = self._checked(resume)
         self.start = 0  # where to go on
-        self.fd = _open(path, create=not resume)
+        self.opened = _open(path, create=not resume)
+        self.fd = self.opened.fileno()
         try:
             if resume:
                 self._check_there()
@@ -64,7 +66,7 @@ class Unfinished:
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         """Close the file."""
-        os.close(self.fd)
+        self.opened.close()
         if isinstance(error, OSError) and error.errno is not None:
             raise self._explained(error) from error
 
@@ -123,6 +125,7 @@ class Unfinished:
         """Give the whole file its room on the disk, so that a disk too small says so now."""
         path, size = self.path, self.plan.size
         try:
+            Record.remove(path)  # or it would say, until the next line but one, what is no more
             os.ftruncate(self.fd, 0)
             self.record.save(path, 0)  # first: there may be room for the file alone
             _allocate(self.fd, path, size + -size % BLOCK)
@@ -191,31 +194,33 @@ class Unfinished:
         )
 
 
-def _open(path: Path, create: bool) -> int:
+def _open(path: Path, create: bool) -> FileIO:
     """The unfinished file, open and locked: two processes never write one.
 
-    Never one that has other names too, by a link: what those name is not ours.
+    Never one that has other names too, by a link: what those name is not ours. An object, which
+    closes it when an interrupt has come between two lines and nobody knows it any more; with no
+    bytecode, where interrupts come, between the opening and the object.
     """
     partial = partial_of(path)
     new = create and not os.path.lexists(partial)
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT | os.O_EXCL if new else 0)
     try:
-        fd = os.open(partial, flags, 0o666)
-        found = os.fstat(fd)
+        file = next(map(FileIO, map(os.open, [partial], [flags], [0o666]), ["r+"]))
+        found = os.fstat(file.fileno())
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise _foreign(partial) from error
         raise OSError(f"cannot write in {path.parent}: {error.strerror}") from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         mine = os.path.samestat(found, partial.lstat())  # not one that was just finished
     except (BlockingIOError, FileNotFoundError):
         mine = False
     except OSError:  # a file system without locks
         mine = True
     if mine and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-        return fd
-    os.close(fd)
+        return file
+    file.close()
     if mine:
         raise _foreign(partial)
     raise FileExistsError(f"another process writes {partial.name}: wait for it, or end it")

@@ -8,13 +8,13 @@ system writes its dirty pages back when it must, and meanwhile stops whoever mak
 
 import mmap
 import os
+import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +22,10 @@ from philinit.checks import Progress, check_threads
 from philinit.files.layouts import Layout, layout
 from philinit.files.tensors import Tensor
 from philinit.files.unfinished import BLOCK, Unfinished
+from philinit.filling.threads import run
 
 PIECE = 8 << 20  # bytes made and written at once, a multiple of BLOCK
-BUFFERS = 4  # all the memory that a file takes: 32 MiB
-WRITERS = 2  # pieces on their way to the disk: it finds the next one when it is done with one
+BUFFERS = 4  # all the memory that a file takes, 32 MiB: one is made, the others are being written
 CHECKPOINT = 2.0  # seconds between two records of how far a file is
 
 
@@ -73,74 +73,85 @@ def write_file(
         The arguments cannot be; nothing was written.
     OSError
         The disk: one sentence with what is needed, what is free and how to go on.
+    RuntimeError
+        In a child process that was forked in `progress`: the file is its parent's.
     """
     check_threads(threads)
     path = Path(os.path.realpath(path))
     plan = layout(path, tensors)
     with Unfinished(path, plan, force=force, resume=resume) as file:
-        _Stream(file, plan, threads, progress).run(file.start)
+        pieces = _Pieces(file, plan, threads)
+
+        def report(*_: int) -> None:
+            if progress is not None:
+                progress(pieces.done, plan.size)
+
+        try:
+            report()
+            run(pieces, PIECE, BUFFERS, report)
+            report()
+            pieces.check_process()
+        except BaseException:
+            if os.getpid() == pieces.process:
+                with suppress(OSError):  # whoever calls has an exception to raise already
+                    file.checkpoint(pieces.done)
+            raise
         file.finish()
     return Written(plan.size, file.start, file.direct)
 
 
-class _Stream:
-    """The way of all pieces from the kernel to the disk, and how far they are."""
+class _Pieces:
+    """The bytes of a file from where it goes on: a task for the threads, counted in bytes.
 
-    def __init__(
-        self, file: Unfinished, plan: Layout, threads: int | None, progress: Progress | None
-    ) -> None:
+    Whoever asks for the next piece makes it, while nobody else can ask, and then writes it.
+    """
+
+    def __init__(self, file: Unfinished, plan: Layout, threads: int | None) -> None:
         self.file = file
         self.plan = plan
         self.threads = threads
-        self.progress = progress
-        self.done = 0  # all bytes before this one are written
-        self.writes: deque[tuple[Future[None], int]] = deque()  # and where each ends; oldest first
-        self.saving: Future[None] | None = None
+        self.count = plan.size - file.start
+        self.process = os.getpid()
+        self.free = [np.frombuffer(mmap.mmap(-1, PIECE), np.uint8) for _ in range(BUFFERS)]
+        self.made: dict[int, np.ndarray[Any, Any]] = {}  # the buffer of a piece, by its first byte
+        self.done = file.start  # all bytes before this one are written
+        self.ends: dict[int, int] = {}  # of written pieces beyond it, by their first bytes
+        self.lock = threading.Lock()
+        self.saving = threading.Lock()
         self.saved_at = time.monotonic()
 
-    def run(self, start: int) -> None:
-        """Write all bytes from `start` on; after an exception, record those that are written."""
-        self._report(start)
-        size = self.plan.size
-        buffers = [np.frombuffer(mmap.mmap(-1, PIECE), np.uint8) for _ in range(BUFFERS)]
-        with ThreadPoolExecutor(WRITERS + 1, thread_name_prefix="philinit-file") as pool:
-            try:
-                for number, begin in enumerate(range(start, size, PIECE)):
-                    if len(self.writes) == BUFFERS:
-                        self._settle(pool)
-                    end = min(begin + PIECE, size)
-                    image = buffers[number % BUFFERS][: end - begin + -(end - begin) % BLOCK]
-                    image[end - begin :] = 0
-                    self.plan.write(image[: end - begin], begin, self.threads)
-                    self.writes.append((pool.submit(self.file.write, image, begin), end))
-                while self.writes:
-                    self._settle(pool)
-            except BaseException:
-                self._rescue()
-                raise
+    def check_process(self) -> None:
+        """Refuse to go on in a child process: its parent does."""
+        if os.getpid() != self.process:
+            raise RuntimeError(
+                "a file must be written by the process that began it; got a child of it, forked in "
+                "`progress`: let the child write files of its own"
+            )
 
-    def _report(self, done: int) -> None:
-        self.done = done
-        if self.progress is not None:
-            self.progress(done, self.plan.size)
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """(first, end) of pieces of so many bytes, or less at the end, each of them made."""
+        self.check_process()
+        for begin in range(self.file.start, self.plan.size, size):
+            end = min(begin + size, self.plan.size)
+            buffer = self.free.pop()
+            self.plan.write(buffer[: end - begin], begin, self.threads)
+            buffer[end - begin :] = 0
+            self.made[begin] = buffer
+            yield begin, end
 
-    def _settle(self, pool: ThreadPoolExecutor) -> None:
-        """Wait for the oldest write, report it, and record it when it is time to."""
-        write, end = self.writes[0]
-        write.result()
-        self.writes.popleft()
-        self._report(end)
-        if time.monotonic() >= self.saved_at + CHECKPOINT:
-            if self.saving is not None:
-                self.saving.result()
-            self.saving = pool.submit(self.file.checkpoint, self.done)
-            self.saved_at = time.monotonic()
-
-    def _rescue(self) -> None:
-        """Wait for what is under way, and record all that came before the first failure."""
-        while self.writes and self.writes[0][0].exception() is None:
-            self.done = self.writes.popleft()[1]
-        if self.saving is not None:
-            self.saving.exception()  # else an older record could replace the one below
-        with suppress(OSError):  # whoever calls has an exception to raise already
-            self.file.checkpoint(self.done)
+    def write(self, begin: int, end: int) -> int:
+        """Write a piece, and record how far the file is when it is time to; return its size."""
+        buffer = self.made.pop(begin)
+        self.file.write(buffer[: end - begin + -(end - begin) % BLOCK], begin)
+        self.free.append(buffer)
+        with self.lock:
+            self.ends[begin] = end
+            while self.done in self.ends:
+                self.done = self.ends.pop(self.done)
+            due = time.monotonic() >= self.saved_at + CHECKPOINT
+            if due:
+                self.saved_at = time.monotonic()
+        if due:
+            with self.saving:  # or an older record could replace a newer one
+                self.file.checkpoint(self.done)
+        return end - begin
