@@ -154,6 +154,26 @@ def test_what_autograd_has_computed_is_refused_since_nothing_trained_would_chang
     assert tensor.equal(before)
 
 
+def test_what_is_computed_without_gradients_bears_no_mark_and_is_filled_in_vain():
+    layer = WEIGHT_NORM(torch.nn.Linear(3, 4))
+    before = layer.weight.detach().clone()
+    with torch.no_grad():
+        for tensor in (
+            layer.weight,
+            torch.empty(4, 3),
+        ):  # that no check can tell one from the other
+            marks = type(tensor), tensor.requires_grad, tensor.is_leaf, tensor.grad_fn
+            assert (*marks, tensor._base, tensor._version) == (
+                torch.Tensor,
+                False,
+                True,
+                *[None] * 2,
+                0,
+            )
+        pt.fill_(layer.weight, pi.Ones())
+    assert layer.weight.equal(before)
+
+
 def test_views_of_a_parameter_are_the_parameter_in_training_and_without_gradients():
     layer = torch.nn.Linear(3, 4)
     pt.fill_(layer.weight[:2], pi.Ones())

@@ -8,10 +8,11 @@ So what goes over the network is the request and, where something fails, the rea
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import tensorflow as tf
 from philinit import dtypes
 from philinit._version import __version__
 from philinit.checks import Progress
+from philinit.filling.threads import run
 from philinit.initializers.config import describe, described
 from philinit.parts import Shard
 from philinit.tensorflow import memory
@@ -142,30 +144,35 @@ def _translated(error: Exception, device: str) -> Exception:
 
 def refill(remote: list[Held], init: Any, threads: int | None, progress: Progress | None) -> None:
     """Give each variable new memory with its values, on all servers at the same time."""
-    queues = defaultdict(list)
-    for one in remote:
-        queues[one.device].append(one)
-    done, total = 0, sum(math.prod(memory.shape_now(one.variable)) for one in remote)
-    with ThreadPoolExecutor(min(len(queues), _AT_ONCE)) as pool:
-        waiting = [pool.submit(_refill_one, queue, init, threads) for queue in queues.values()]
-        try:
-            for written in as_completed(waiting):
-                done += written.result()
-                if progress is not None:
-                    progress(done, total)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    task = _Servers(remote, init, threads)
+    run(task, 1, min(len(task.queues), _AT_ONCE), progress)
+    if progress is not None:
+        progress(task.count, task.count)
 
 
-def _refill_one(queue: list[Held], init: Any, threads: int | None) -> int:
-    """The variables on one server, one after the other; the number of weights."""
-    size = 0
-    for variable, device, part in queue:
-        shape = memory.shape_now(variable) if part is None else part.global_shape
-        dtype = dtypes.as_dtype(variable.dtype)
-        tensor = filled_anywhere(init, shape, dtype, device, part, threads)
-        with tf.device(None), tf.device(device):
-            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tensor)
-        size += math.prod(tensor.shape)
-    return size
+class _Servers:
+    """Variables of several servers: a task for the threads, each of which waits for one server."""
+
+    def __init__(self, remote: list[Held], init: Any, threads: int | None) -> None:
+        queues = defaultdict(list)
+        for one in remote:
+            queues[one.device].append(one)
+        self.queues = list(queues.values())
+        self.init, self.threads = init, threads
+        self.count = sum(math.prod(memory.shape_now(one.variable)) for one in remote)
+
+    def chunks(self, size: int) -> Iterator[tuple[int, int]]:
+        """One server after the other."""
+        return ((i, i + size) for i in range(0, len(self.queues), size))
+
+    def write(self, begin: int, end: int) -> int:
+        """The variables on one server, one after the other; the number of weights."""
+        done = 0
+        for variable, device, part in itertools.chain(*self.queues[begin:end]):
+            shape = memory.shape_now(variable) if part is None else part.global_shape
+            dtype = dtypes.as_dtype(variable.dtype)
+            tensor = filled_anywhere(self.init, shape, dtype, device, part, self.threads)
+            with tf.device(None), tf.device(device):
+                tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tensor)
+            done += math.prod(tensor.shape)
+        return done

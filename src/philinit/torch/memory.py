@@ -71,6 +71,11 @@ def fill_(
     -----
     Every process computes the whole matrix of an `Orthogonal`, and keeps its part.
 
+    Under ``torch.no_grad()`` what is computed bears no mark of it: there the weight of a
+    weight-normed or otherwise parametrized layer, a new tensor at each look, is filled as any
+    tensor is, and the layer stays as it was. Fill ``layer.parametrizations.weight.original0`` and
+    its like, or call `fill_` with gradients on, which refuses such a weight.
+
     Examples
     --------
     >>> import torch, philinit as pi, philinit.torch as pt
