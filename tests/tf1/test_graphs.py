@@ -3,6 +3,7 @@
 
 import math
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from tests.support.processes import run_python
+from tests.support.processes import run, run_python
 
 tf = pytest.importorskip("tensorflow")
 from philinit import tf1  # noqa: E402  (TensorFlow may be missing)
@@ -204,3 +205,95 @@ def test_g4_a_graphs_variable_takes_its_own_size_and_no_more(partitioner, use_re
         run_python(MEMORY.format(partitioner=partitioner, use_resource=use_resource)).stdout
     )
     assert 250 < mib < 256 * 1.1
+
+
+# --- graphs that another process runs ------------------------------------------------------------
+
+EXPORTS = """
+import sys
+import tensorflow as tf
+from philinit import tf1
+v1 = tf.compat.v1
+with tf.Graph().as_default(), v1.Session() as session:
+    inits = tf1.xavier_initializer(seed=1), tf1.he_normal(2), tf1.orthogonal_initializer(seed=3)
+    part = v1.fixed_size_partitioner(3)
+    inits += tf1.glorot_uniform_initializer(), tf1.identity_initializer()
+    for i, init in enumerate(inits):
+        v1.get_variable(f"w{i}", [6, 5], initializer=init, partitioner=part if i < 2 else None)
+    session.run(v1.global_variables_initializer())
+    print(b"".join(w.tobytes() for w in session.run(v1.global_variables())).hex())
+    v1.train.export_meta_graph(sys.argv[1])
+"""
+IMPORTS = """
+import sys
+import tensorflow as tf
+if sys.argv[2]:
+    __import__(sys.argv[2])
+v1 = tf.compat.v1
+with tf.Graph().as_default(), v1.Session() as session:
+    v1.train.import_meta_graph(sys.argv[1])
+    try:
+        session.run(v1.global_variables_initializer())
+        print(b"".join(w.tobytes() for w in session.run(v1.global_variables())).hex())
+    except tf.errors.InvalidArgumentError as error:
+        print("import philinit.tensorflow in the process that runs the graph" in str(error))
+"""
+
+
+def test_a_meta_graph_initializes_in_every_process_that_has_imported_philinit(tmp_path):
+    path = tmp_path / "graph.meta"
+    bits = run_python(EXPORTS, path).stdout
+    for package in ("philinit.tf1", "philinit.tensorflow"):
+        assert run_python(IMPORTS, path, package).stdout == bits
+    assert run_python(IMPORTS, path, "").stdout == "True\n"
+
+
+SERVERS = """
+import multiprocessing, socket, sys, threading
+import tensorflow as tf
+v1 = tf.compat.v1
+
+def free():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{s.getsockname()[1]}"
+
+def serve(cluster, package, up):
+    if package:
+        __import__(package)
+    v1.train.Server(v1.train.ClusterSpec(cluster), job_name="ps", task_index=0)
+    up.set()
+    threading.Event().wait()
+
+if __name__ == "__main__":
+    from philinit import tf1
+    cluster = {"ps": [free()], "worker": [free()]}
+    spawn = multiprocessing.get_context("spawn")
+    up = spawn.Event()
+    ps = spawn.Process(target=serve, args=(cluster, sys.argv[1], up), daemon=True)
+    ps.start()
+    up.wait(100)
+    server = v1.train.Server(v1.train.ClusterSpec(cluster), job_name="worker", task_index=0)
+    setter = v1.train.replica_device_setter(cluster=cluster, worker_device="/job:worker/task:0")
+    init = tf1.xavier_initializer(seed=1)
+    with tf.Graph().as_default(), v1.device(setter):
+        found = [v1.get_variable(f"w{r}", [6, 5], initializer=init, use_resource=r) for r in (0, 1)]
+        assert all("/job:ps" in w.device for w in found)
+        with v1.Session(server.target) as session:
+            try:
+                session.run(v1.global_variables_initializer())
+                print(*(w.tobytes().hex() for w in session.run(found)))
+            except tf.errors.InvalidArgumentError as error:
+                print("import philinit.tensorflow in the process that runs" in str(error))
+    ps.kill()
+"""
+
+
+@pytest.mark.slow
+def test_parameter_servers_of_a_replica_device_setter_fill_their_own_memory(tmp_path):
+    script = tmp_path / "servers.py"  # spawn imports the main module anew
+    script.write_text(SERVERS)
+    wanted = tf1.xavier_initializer(seed=1)([6, 5]).numpy().tobytes().hex()
+    done = run([sys.executable, script, "philinit.tensorflow"], timeout=120)
+    assert done.stdout.split() == [wanted, wanted]
+    assert run([sys.executable, script, ""], timeout=120).stdout == "True\n"

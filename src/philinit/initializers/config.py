@@ -79,13 +79,17 @@ def describe(init: Any) -> dict[str, Any]:
     TypeError
         `init` is none of philinit's own initializers.
     """
-    name = type(init).__name__
-    if _own(name) is not type(init):
+    if not is_own(init):
         raise TypeError(
             "in a file or another process `init` must be one of philinit's own initializers, which "
             f"can be made anew there; got init={init!r}"
         )
-    return {"init": name, **init.get_config()}
+    return {"init": type(init).__name__, **init.get_config()}
+
+
+def is_own(init: Any) -> bool:
+    """Whether `describe` takes this: an initializer of philinit's own, not of a class beyond it."""
+    return _own(type(init).__name__) is type(init)
 
 
 def described(description: Mapping[str, Any]) -> Any:

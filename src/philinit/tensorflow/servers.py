@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parameter servers: each fills memory of its own when another process asks it to.
+"""Parameter servers and graphs: a process fills memory of its own when it is asked to.
 
 A request is a short JSON text, the argument of TensorFlow's op EagerPyFunc. That op runs in the
 process of its device and looks there, by name, for the Python function that `serve` has put up.
 So what goes over the network is the request and, where something fails, the reason: no weights.
+A graph holds requests as well, to a function that every process with this module has put up.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from philinit.tensorflow.parts import Held
 from philinit.tensorflow.private import put_up
 
 NAME = "philinit.tensorflow.serve"
+IN_GRAPHS = "philinit (import philinit.tensorflow in the process that runs the graph)"
 
 # What TensorFlow makes of the exceptions of Python.
 _FROM_PYTHON = (
@@ -80,6 +82,9 @@ def _answer(request: dict[str, Any]) -> Any:
     return memory.filled(init, shape, dtype, "CPU:0", part, request["threads"])
 
 
+_answering = put_up(IN_GRAPHS, lambda request: _answer(json.loads(request.numpy())))
+
+
 # --- in the process that asks --------------------------------------------------------------------
 
 
@@ -95,29 +100,60 @@ def filled_anywhere(
     """`memory.filled` by the process of the device; of another one's only a name comes back."""
     if not is_remote(device):
         return memory.filled(init, shape, dtype, device, part, threads, progress)
-    index = None
-    if part is not None:
-        index = [e if isinstance(e, int) else (e.start, e.stop) for e in part.index]
-    request = {
-        "init": describe(init),
-        "shape": shape,
-        "part": index,
-        "dtype": dtype.name,
-        "threads": threads,
-    }
-    tensor = _ask(device, request, tf.as_dtype(dtype))
+    tensor = _ask(device, _request(init, shape, dtype, part, threads), tf.as_dtype(dtype))
     if progress is not None:
         progress(math.prod(tensor.shape), math.prod(tensor.shape))
     return tensor
 
 
+def filled_by_graph(
+    init: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    part: Shard | None = None,
+    threads: int | None = None,
+) -> Any:
+    """The tensor of a graph that is filled whenever it runs, in whichever process it then is.
+
+    A py_function would be known to the process that has built the graph, and to no other.
+    """
+    request = _request(init, shape, dtype, part, threads)
+    tensor = tf.raw_ops.EagerPyFunc(input=[request], token=IN_GRAPHS, Tout=[tf.as_dtype(dtype)])[0]
+    tensor.set_shape(shape if part is None else part.shape)
+    return tensor
+
+
 def check_served(device: str) -> None:
     """Refuse a device whose process does not serve."""
-    _ask(device, {}, tf.bool)
+    _ask(device, _text({}), tf.bool)
 
 
-def _ask(device: str, request: dict[str, Any], dtype: Any) -> Any:
-    text = json.dumps({"philinit": __version__, **request})
+def _request(
+    init: Any,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    part: Shard | None,
+    threads: int | None,
+) -> str:
+    index = None
+    if part is not None:
+        index = [e if isinstance(e, int) else (e.start, e.stop) for e in part.index]
+    return _text(
+        {
+            "init": describe(init),
+            "shape": shape,
+            "part": index,
+            "dtype": dtype.name,
+            "threads": threads,
+        }
+    )
+
+
+def _text(request: dict[str, Any]) -> str:
+    return json.dumps({"philinit": __version__, **request})
+
+
+def _ask(device: str, text: str, dtype: Any) -> Any:
     with tf.device(None), tf.device(device):
         try:
             # It returns when the server has answered.

@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from philinit.checks import Progress
+from philinit.initializers.config import is_own
 from philinit.parts import Shard
 from philinit.tensorflow import memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
-from philinit.tensorflow.servers import filled_anywhere
+from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +60,8 @@ def made(
             f"got device={name!r}: say device='CPU:0', or call it outside"
         )
     init._check(shape, dtype)
+    if progress is None and is_own(init):
+        return filled_by_graph(init, shape, dtype, part, threads)
     return symbolic(
         lambda: memory.filled(init, shape, dtype, name, part, threads, progress),
         shape if part is None else part.shape,
