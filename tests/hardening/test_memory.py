@@ -165,3 +165,29 @@ def test_no_byte_outside_is_written(name, count, shift, offset, threads, sampler
     pi.fill(out, distribution, key, offset, sampler=sampler, threads=threads)
     canaries = np.concatenate([memory[: 100 + shift], memory[100 + shift + out.nbytes :]])
     assert (canaries == 0xA5).all()
+
+
+@pytest.mark.slow
+@settings(max_examples=6000)
+@given(
+    name=st.sampled_from(NAMES),
+    part=st.tuples(*[st.tuples(st.integers(0, 40), st.integers(1, 25))] * 2),
+    ids=st.one_of(st.none(), st.lists(st.integers(0, 99), min_size=1, max_size=9)),
+    shift=st.integers(0, 70),
+    threads=st.sampled_from([None, 1, 3]),
+    sampler=st.sampled_from(["native", "tensorflow"]),
+    kind=st.sampled_from([pi.GlorotUniform, pi.HeNormal, pi.Normal]),
+)
+def test_no_byte_outside_of_a_part_is_written(name, part, ids, shift, threads, sampler, kind):
+    dtype, shape = as_dtype(name), (100, 70)
+    index = tuple(slice(start, start + length) for start, length in part)
+    shard = pi.Shard(shape, index) if ids is None else pi.Rows(shape, ids)
+    count = shard.shape[0] * shard.shape[1]
+    memory = np.full(count * dtype.itemsize + 300, 0xA5, np.uint8)
+    out = memory[100 + shift : 100 + shift + count * dtype.itemsize].view(dtype)
+    init = kind(seed=1, sampler=sampler)
+    init.fill(out.reshape(shard.shape), shard=shard, threads=threads)
+    canaries = np.concatenate([memory[: 100 + shift], memory[100 + shift + out.nbytes :]])
+    assert (canaries == 0xA5).all()
+    whole = init(shape, dtype)[index if ids is None else ids]
+    assert out.tobytes() == whole.tobytes()

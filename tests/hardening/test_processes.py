@@ -244,7 +244,7 @@ if sys.argv[1] == "variables":
     import tensorflow as tf
     import philinit.tensorflow as pit
 
-    init, rounds = pi.HeNormal(seed=1), 2_000
+    init, rounds = pi.HeNormal(seed=1), 10_000
     def once(number):
         pit.variable(init.named(number), (512, 400 + number % 200))
 else:
