@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import Progress
-from philinit.filling import dlpack
+from philinit.filling import dlpack, pages
 from philinit.filling import memory as host_memory
 from philinit.parts import Shard
 from philinit.targets import Target
@@ -38,7 +38,9 @@ def filled(
     if is_gpu(device):
         _write(init, tensor, device, shape, part, threads, progress)
     else:  # as there, a call nearer to the kernel
-        init._write(Target(view_of(tensor, device), shape, part, threads, progress))
+        view = view_of(tensor, device)
+        pages.advise(host_memory.address(view), view.nbytes)
+        init._write(Target(view, shape, part, threads, progress))
     return tensor
 
 

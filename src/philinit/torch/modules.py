@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from philinit.checks import Progress, check_progress, check_threads, progress_within
+from philinit.filling import pages
 from philinit.initializers.base import Initializer
 from philinit.torch.checks import DTYPES, check_tensor, is_dtensor, local_of
 from philinit.torch.initializers import check_layout
@@ -180,7 +181,10 @@ class _Maker:
 
     def _make(self, tensor: Any, name: str, init: Any) -> Any:
         made = torch.empty_like(tensor, device=self.device, requires_grad=False)
-        count = local_of(made).numel()
+        local = local_of(made)
+        if local.is_cpu:
+            pages.advise(local.data_ptr(), local.nbytes)
+        count = local.numel()
         report = progress_within(self.progress, self.done, self.total)
         if isinstance(init, Initializer):
             fill_(made, init.named(name), threads=self.threads, progress=report)
