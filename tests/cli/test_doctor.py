@@ -115,6 +115,36 @@ def test_slow_settings_are_noted(tmp_path):
         )
 
 
+POLICY = "/sys/kernel/mm/transparent_hugepage/enabled"
+
+
+@pytest.mark.parametrize(
+    ("policy", "share", "variables", "state", "remedy"),
+    [
+        ("always [madvise] never", 1.0, {}, OK, ""),
+        ("[always] madvise never", 1.0, {}, OK, ""),
+        ("always madvise [never]", 0.0, {}, NOTE, f"echo madvise | sudo tee {POLICY}"),
+        ("always [madvise] never", 0.0, {"NUMPY_MADVISE_HUGEPAGE": "0"}, NOTE, "unset"),
+        ("always [madvise] never", 1.0, {"PHILINIT_HUGE_PAGES": "0"}, NOTE, "unset"),
+        ("always [madvise] never", 0.1, {}, NOTE, "echo 1 | sudo tee /proc/sys/vm/compact_memory"),
+        ("always [madvise] never", 1.0, {"PHILINIT_HUGE_PAGES": "on"}, FAILED, "unset"),
+        ("", 0.0, {}, ABSENT, ""),
+    ],
+)
+def test_huge_pages_and_what_to_do_without(policy, share, variables, state, remedy, monkeypatch):
+    for name in ("NUMPY_MADVISE_HUGEPAGE", "PHILINIT_HUGE_PAGES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+        remedy += f" {name}"
+    monkeypatch.setattr(hardware, "_read", {hardware.Path(POLICY): policy}.get)
+    monkeypatch.setattr(hardware, "_huge_share", lambda: share)
+    _, found = hardware.memory()
+    assert (found.name, found.state, found.remedy) == ("huge pages", state, remedy)
+    chosen = policy.partition("[")[2].partition("]")[0]
+    assert f"policy is {chosen}" in found.text or state in (ABSENT, FAILED)
+
+
 def test_a_remedy_is_one_line_to_be_copied_on_any_terminal():
     done = philinit("doctor", "--quick", COLUMNS="40", PHILINIT_LIBM="system")
     assert "  to mend libm: export PHILINIT_LIBM=rounded" in done.stdout.splitlines()

@@ -14,7 +14,9 @@ import philinit as pi
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
+from philinit.filling import memory, pages  # noqa: E402
 from philinit.tensorflow import memory as tensorflow_memory  # noqa: E402
+from tests.support.pages import advised, needs_huge_pages, whole_pages  # noqa: E402
 from tests.support.tensorflow_memory import (  # noqa: E402
     PEAK,
     Pattern,
@@ -198,3 +200,32 @@ for shape in ((2**20, 2**24), (2**44,)):
         "TensorFlow cannot allocate that much\n"
         for shape in ("(1048576, 16777216)", "(17592186044416,)")
     )
+
+
+# --- huge pages ----------------------------------------------------------------------------------
+
+
+@needs_huge_pages
+def test_new_memory_of_tensorflow_is_advised_before_it_is_written():
+    class Seen(Pattern):
+        def _write(self, target):
+            self.found = advised(memory.address(target.view), target.view.nbytes)
+            super()._write(target)
+
+    init = Seen()
+    v = pit.variable(init, (4096, 1024))
+    assert init.found == whole_pages(address(v), 4 * v.shape.num_elements())
+    assert init.found == advised(init.address, 16 << 20)
+
+
+@needs_huge_pages
+def test_small_memory_and_the_memory_of_a_user_are_not_advised(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pages, "_madvise", lambda: lambda *given: asked.append(given))
+    v = pit.variable(pi.Uniform(seed=1), (1023, 1024))
+    assert asked == []
+    v = tf.Variable(tf.zeros((2048, 1024)))
+    pit.fill(v, pi.Uniform(seed=1))
+    assert asked == []
+    pit.variable(pi.Uniform(seed=1), (2048, 1024))
+    assert len(asked) == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from philinit.filling.pages import wanted
 from philinit.filling.quota import affinity, cgroup_cpus
 from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
 from philinit.tools.measure.machine import free_memory, machine_facts
@@ -121,15 +122,23 @@ def memory() -> list[Finding]:
         text = "this system does not tell of huge pages"
         return [free, Finding("memory", "huge pages", ABSENT, text)]
     text = f"{share:.0%} of a new array is on them; the system's policy is {chosen}"
-    if share >= 0.5:
-        return [free, Finding("memory", "huge pages", OK, text)]
+    finding = functools.partial(Finding, "memory", "huge pages")
+    try:
+        asked = wanted()
+    except ValueError as error:
+        return [free, finding(FAILED, str(error), "unset PHILINIT_HUGE_PAGES")]
     if chosen == "never":
         remedy = "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled"
     elif os.environ.get("NUMPY_MADVISE_HUGEPAGE") == "0":
         remedy = "unset NUMPY_MADVISE_HUGEPAGE"
+    elif not asked:
+        text += "; frameworks' memory is left as it is, as PHILINIT_HUGE_PAGES says"
+        remedy = "unset PHILINIT_HUGE_PAGES"
+    elif share >= 0.5:
+        return [free, finding(OK, text)]
     else:  # fragmented
         remedy = "echo 1 | sudo tee /proc/sys/vm/compact_memory"
-    return [free, Finding("memory", "huge pages", NOTE, text + ": new arrays fill slowly", remedy)]
+    return [free, finding(NOTE, text + ": new memory fills slowly", remedy)]
 
 
 def _huge_share() -> float | None:
