@@ -6,6 +6,7 @@ The cases are the functions of tests/support/engines/jax_shards.py, on eight CPU
 
 import pytest
 
+from tests.support.pages import needs_huge_pages
 from tests.support.workers import JAX, Workers, needs
 
 needs("jax", "jaxlib")
@@ -51,6 +52,23 @@ def test_a_step_that_donates_an_array_overwrites_it(shards):
 
 def test_sharded_weights_train_like_whole_ones(shards):
     assert shards.passes("training")
+
+
+def test_large_arrays_are_made_in_memory_that_nobody_has_written(shards):
+    assert shards.passes("unwritten")
+
+
+def test_a_mesh_that_is_set_leaves_such_memory_to_each_device(shards):
+    assert shards.passes("unwritten_within_a_mesh")
+
+
+def test_without_such_memory_zeros_are_stored_first(shards):
+    assert shards.passes("unwritten_is_not_to_be_had")
+
+
+@needs_huge_pages
+def test_memory_of_large_arrays_is_advised_before_it_is_written(shards):
+    assert shards.passes("huge_pages")
 
 
 def test_bad_input_is_one_sentence(shards):

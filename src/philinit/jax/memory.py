@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from philinit.filling import memory
+from philinit.filling import memory, pages
 from philinit.initializers.base import Array, Initializer
 from philinit.jax.private import Tracer, writable_view
+from philinit.jax.unwritten import LEAST, unwritten
 from philinit.targets import Target
 
 _LARGEST_ROW = 1 << 24  # bytes of zeros that `_zeros` stores
@@ -29,13 +30,19 @@ def filled(init: Initializer, target: Target, dtype: np.dtype[Any], device: Any)
     """
     shape = target.shape if target.part is None else target.part.shape
     on_cpu = _on_cpu(device)
-    result = jax.device_put(_zeros(shape, dtype) if on_cpu else np.zeros((), dtype), device)
+    result = None
+    if on_cpu and math.prod(shape) * dtype.itemsize >= LEAST:
+        result = unwritten(shape, dtype, device)
+    if result is None:
+        result = jax.device_put(_zeros(shape, dtype) if on_cpu else np.zeros((), dtype), device)
     if isinstance(result, Tracer):
         raise NotImplementedError(
             "philinit.jax.array and sharded must be called outside of jax.jit and the like; got a "
             "call while JAX traces: use philinit.jax.initializer there"
         )
     view = writable_view(result.block_until_ready()) if on_cpu else memory.empty(shape, dtype)
+    if on_cpu:
+        pages.advise(memory.address(view), view.nbytes)
     init._write(target._replace(view=view))
     # Waited for, so that no more than one shard is in host memory.
     return result if on_cpu else jax.device_put(view, device).block_until_ready()

@@ -26,8 +26,10 @@ from jax.sharding import PartitionSpec as P
 
 import philinit as pi
 import philinit.jax as pij
-from philinit.jax import arrays, initializers
+from philinit.jax import arrays, initializers, private
 from philinit.jax import memory as _jax_memory
+from philinit.jax import unwritten as _unwritten
+from tests.support.pages import advised, whole_pages
 
 DEVICES = jax.devices()
 
@@ -211,6 +213,72 @@ def training():
     other = pij.sharded(init, (16, 32), NamedSharding(mesh(8), P()))
     jax.jit(lambda w: w * 0, donate_argnums=0)(alone).block_until_ready()
     check(other, init((16, 32)))
+
+
+def unwritten():
+    """All of the above in memory that JAX has not written: of large arrays, here of all."""
+    made = []
+
+    def counted(*asked):
+        made.append(_unwritten.unwritten(*asked))
+        return made[-1]
+
+    with mock.patch.multiple(_jax_memory, LEAST=0, unwritten=counted, _zeros=None):
+        for case in (every_axis, one_device, dtypes, donation, training):
+            case()
+    assert made and not any(array is None for array in made)
+    with mock.patch.object(_jax_memory, "LEAST", 0):
+        meshes()
+        bad_input()
+
+
+def unwritten_within_a_mesh():
+    """Each device's memory is its own still, and arrays follow what they are combined with."""
+    init, shape = pi.HeNormal(seed=4), (16, 24)
+    rows = NamedSharding(mesh(8), P("x"))
+    with mock.patch.multiple(_jax_memory, LEAST=0, _zeros=None), jax.set_mesh(mesh(8)):
+        check(pij.sharded(init, shape, rows), init(shape))
+        moved = pij.array(init, shape, device=DEVICES[4])
+        assert moved.committed and moved.devices() == {DEVICES[4]}
+    with mock.patch.object(_jax_memory, "LEAST", 0), jax.set_mesh(mesh(8)):
+        free = pij.array(init, shape)
+        assert not free.committed and free.devices() == {DEVICES[0]}
+        traced = "must be called outside of jax.jit and the like; got a call while JAX traces"
+        refused(lambda: jax.jit(lambda: pij.array(init, shape))(), NotImplementedError, traced)
+
+
+def unwritten_is_not_to_be_had():
+    """Where JAX looks at each result, or refuses the function, zeros are stored first."""
+    init = pi.HeNormal(seed=4)
+    for option in ("jax_debug_nans", "jax_debug_infs"):
+        with getattr(jax, option.removeprefix("jax_"))(True):
+            assert _unwritten.unwritten((16, 24), np.dtype(np.float32), None) is None
+    error = jax.errors.JaxRuntimeError("INVALID_ARGUMENT: of another version")
+    for lost in (
+        mock.patch.object(jax.ffi, "register_ffi_target", side_effect=error),
+        mock.patch.object(jax.ffi, "pycapsule", side_effect=AttributeError),
+    ):
+        _unwritten._registered.cache_clear()
+        with lost, mock.patch.object(_jax_memory, "LEAST", 0):
+            check(pij.array(init, (16, 24)), init((16, 24)))
+            assert not _unwritten._registered()
+    _unwritten._registered.cache_clear()
+    assert _unwritten._registered()
+
+
+def huge_pages():
+    """Memory of a large array is advised before it is written."""
+    shape, found = (_unwritten.LEAST // 4096 + 1, 1024), []
+
+    class Seen(pi.Normal):
+        def _write(self, target):
+            view = target.view
+            found.extend(advised(view.ctypes.data, view.nbytes))
+            assert not view.any()  # by nobody, in memory that is new
+            super()._write(target)
+
+    array = pij.array(Seen(seed=1), shape)
+    assert found == whole_pages(private.writable_view(array).ctypes.data, array.nbytes)
 
 
 def bad_input():
