@@ -16,6 +16,7 @@ from philinit.filling.pages import wanted
 from philinit.filling.quota import affinity, cgroup_cpus
 from philinit.tools.doctor.findings import ABSENT, FAILED, NOTE, OK, Finding
 from philinit.tools.measure.machine import free_memory, machine_facts
+from philinit.tools.measure.memory import huge_share
 
 REGISTERS = ((r"%zmm", 512), (r"%ymm", 256), (r"%xmm", 128), (r"\bv\d+\.4s", 128))
 FEATURES = ("sse4.2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "neon", "fullfp16")
@@ -147,14 +148,7 @@ def _huge_share() -> float | None:
 
     array = empty((PROBE_BYTES,), np.dtype(np.uint8))
     array.fill(1)
-    start, huge, inside = address(array), 0, False
-    for line in _read(Path("/proc/self/smaps")).splitlines():
-        if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            low, high = int(match[1], 16), int(match[2], 16)
-            inside = low < start + PROBE_BYTES and high > start
-        elif inside and line.startswith("AnonHugePages:"):
-            huge += int(line.split()[1]) << 10
-    return min(1.0, huge / PROBE_BYTES) if Path("/proc/self/smaps").exists() else None
+    return huge_share(address(array), PROBE_BYTES)
 
 
 # ---------------------------------------------------------------------------- GPU

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory of a measurement: its peak, and the rate at which memset writes it."""
+"""The memory of a measurement: its peak, its pages, and the rate at which memset writes it."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,22 @@ class Peak:
         end = _status("VmHWM")
         if self._start is not None and end is not None:
             self.extra = end - self._start
+
+
+def huge_share(start: int, nbytes: int) -> float | None:
+    """The share of a block of memory that is on huge pages; None where the system does not say."""
+    try:
+        lines = Path("/proc/self/smaps").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    huge, inside = 0, False
+    for line in lines:
+        if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            low, high = int(match[1], 16), int(match[2], 16)
+            inside = low < start + nbytes and high > start
+        elif inside and line.startswith("AnonHugePages:"):
+            huge += int(line.split()[1]) << 10
+    return min(1.0, huge / nbytes)
 
 
 @functools.cache

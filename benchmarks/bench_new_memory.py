@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+"""New tensors, each on pages mapped anew: philinit in each library, the library itself, memset.
+
+    python benchmarks/bench_new_memory.py [--quick] [--size 2**28] [--rounds 9] [--json PATH]
+
+A training script makes each of its weights once, in memory that its process has never written. Here
+everybody makes one uniform float32 tensor in [-0.05, 0.05) over and over, frees it, and gets new
+pages for the next: TensorFlow without oneDNN's pool, which would keep them. memset writes a new
+ndarray, which NumPy puts on huge pages where there are such, by as many threads. One process,
+contenders of a library in turns with memset; the library itself, which is slow, in the first rounds
+only. Before that each makes one tensor more, whose numbers are held against theory and whose pages
+are looked at. A ratio is one of medians. Writes JSON with every single time, prints the ratios beside
+what they must be. Exit code 0 whatever was reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+# Read when the libraries are imported.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import philinit as pi
+import scripts
+from philinit.filling.memory import address, empty
+from philinit.tools.bench.calls import weights_of
+from philinit.tools.bench.contenders import CONTENDERS
+from philinit.tools.bench.timings import check
+from philinit.tools.bench.workloads import Work
+from philinit.tools.measure.clock import Call, in_turns
+from philinit.tools.measure.machine import cpus
+from philinit.tools.measure.memory import huge_share, memset
+
+COLUMNS = 1024
+ENDS = (-0.05, 0.05)
+INIT = pi.Uniform(*ENDS, seed=42)
+PEER_ROUNDS = 3  # the libraries themselves: seconds each
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Who makes the tensor, how, and what it must reach.
+
+    kind: its name in `philinit.tools.bench`, which knows how exact its numbers are.
+    share, aim: of memset's rate on new huge pages; None where nothing is asked.
+    """
+
+    title: str
+    kind: str
+    call: Call
+    share: float | None = None
+    aim: float | None = None
+
+    @property
+    def peer(self) -> bool:
+        """Whether it is somebody else's."""
+        return CONTENDERS[self.kind].peer
+
+
+@dataclass(frozen=True)
+class Result:
+    """Seconds of each round, and those of memset in turns with it."""
+
+    library: str
+    title: str
+    peer: bool
+    seconds: list[float]
+    memset: list[float]
+    peers: list[float]  # of the library itself
+    huge: float | None  # share of the tensor on huge pages
+    bound: float | None
+    aim: float | None
+
+    @property
+    def share(self) -> float:
+        """Of memset's rate: medians."""
+        return median(self.memset) / median(self.seconds)
+
+    @property
+    def best(self) -> float:
+        """The same of best rounds."""
+        return min(self.memset) / min(self.seconds)
+
+    @property
+    def times(self) -> float:
+        """How many times as fast as the library itself: medians."""
+        return median(self.peers) / median(self.seconds)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the share is within its bound; None where there is none."""
+        return None if self.bound is None else self.share >= self.bound
+
+
+# ---------------------------------------------------------------------------- who
+
+
+def _tensorflow(shape: tuple[int, int]) -> Iterator[Contender]:
+    import tensorflow as tf
+
+    import philinit.tensorflow as pit
+
+    def small() -> Any:
+        os.environ["PHILINIT_HUGE_PAGES"] = "0"
+        try:
+            return pit.variable(INIT, shape)
+        finally:
+            del os.environ["PHILINIT_HUGE_PAGES"]
+
+    own = "philinit, tf.Variable"
+    yield Contender("pit.variable", own, lambda: pit.variable(INIT, shape), 0.80, 0.95)
+    yield Contender("the same, PHILINIT_HUGE_PAGES=0", own, small)
+    peer = lambda: tf.Variable(tf.random.uniform(shape, *ENDS))  # noqa: E731
+    yield Contender("tf.Variable(tf.random.uniform)", "tf.random", peer)
+
+
+def _keras(shape: tuple[int, int]) -> Iterator[Contender]:
+    import keras
+
+    import philinit.keras as pk
+
+    def layer(initializer: Any) -> Any:
+        embedding = keras.layers.Embedding(*shape, embeddings_initializer=initializer)
+        embedding.build()
+        return embedding.embeddings.value
+
+    exact, native = (
+        pk.RandomUniform(*ENDS, seed=42, sampler=sampler) for sampler in ("tensorflow", "native")
+    )
+    theirs = keras.initializers.RandomUniform(*ENDS, seed=42)
+    bits = "philinit, TensorFlow's bits"
+    yield Contender("Embedding, pk.RandomUniform", bits, lambda: layer(exact), 0.75, 0.90)
+    yield Contender("the same, native", "philinit", lambda: layer(native), 0.75, 0.90)
+    yield Contender("Embedding, Keras's RandomUniform", "Keras", lambda: layer(theirs))
+
+
+def _torch(shape: tuple[int, int]) -> Iterator[Contender]:
+    import torch
+
+    import philinit.torch as pt
+
+    def made() -> Any:
+        with torch.device("meta"):
+            module = torch.nn.Embedding(*shape)
+        return pt.materialize(module, {"*": INIT}).weight
+
+    peer = lambda: torch.nn.init.uniform_(torch.empty(shape), *ENDS)  # noqa: E731
+    yield Contender("pt.materialize of an Embedding", "philinit", made, 0.75, 0.90)
+    yield Contender("torch.nn.init.uniform_", "torch", peer)
+
+
+def _jax(shape: tuple[int, int]) -> Iterator[Contender]:
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    import philinit.jax as pij
+
+    mesh = Mesh(np.array(jax.devices()), ("x",))
+    rows = NamedSharding(mesh, PartitionSpec("x"))
+    key, draw = jax.random.key(42), jax.random.uniform
+    jitted = jax.jit(lambda key: draw(key, shape, minval=ENDS[0], maxval=ENDS[1]))
+    sharded = f"pij.sharded, {mesh.size} devices"
+    yield Contender("pij.array", "philinit", lambda: pij.array(INIT, shape), 0.75, 0.90)
+    yield Contender(sharded, "philinit", lambda: pij.sharded(INIT, shape, rows), 0.75, 0.90)
+    yield Contender("jax.random.uniform, jitted", "JAX", lambda: jitted(key).block_until_ready())
+
+
+LIBRARIES: dict[str, Callable[[tuple[int, int]], Iterator[Contender]]] = {
+    "TensorFlow": _tensorflow,
+    "Keras": _keras,
+    "torch": _torch,
+    "JAX": _jax,
+}
+
+
+# ---------------------------------------------------------------------------- measuring
+
+
+def library(name: str, work: Work, rounds: int) -> list[Result]:
+    """philinit in one library, the library itself, and memset, in turns."""
+    contenders = list(LIBRARIES[name](work.shape))  # type: ignore[arg-type]
+    huge = {contender.title: _first(contender, work) for contender in contenders}
+    calls: dict[str, Call] = {
+        "memset": lambda: memset(empty((work.nbytes,), np.dtype(np.uint8)), cpus())
+    }
+    calls["memset"]()
+    calls |= {contender.title: contender.call for contender in contenders}
+    fast = {title: call for title, call in calls.items() if title not in _peers(contenders)}
+    # Some are freed by the collector alone: it runs before each call, on nobody's time.
+    times = in_turns(calls, min(PEER_ROUNDS, rounds), cycles=True)
+    for title, more in in_turns(fast, rounds - PEER_ROUNDS, cycles=True).items():
+        times[title] += more
+    (peer,) = _peers(contenders)
+    return [
+        Result(
+            name,
+            c.title,
+            c.peer,
+            times[c.title],
+            times["memset"],
+            times[peer],
+            huge[c.title],
+            c.share,
+            c.aim,
+        )
+        for c in contenders
+    ]
+
+
+def _peers(contenders: list[Contender]) -> list[str]:
+    return [contender.title for contender in contenders if contender.peer]
+
+
+def _first(contender: Contender, work: Work) -> float | None:
+    """Make the first tensor, and check it; the share of it that is on huge pages."""
+    made = contender.call()
+    check(CONTENDERS[contender.kind], work, made)
+    shards = getattr(made, "addressable_shards", None)
+    return huge_share(address(weights_of(shards[0].data if shards else made)), work.nbytes)
+
+
+def free_huge_pages() -> int | None:
+    """Bytes that the system has free in pieces of 2 MiB or more; None where it does not tell."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/buddyinfo").read_text("ascii").splitlines()
+        counts = (map(int, line.split("zone")[1].split()[1:]) for line in lines)
+        return sum(
+            (count << order) * os.sysconf("SC_PAGE_SIZE")
+            for zone in counts
+            for order, count in enumerate(zone)
+            if os.sysconf("SC_PAGE_SIZE") << order >= 2 << 20
+        )
+    return None
+
+
+# ---------------------------------------------------------------------------- the report
+
+
+def show(console: Console, results: list[Result]) -> None:
+    """One row a contender."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for column in ("ms", "best", "of memset", "best", "must be", "", "x", "huge pages"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for r in results:
+        judged = {None: "", True: "reached", False: "[red]missed[/red]"}[r.reached]
+        table.add_row(
+            r.title,
+            f"{median(r.seconds) * 1e3:.0f}",
+            f"{min(r.seconds) * 1e3:.0f}",
+            f"{r.share:.2f}",
+            f"{r.best:.2f}",
+            "" if r.bound is None else f">= {r.bound:g}",
+            judged,
+            "" if r.peer else f"{r.times:.1f}",
+            "" if r.huge is None else f"{r.huge:.0%}",
+        )
+    console.print(table)
+    console.print(
+        "ms: a new tensor on new pages, median and best round. of memset: its rate on new huge "
+        "pages. x: how many times as fast as the library itself.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, write JSON, print."""
+    parser = scripts.options(__doc__)
+    parser.add_argument("--quick", action="store_true", help="2**24 weights, five rounds")
+    parser.add_argument("--size", type=scripts.count, help="weights")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--library", action="append", choices=LIBRARIES, help="may be repeated")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    size = options.size or (1 << 24 if options.quick else 1 << 28)
+    rounds = options.rounds or (5 if options.quick else 9)
+    work = Work("uniform", (max(2, size // COLUMNS), COLUMNS), ENDS)
+    console = scripts.console()
+    started, free = time.perf_counter(), free_huge_pages()
+    if free is not None:
+        words = f"{free / 2**30:.1f} GiB are free in pieces of 2 MiB or more"
+        console.print(f"{words}; the tensor has {work.nbytes / 2**30:.3g} GiB", highlight=False)
+    results, missing = [], {}
+    for name in options.library or LIBRARIES:
+        console.print(f"{time.perf_counter() - started:6.1f} s  {name}", highlight=False)
+        try:
+            results += library(name, work, rounds)
+        except ImportError as error:
+            missing[name] = str(error)
+            console.print(f"{name}: left out: {error}", style="yellow", highlight=False)
+    show(console, results)
+    rows = [
+        {**asdict(r), "share": r.share, "best": r.best, "times": r.times, "reached": r.reached}
+        for r in results
+    ]
+    figures = {"weights": work.size, "free_huge_bytes": free, "left_out": missing}
+    path = scripts.write(options.json, "new-memory", **figures, results=rows)
+    console.print(f"written: {path}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
