@@ -69,7 +69,7 @@ def rows(document: dict[str, Any]) -> list[Row]:
     of = Measured(results_of(document))
     made = _fills(of) + _small(of) + _processes(document.get("processes", {}))
     made.append(_flat(document.get("curves", [])))
-    return made
+    return made + new_memory(document.get("new_memory", {}))
 
 
 def _figure(value: float) -> float | None:
@@ -150,6 +150,29 @@ def _flat(curves: list[dict[str, Any]]) -> Row:
     top = max(costs, default=FLAT_FROM).bit_length() - 1
     spread = max(costs.values()) / min(costs.values()) if len(costs) > 1 else None
     return Row(f"cost of a bfloat16 weight, 2^24 .. 2^{top}: spread", spread, 1.15, True)
+
+
+# By title in bench_new_memory.py: what share of memset's rate must be, and the aim.
+NEW = {
+    "pit.variable": (0.80, 0.95),
+    "Embedding, pk.RandomUniform": (0.75, 0.90),
+    "pt.materialize of an Embedding": (0.75, 0.90),
+    "pij.array": (0.75, 0.90),
+    "pij.sharded": (0.75, 0.90),
+}
+
+
+def new_memory(found: dict[str, Any]) -> list[Row]:
+    """The lines of bench_new_memory.py."""
+    by_title = {row["title"]: row for row in found.get("results", [])}
+    made = []
+    for title, (must, aim) in NEW.items():
+        row = by_title.get(title, {})
+        made.append(Row(f"{title}, new pages, of memset", row.get("share"), must, aim=aim))
+        if title == "pit.variable":
+            what = f"{title} / tf.Variable(tf.random.uniform)"
+            made.append(Row(what, row.get("times"), 14, aim=20))
+    return made
 
 
 def document_of(made: list[Row]) -> list[dict[str, Any]]:

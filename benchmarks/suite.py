@@ -3,9 +3,10 @@
 
     python benchmarks/suite.py [--quick] [--only SECTION]... [--seconds 800] [--folder PATH]
 
-Sections: distributions (1 GiB of each), models, starts, processes, curves, keras, tables (4 and 10
-GB). Results are written when their section is done; Ctrl-C keeps what there is. Nobody begins after
---seconds. A full and complete run also writes results/latest.md and docs/figures/*.svg.
+Sections: distributions (1 GiB of each), models, starts, processes, curves, keras, new_memory, and
+tables (4 and 10 GB). Results are written when their section is done; Ctrl-C keeps what there is.
+Nobody begins after --seconds. A full and complete run also writes results/latest.md and
+docs/figures/*.svg.
 `taskset -c 0 python benchmarks/suite.py` measures one core. Exit code 0 whatever ratios were
 reached; 1 where somebody failed or made wrong numbers; 130 after Ctrl-C.
 """
@@ -59,7 +60,8 @@ class Suite:
         self.tell: Callable[[str], None] = lambda text: None
         self.deadline = time.perf_counter() + options.seconds
         self.report = Report()
-        self.rest: dict[str, Any] = {"starts": [], "processes": {}, "curves": [], "keras": {}}
+        self.rest: dict[str, Any] = {"starts": [], "processes": {}, "curves": []}
+        self.rest |= {"keras": {}, "new_memory": {}}
         self.names = list(CONTENDERS)
 
     def document(self) -> dict[str, Any]:
@@ -126,25 +128,43 @@ class Suite:
         curves.draw(self.workers, top, found, refuse, self.tell)
 
     def keras(self) -> None:
-        """bench_keras.py, in a process of its own; not in a quick run."""
+        """bench_keras.py; not in a quick run."""
+        self.tell("Keras's initializers and models beside philinit's in Keras")
+        self._script("keras", "bench_keras.py", "--rounds", "3")
+
+    def new_memory(self) -> None:
+        """bench_new_memory.py; not in a quick run."""
+        self.tell("new tensors on pages mapped anew, in every library")
+        self._script("new_memory", "bench_new_memory.py", "--rounds", "7")
+
+    def _script(self, key: str, name: str, *arguments: str) -> None:
+        """The document of a script with Keras, in a process of its own."""
         if self.options.quick or CONTENDERS["Keras"].missing() is not None:
             return
         self.workers.end()
-        self.tell("Keras's initializers and models beside philinit's in Keras")
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "keras.json"
-            script = Path(__file__).with_name("bench_keras.py")
-            command = [sys.executable, str(script), "--rounds", "3", "--json", str(path)]
+            path = Path(folder) / "found.json"
+            script = str(Path(__file__).with_name(name))
+            command = [sys.executable, script, *arguments, "--json", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                words = " ".join(done.stderr.strip().splitlines()[-1:])
-                workload = Workload("bench_keras.py", WORKLOADS[0].work, "")
-                self.report.leave_out(workload, CONTENDERS["Keras"], Failed(words))
+            if done.returncode == 0:
+                self.rest[key] = scripts.read(path)
                 return
-            self.rest["keras"] = scripts.read(path)
+        words = " ".join(done.stderr.strip().splitlines()[-1:])
+        workload = Workload(name, WORKLOADS[0].work, "")
+        self.report.leave_out(workload, CONTENDERS["Keras"], Failed(words))
 
 
-SECTIONS = ("distributions", "models", "starts", "processes", "curves", "keras", "tables")
+SECTIONS = (
+    "distributions",
+    "models",
+    "starts",
+    "processes",
+    "curves",
+    "keras",
+    "new_memory",
+    "tables",
+)
 
 
 class Record:
