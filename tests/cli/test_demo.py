@@ -77,7 +77,7 @@ def test_piped_output_is_plain_and_fits_100_columns(small):
     assert "\x1b" not in text
     assert "\r" not in text
     assert max(map(len, text.splitlines())) <= 100
-    for word in ("memset", "GB/s", "of memset", "1st step", "Against theory", "all equal"):
+    for word in ("memset", "GB/s", "share", "1st step", "Against theory", "all equal"):
         assert word in text
 
 
@@ -170,6 +170,28 @@ def test_a_narrow_terminal_gets_lists_with_the_same_numbers(small):
     assert numbers
     assert set(numbers) <= set(re.findall(r"\d\.\d{4}e[+-]\d\d", narrow))
     assert "  GB/s: " in narrow
+
+
+def test_tables_of_a_billion_weights_fit_80_columns_in_whole_words(small):
+    results = json.loads(json.dumps(small[1]["results"]))
+    results[0]["result"] = {"new": 11.23e9, "resident": 25.67e9}
+    for entry in results[1:]:
+        entry["spec"]["shape"] = [1_000_000, 1000]
+        entry["result"] |= {"seconds": 12.345, "again_rate": 17.89e9, "z_mean": -2.5}
+        entry["result"] |= {"build_extra": 7 << 30, "step_extra": 7 << 30, "z_stddev": +2.5}
+    results[1]["result"]["seconds"] = 0.355
+    normal = json.loads(json.dumps(results[-1]))
+    normal["spec"] |= {"contender": "keras_normal", "init": "he_normal"}
+    text = rendered(80, [*results, normal])
+    assert max(map(len, text.splitlines())) <= 80
+    titles = [entry["title"] for entry in results if entry["title"] != "memset"]
+    starts = [line[1:21].rstrip() for line in text.splitlines()]
+    assert all(starts.count(title) == 2 for title in titles), text  # in one line, of both tables
+    wanted = ["memset", "100%", "11.23", "0.355", "12.345", "34.8", "17.89", "+7.00 GiB"]
+    for whole in (*wanted, "-2.5 +2.5", "all equal"):
+        assert re.search(rf"(?<!\S){re.escape(whole)}(?!\S)", text), whole
+    assert "new tf.Variable by" in text
+    assert "verdict" in text
 
 
 def test_a_number_that_is_off_is_named(small):

@@ -14,7 +14,13 @@ from philinit.cli.console import bars, open_console, say
 from philinit.cli.options import DTYPE, Count, json_option, write_json
 from philinit.cli.spec import refuse_typed
 from philinit.cli.tables import GIB, TITLES, print_tables
-from philinit.tools.demo.contenders import COLUMNS, Measurement, measurements, rows_that_fit
+from philinit.tools.demo.contenders import (
+    COLUMNS,
+    TENSORS,
+    Measurement,
+    measurements,
+    rows_that_fit,
+)
 from philinit.tools.measure.machine import HEADROOM, free_memory, machine_facts, machine_line
 
 MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
@@ -89,7 +95,7 @@ def _plan(
     """Who runs, at which size; says so when memory makes somebody smaller."""
     free = free_memory()
     own = rows_that_fit(rows, dtype, 1, free)
-    others = min(own, rows_that_fit(rows, dtype, 3, free))
+    others = min(own, rows_that_fit(rows, dtype, TENSORS, free))
     if own == 0:
         need = HEADROOM / GIB
         raise click.ClickException(

@@ -18,20 +18,17 @@ from philinit.tools.measure.children import Children
 from philinit.tools.measure.machine import HEADROOM
 
 COLUMNS = 1000
+TENSORS = 3  # as much as a peer takes for one, its own included
 PATIENCE = 3600.0  # seconds of silence: a peer may take long for a billion weights
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A contender of the benchmark, under a title of the demo, and with which initializers.
-
-    tensor_title: the title of the tensor alone, where that is a contender too.
-    """
+    """A contender of the benchmark, under a title of the demo, and with which initializers."""
 
     title: str
     bench: bench.Contender
     inits: tuple[str, ...]
-    tensor_title: str = ""
     dtypes: tuple[str, ...] = NAMES
 
 
@@ -42,12 +39,7 @@ CONTENDERS = {
     "philinit_tensorflow": Contender(
         "philinit, TF's bits", _VARIABLE, _UNIFORM, dtypes=("float32",)
     ),
-    "tf_uniform": Contender(
-        "tf.Variable(tf.random.uniform)",
-        bench.CONTENDERS["tf.random"],
-        _UNIFORM,
-        "tf.random.uniform",
-    ),
+    "tf_uniform": Contender("tf.random.uniform", bench.CONTENDERS["tf.random"], _UNIFORM),
     "keras_uniform": Contender("keras GlorotUniform", _KERAS, _UNIFORM),
     "keras_normal": Contender("keras HeNormal", _KERAS, _NORMAL),
 }
