@@ -31,7 +31,8 @@ def small(tmp_path_factory):
     pytest.importorskip("keras")
     pytest.importorskip("tensorflow")
     path = tmp_path_factory.mktemp("demo") / "demo.json"
-    done = philinit("demo", "--params", "2e5", "--init", "glorot_uniform", "--json", str(path))
+    arguments = ("--params", "2e5", "--init", "glorot_uniform", "--json", str(path))
+    done = philinit("demo", *arguments, timeout=300)  # five processes import TensorFlow
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, json.loads(path.read_text(encoding="utf-8"))
 
