@@ -38,12 +38,12 @@ def unwritten(shape: tuple[int, ...], dtype: np.dtype[Any], device: Any) -> jax.
         device = SingleDeviceSharding(device)
     program = _program(shape, dtype, device)
     if jax.sharding.get_abstract_mesh().empty:
-        return program()  # type: ignore[no-any-return]
+        return program()
     # A program runs on all devices of the mesh that is set, unless that is of the one device.
     if device is None or isinstance(jax.device_put(np.zeros(0, bool)), Tracer):
         return None
     with jax.set_mesh(Mesh(np.array(list(device.device_set)), "x")):
-        return program()  # type: ignore[no-any-return]
+        return program()
 
 
 @functools.lru_cache(maxsize=256)
@@ -96,10 +96,12 @@ class _Call(ctypes.Structure):
 _METADATA = 1  # the kind of extension by which XLA asks what it calls
 
 
-@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_Call))
-def _nothing(call: Any) -> None:
+def _answer(call: Any) -> None:
     """Name the interface's version where asked for it, and do nothing where called."""
     extensions = call.contents.extensions
     if extensions and extensions.contents.kind == _METADATA:
         version = extensions.contents.metadata.contents.version
         version.major, version.minor = 0, 1
+
+
+_nothing = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_Call))(_answer)
