@@ -53,8 +53,6 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     """
     found: np.dtype[Any] | None
     if isinstance(dtype, np.dtype):
-        if dtype in PLAIN:
-            return dtype
         found = dtype
     elif isinstance(dtype, str):
         found = _from_name(dtype)
@@ -68,6 +66,8 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     if found is None:
         kind = ValueError if isinstance(dtype, str) else TypeError
         raise kind(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={dtype!r}")
+    if found in PLAIN:  # a dtype works its name out anew whenever it is asked
+        return found
     if found.name not in NAMES or not found.isnative:
         came = found.name if found.isnative else found.str
         raise ValueError(f"`dtype` must be one of {', '.join(NAMES)}; got dtype={came}")

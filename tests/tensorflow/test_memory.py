@@ -76,7 +76,7 @@ def test_an_exception_while_filling_frees_the_memory():
 
     class Stops(Pattern):
         def _write(self, target):
-            seen.append(weakref.ref(target.view.base))
+            seen.append(weakref.ref(target.view))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

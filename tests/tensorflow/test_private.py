@@ -16,6 +16,7 @@ from philinit.tensorflow import private  # noqa: E402
 
 USES = [
     (private.scope_device, "eager.context", "context"),
+    (private.no_choice, "eager.context", "context"),
     (private.this_process, "eager.context", "Context"),
     (lambda: private.is_sharded(None), "distribute.sharded_variable", "ShardedVariable"),
     (
@@ -58,9 +59,24 @@ def test_what_a_moved_class_lacks_is_named(monkeypatch):
         private.scope_device()
 
 
+def test_memory_is_where_tensorflow_says_or_nothing_is_written(monkeypatch):
+    tensor = tf.raw_ops.Empty(shape=[2, 3], dtype=tf.float32)
+    private.array_over(tensor)[...] = [[1, 2, 3], [4, 5, 6]]
+    assert tensor.numpy().tolist() == [[1, 2, 3], [4, 5, 6]]
+    for moved in (lambda self: self._numpy().copy(), lambda self: self._numpy()[:1]):
+        private.probe_memory.cache_clear()
+        monkeypatch.setattr(type(tensor), "__array__", moved)
+        with pytest.raises(ImportError, match=r"needs tf.Tensor.__array__ over the tensor's own me"):
+            private.array_over(tensor)
+    monkeypatch.undo()
+    private.array_over(tensor)
+
+
 def test_scopes_and_processes():
     assert private.scope_device() == ""
+    assert private.no_choice() is (len(tf.config.list_logical_devices()) == 1)
     with tf.device("CPU:0"):
+        assert not private.no_choice()
         assert private.scope_device().endswith("CPU:0")
     assert tf.zeros(3).device.startswith(private.this_process() + "/device:")
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 from philinit import dtypes
 from philinit.checks import Progress, as_shape, check_progress, check_threads
 
+DTYPES = {dtypes.as_dtype(name): tf.as_dtype(name) for name in dtypes.NAMES}
+
 
 class Wanted(NamedTuple):
     """What is to be filled and how, checked."""

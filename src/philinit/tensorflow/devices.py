@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from contextlib import AbstractContextManager
 from typing import Any
 
 import tensorflow as tf
 
-from philinit.tensorflow.private import scope_device, this_process
+from philinit.tensorflow.private import no_choice, scope_device, this_process
 
 
 def on_servers() -> bool:
@@ -82,6 +84,8 @@ def device_name(device: Any) -> str:
     another one that TensorFlow is connected to.
     """
     if device is None:
+        if no_choice():
+            return "CPU:0"
         name = scope_device()
     elif isinstance(device, tf.DeviceSpec):
         name = device.to_string()
@@ -108,6 +112,16 @@ def device_name(device: Any) -> str:
     if index >= count:  # TensorFlow would take another one
         raise ValueError(f"`device` must be one of the {count} {kind} devices; got device={name!r}")
     return f"{kind}:{index}"
+
+
+def on(device: str) -> AbstractContextManager[Any]:
+    """A context that puts eager work on a device of `device_name`, whatever scope is around it."""
+    if no_choice():  # inside a scope, each operation takes some microseconds more
+        return _NO_SCOPE
+    return tf.device(device if is_remote(device) else f"{this_process()}/device:{device}")
+
+
+_NO_SCOPE = contextlib.nullcontext()
 
 
 def _elsewhere(name: str, spec: Any) -> str:

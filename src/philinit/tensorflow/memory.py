@@ -15,7 +15,9 @@ from philinit.filling import dlpack, pages
 from philinit.filling import memory as host_memory
 from philinit.parts import Shard
 from philinit.targets import Target
-from philinit.tensorflow.devices import is_gpu
+from philinit.tensorflow.checks import DTYPES
+from philinit.tensorflow.devices import is_gpu, on
+from philinit.tensorflow.private import array_over
 
 # tf.raw_ops.Empty takes its shape in int32.
 _LARGEST_DIMENSION = 2**31 - 1
@@ -38,8 +40,9 @@ def filled(
     if is_gpu(device):
         _write(init, tensor, device, shape, part, threads, progress)
     else:  # as there, a call nearer to the kernel
-        view = view_of(tensor, device)
-        pages.advise(host_memory.address(view), view.nbytes)
+        view = _view_on_cpu(tensor, device)
+        if view.nbytes >= pages.LEAST:
+            pages.advise(host_memory.address(view), view.nbytes)
         init._write(Target(view, shape, part, threads, progress))
     return tensor
 
@@ -51,12 +54,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
     """
     if math.prod(shape) * dtype.itemsize >= _ADDRESS_SPACE:
         raise _too_large(shape, dtype, "that much memory is not to be had")
-    with tf.device(None), tf.device(device):
+    with on(device):
         try:
             if max(shape, default=0) <= _LARGEST_DIMENSION:
                 sizes = np.array(shape, np.int32)  # TensorFlow takes twice as long over a tuple
-                return tf.raw_ops.Empty(shape=sizes, dtype=tf.as_dtype(dtype), init=False)
-            return _empty_long(shape, tf.as_dtype(dtype))
+                return tf.raw_ops.Empty(shape=sizes, dtype=DTYPES[dtype], init=False)
+            return _empty_long(shape, DTYPES[dtype])
         except tf.errors.ResourceExhaustedError as error:
             raise _too_large(shape, dtype, "TensorFlow cannot allocate that much") from error
         except tf.errors.InvalidArgumentError as error:
@@ -93,11 +96,20 @@ def view_of(tensor: Any, device: str) -> Any:
     Drop it soon: while it lives, an update of the tensor's variable copies. TensorFlow has
     finished all that it had queued on the GPU when it hands out a capsule.
     """
-    if not is_gpu(device):
-        return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
-    from philinit.filling.cuda import memory as cuda_memory
+    if is_gpu(device):
+        from philinit.filling.cuda import memory as cuda_memory
 
-    return cuda_memory.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+        return cuda_memory.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+    return _view_on_cpu(tensor, device)
+
+
+def _view_on_cpu(tensor: Any, device: str) -> Any:
+    """`view_of` a tensor on a CPU."""
+    if tensor.backing_device.endswith(device):  # elsewhere an array would be a copy
+        array = array_over(tensor)
+        if type(array) is np.ndarray:  # of a scalar it is one of NumPy's scalars
+            return array
+    return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
 
 
 def _write(init: Any, tensor: Any, device: str, *rest: Any) -> None:
@@ -137,7 +149,7 @@ def refill(
         dtype = dtypes.as_dtype(variable.dtype)
         variable.assign(filled(init, whole, dtype, device, part, threads, progress))
         return
-    with tf.device(None), tf.device(variable.device):
+    with on(device):
         # A scatter of no rows makes TensorFlow do what it does before any sparse update: give the
         # variable memory that it owns alone, by a copy unless it does already. It leaves the
         # variable in copy-on-read mode, in which a read is a copy: what we wrote there were lost.

@@ -8,7 +8,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from philinit.filling import dlpack
+from philinit.filling.memory import address
 
 OLDEST, NEWEST = "2.16", "2.21"  # the versions of TensorFlow that are supported
 
@@ -35,7 +39,7 @@ def _taken(module: str, name: str, *attributes: str) -> Any:
 
 @functools.cache
 def _context() -> Any:
-    _taken("eager.context", "Context", "device_name", "host_address_space")
+    _taken("eager.context", "Context", "device_name", "host_address_space", "list_logical_devices")
     return _taken("eager.context", "context")
 
 
@@ -48,12 +52,44 @@ def scope_device() -> str:
     return _context()().device_name or ""
 
 
+def no_choice() -> bool:
+    """Whether there is no scope around the call, and no device but one CPU.
+
+    Missing: what `scope_device` misses.
+    """
+    context = _context()()
+    return not context.device_name and len(context.list_logical_devices()) == 1
+
+
 def this_process() -> str:
     """The name that all devices of this process begin with.
 
     Missing: a public way to tell which of a cluster's devices are this process's.
     """
     return str(_context()().host_address_space())
+
+
+def array_over(tensor: Any) -> Any:
+    """ndarray over the memory of an eager tensor on a CPU of this process, to be written.
+
+    Missing: leave to write what TensorFlow has allocated. That ``__array__`` shares the memory is
+    not documented; a DLPack capsule tells where it is too, at ten times the cost. Of a scalar it
+    is no ndarray, but a copy.
+    """
+    probe_memory()
+    return tensor.__array__()
+
+
+@functools.cache
+def probe_memory() -> None:
+    """Compare the two ways to the memory of one of TensorFlow's tensors: once a process."""
+    with tf.device(f"{this_process()}/device:CPU:0"):
+        tensor = tf.raw_ops.Empty(shape=[2, 3], dtype=tf.float32, init=True)
+    shared = dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+    array = tensor.__array__()
+    own = isinstance(array, np.ndarray) and array.flags.carray  # writable, and in C order
+    if not (own and array.shape == (2, 3) and address(array) == address(shared)):
+        raise _moved("tf.Tensor.__array__ over the tensor's own memory")
 
 
 def is_sharded(variable: Any) -> bool:

@@ -26,7 +26,7 @@ from philinit.filling.threads import run
 from philinit.initializers.config import describe, described
 from philinit.parts import Shard
 from philinit.tensorflow import memory
-from philinit.tensorflow.devices import is_remote
+from philinit.tensorflow.devices import is_remote, on
 from philinit.tensorflow.parts import Held
 from philinit.tensorflow.private import put_up
 
@@ -154,7 +154,7 @@ def _text(request: dict[str, Any]) -> str:
 
 
 def _ask(device: str, text: str, dtype: Any) -> Any:
-    with tf.device(None), tf.device(device):
+    with on(device):
         try:
             # It returns when the server has answered.
             return tf.raw_ops.EagerPyFunc(input=[text], token=NAME, Tout=[dtype])[0]
@@ -208,7 +208,7 @@ class _Servers:
             shape = memory.shape_now(variable) if part is None else part.global_shape
             dtype = dtypes.as_dtype(variable.dtype)
             tensor = filled_anywhere(self.init, shape, dtype, device, part, self.threads)
-            with tf.device(None), tf.device(device):
+            with on(device):
                 tf.raw_ops.AssignVariableOp(resource=variable.handle, value=tensor)
             done += math.prod(tensor.shape)
         return done

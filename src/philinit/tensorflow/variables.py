@@ -15,7 +15,7 @@ from philinit.initializers.base import check_init
 from philinit.parts import Shard
 from philinit.tensorflow import memory, servers
 from philinit.tensorflow.checks import Wanted, check_eager, static_shape, wanted
-from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on_servers
+from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on, on_servers
 from philinit.tensorflow.parts import held
 from philinit.tensorflow.traced import made, unconverted
 
@@ -96,7 +96,7 @@ def variable(
         check_strategy()
     name_of = device_name(device)
     tensor = servers.filled_anywhere(init, asked.shape, asked.dtype, name_of, None, *asked[2:])
-    with tf.device(None), tf.device(name_of):
+    with on(name_of):
         return tf.Variable(tensor, **variable_kwargs)
 
 
