@@ -18,6 +18,14 @@ from philinit.keras.parts import own_axes, sharding_of
 from philinit.keras.traced import jax_array
 from philinit.parts import Shard
 
+if backend() == "tensorflow":
+    import tensorflow as tf
+
+    from philinit.tensorflow.devices import cpu_of_scope, is_remote
+    from philinit.tensorflow.memory import filled
+    from philinit.tensorflow.servers import check_served, filled_anywhere
+    from philinit.tensorflow.traced import symbolic
+
 
 class Request(NamedTuple):
     """Weights that were asked for, and that nothing can refuse any more."""
@@ -66,11 +74,6 @@ def _device() -> str:
     """Where TensorFlow makes a variable: on a CPU of this process, or a server that serves."""
     if backend() != "tensorflow":
         return "CPU:0"
-    import tensorflow as tf
-
-    from philinit.tensorflow.devices import cpu_of_scope, is_remote
-    from philinit.tensorflow.servers import check_served
-
     device = cpu_of_scope() if tf.executing_eagerly() else "CPU:0"
     if is_remote(device):
         check_served(device)
@@ -139,12 +142,6 @@ def _seed_words(request: Request) -> Any:
 
 
 def _tensorflow(request: Request, words: Any) -> Any:
-    import tensorflow as tf
-
-    from philinit.tensorflow.memory import filled
-    from philinit.tensorflow.servers import filled_anywhere
-    from philinit.tensorflow.traced import symbolic
-
     source, _, sampler, shape, dtype, device, part, _ = request
     if tf.executing_eagerly():
         init = draws.with_seed(source, words, sampler)

@@ -7,13 +7,17 @@ from typing import Any
 
 from philinit.keras.checks import backend
 
+if backend() == "tensorflow":
+    import tensorflow as tf
+
+    from philinit.tensorflow import traced
+    from philinit.tensorflow.private import in_xla_context
+
 
 def unconverted(call: Any) -> Any:
     """`call`, which TensorFlow's AutoGraph is not to rewrite inside a tf.function."""
     if backend() != "tensorflow":
         return call
-    from philinit.tensorflow import traced
-
     return traced.unconverted(call)
 
 
@@ -26,15 +30,11 @@ def left_in_graph(*, for_xla: bool = False) -> bool:
     """
     if backend() != "tensorflow":
         return False
-    import tensorflow as tf
-
     if tf.executing_eagerly():
         return False
     graph = tf.compat.v1.get_default_graph()
     if graph.get_name_scope().rpartition("/")[2].startswith("Initializer"):
         return False
-    from philinit.tensorflow.private import in_xla_context
-
     return not for_xla or in_xla_context(graph)
 
 
