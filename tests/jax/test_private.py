@@ -22,6 +22,10 @@ def test_tracers_are_known_or_the_import_ends_with_one_sentence(private):
     assert private.passes("tracers")
 
 
+def test_arrays_are_placed_as_by_device_put_or_one_sentence_says_why_not(private):
+    assert private.passes("places")
+
+
 def test_memory_is_where_jax_says_or_nothing_is_written(private):
     assert private.passes("memory")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from philinit.filling import memory, pages
 from philinit.initializers.base import Array, Initializer
-from philinit.jax.private import Tracer, writable_view
+from philinit.jax.private import Tracer, placed, writable_view
 from philinit.jax.unwritten import LEAST, unwritten
 from philinit.targets import Target
 
@@ -34,16 +34,16 @@ def filled(init: Initializer, target: Target, dtype: np.dtype[Any], device: Any)
     if on_cpu and math.prod(shape) * dtype.itemsize >= LEAST:
         result = unwritten(shape, dtype, device)
     if result is None:
-        result = jax.device_put(_zeros(shape, dtype) if on_cpu else np.zeros((), dtype), device)
+        result = placed(_zeros(shape, dtype) if on_cpu else np.zeros((), dtype), device)
     if isinstance(result, Tracer):
         raise NotImplementedError(
             "philinit.jax.array and sharded must be called outside of jax.jit and the like; got a "
             "call while JAX traces: use philinit.jax.initializer there"
         )
     view = writable_view(result.block_until_ready()) if on_cpu else memory.empty(shape, dtype)
-    if on_cpu:
+    if on_cpu and view.nbytes >= pages.LEAST:
         pages.advise(memory.address(view), view.nbytes)
-    init._write(target._replace(view=view))
+    init._write(Target(view, *target[1:]))
     # Waited for, so that no more than one shard is in host memory.
     return result if on_cpu else jax.device_put(view, device).block_until_ready()
 
@@ -59,10 +59,11 @@ def _on_cpu(device: Any) -> bool:
 def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Zeros that are stored once for many elements, so that JAX cannot share their memory.
 
-    It has to allocate, and to copy row by row. ``jnp.empty`` writes zeros as well, compiles a
-    program for each shape, and has a second shard in memory meanwhile.
+    It has to allocate, and to copy row by row. ``jnp.empty`` and ``jnp.array`` write as well,
+    compile a program for each shape, and have a second shard in memory meanwhile.
     """
     axis = next((a for a, length in enumerate(shape) if length > 1), 0) + 1
     while math.prod(shape[axis:]) * dtype.itemsize > _LARGEST_ROW:
         axis += 1
-    return np.broadcast_to(np.zeros(shape[axis:], dtype), shape)
+    row = np.zeros(shape[axis:], dtype)
+    return np.ndarray(shape, dtype, row, strides=(0,) * (len(shape) - row.ndim) + row.strides)

@@ -27,6 +27,23 @@ def tracers():
     importlib.reload(private)
 
 
+def places():
+    array = np.broadcast_to(np.float32(1), (2, 3))
+    for device in (None, jax.local_devices()[0], jax.local_devices()[-1]):
+        with jax.default_device(device):
+            found, wanted = private.placed(array, None), jax.device_put(array)
+        assert (found.aval, found.sharding) == (wanted.aval, wanted.sharding)
+        assert found.committed is wanted.committed is False
+        assert np.array_equal(found, array)
+    for module, name in (("core", "trace_state_clean"), ("interpreters.pxla", "batched_device_put")):
+        with mock.patch.object(importlib.import_module(f"jax._src.{module}"), name, None):
+            refused(lambda: importlib.reload(private), ImportError, f"jax._src.{module}.{name} {LOST}")
+    importlib.reload(private)
+    with mock.patch.object(private, "_put", lambda *arguments: jax.device_put(np.zeros(3))):
+        refused(lambda: private.placed(array, None), ImportError, f"batched_device_put {LOST}")
+    private.placed(array, None)
+
+
 def memory():
     array = jax.device_put(np.broadcast_to(np.float32(1), (2, 3))).block_until_ready()
     private.writable_view(array)[1, 2] = 2
