@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from philinit import dtypes
+from philinit.jax.private import untraced
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -49,8 +50,11 @@ def check_sharding(sharding: Any, shape: tuple[int, ...] | None = None) -> None:
 
 def as_words(key: Any) -> Any:
     """The words of a JAX key; traced wherever JAX traces, even if the key itself is not."""
-    if key is None:
-        return jax.device_put(np.zeros(0, np.uint32))
+    words = np.zeros(0, np.uint32) if key is None else _words_of(key)
+    return words if untraced() else jax.device_put(words)
+
+
+def _words_of(key: Any) -> Any:
     if not isinstance(key, (jax.Array, np.ndarray)):
         raise TypeError(f"`key` must be a key such as jax.random.key(0), or None; got key={key!r}")
     typed = not key.shape and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
@@ -60,4 +64,4 @@ def as_words(key: Any) -> Any:
             "`key` must be one key, as jax.random.key(0) or jax.random.PRNGKey(0) gives it; "
             f"got shape {key.shape} and dtype {key.dtype}: use jax.vmap for a batch"
         )
-    return jax.device_put(words)
+    return words

@@ -38,7 +38,7 @@ def _taken(module: str, name: str) -> Any:
     return found
 
 
-_untraced = _taken("core", "trace_state_clean")
+untraced = _taken("core", "trace_state_clean")
 _put = _taken("interpreters.pxla", "batched_device_put")
 
 
@@ -50,7 +50,7 @@ def placed(array: np.ndarray[Any, Any], device: Any) -> Any:
     how to ask beforehand whether JAX traces.
     """
     default = jax.config.jax_default_device  # a device, a platform, or None
-    if device is not None or isinstance(default, str) or not _untraced():
+    if device is not None or isinstance(default, str) or not untraced():
         return jax.device_put(array, device)
     probe_placing()
     return _placed(array, default or jax.local_devices()[0])

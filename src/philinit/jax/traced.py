@@ -34,15 +34,17 @@ class _Callback:
     part: tuple[int, ...]  # the shape of each part; the shape itself where there is one
     dtype: np.dtype[Any]
 
-    @property
+    @functools.cached_property
     def result(self) -> jax.ShapeDtypeStruct:
         size, pair = self.dtype.itemsize, (2,) if self.dtype.itemsize == 8 else ()
         return jax.ShapeDtypeStruct(self.part + pair, np.dtype(f"u{min(size, 4)}"))
 
     def __call__(self, words: Any, position: Any) -> Array:
         """The part that is number ``position[axis]`` on each axis."""
-        first = [int(p) * n for p, n in zip(np.asarray(position), self.part, strict=True)]
-        index = tuple(slice(s, s + n) for s, n in zip(first, self.part, strict=True))
+        index = None
+        if self.part != self.shape:
+            first = [int(p) * n for p, n in zip(np.asarray(position), self.part, strict=True)]
+            index = tuple(slice(s, s + n) for s, n in zip(first, self.part, strict=True))
         weights = named(self.init, words)(self.shape, self.dtype, shard=index).reshape(-1)
         bits: Array = weights.view(self.result.dtype).reshape(self.result.shape)
         return bits
