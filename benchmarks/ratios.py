@@ -20,10 +20,17 @@ from rich import box
 from rich.table import Table
 
 import scripts
+from bench_small import MUSTS
 from philinit.tools.bench.results import Result, results_of
 
 MIB = 1 << 20
 FLAT_FROM = 1 << 24  # weights: the cost of one is compared from here on
+SMALL = {
+    "pit.variable": "(64, 64) pit.variable, time of tf.Variable(tf.zeros)",
+    "philinit.keras.GlorotUniform": "(64, 64) / keras GlorotUniform",
+    "pt.fill_": "(64, 64) pt.fill_",
+    "pj.array": "(64, 64) pj.array",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ class Measured:
 def rows(document: dict[str, Any]) -> list[Row]:
     """The table of one run."""
     of = Measured(results_of(document))
-    made = _fills(of) + _small(of) + _processes(document.get("processes", {}))
+    made = _fills(of) + _small(of) + _calls(document.get("small", {}))
+    made += _processes(document.get("processes", {}))
     made.append(_flat(document.get("curves", [])))
     return made + new_memory(document.get("new_memory", {}))
 
@@ -122,6 +130,16 @@ def _small(of: Measured) -> list[Row]:
         Row("(64, 64) Glorot uniform", _figure(call), 20, True, unit="us"),
         Row("(512, 512) / keras GlorotUniform", _figure(ratio), 12),
     ]
+
+
+def _calls(small: dict[str, Any]) -> list[Row]:
+    found = {row["what"]: row["figure"] for row in small.get("results", [])}
+    made = []
+    for what, must in MUSTS.items():
+        unit = "us" if must.unit == "us" else "x"
+        row = Row(SMALL[what], found.get(what), must.bound, must.unit != "x", unit, must.aim)
+        made.append(row)
+    return made
 
 
 def _processes(found: dict[str, Any]) -> list[Row]:

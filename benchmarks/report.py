@@ -42,6 +42,7 @@ def markdown(document: dict[str, Any]) -> str:
     must = [ratios.cells(row) for row in ratios.rows(document)]
     lines += table(["ratio within this run", "must be", "aim", "measured", ""], must)
     lines += _starts(document.get("starts", []))
+    lines += _small(document.get("small") or {})
     lines += _keras(document.get("keras") or {})
     lines += _left_out(document)
     return "\n".join(lines).rstrip() + "\n"
@@ -172,6 +173,23 @@ def _starts(starts: Sequence[dict[str, Any]]) -> list[str]:
     ]
     columns = ["a fresh process", "Python's start to (512, 512)", "peak beyond 256 MiB made"]
     return ["### First weights, and memory", "", *table(columns, rows)]
+
+
+def _small(small: dict[str, Any]) -> list[str]:
+    if not small:
+        return []
+    rows = [
+        (
+            f"`{row['what']}`",
+            f"{row['us']:.1f} us",
+            f"`{row['peer']}`" if row["peer"] else "",
+            f"{row['peer_us']:.1f} us" if row["peer"] else "",
+            f"{row['times_as_fast']:.3g}" if row["peer"] else "",
+        )
+        for row in small["results"]
+    ]
+    columns = [f"{tuple(small['shape'])}, float32, best round", "", "beside", "", "x"]
+    return ["### A small tensor", "", *table(columns, rows)]
 
 
 def _keras(keras: dict[str, Any]) -> list[str]:

@@ -3,8 +3,8 @@
 
     python benchmarks/suite.py [--quick] [--only SECTION]... [--seconds 800] [--folder PATH]
 
-Sections: distributions (1 GiB of each), models, starts, processes, curves, keras, new_memory, and
-tables (4 and 10 GB). Results are written when their section is done; Ctrl-C keeps what there is.
+Sections: distributions (1 GiB of each), models, starts, processes, curves, small, keras, new_memory,
+and tables (4 and 10 GB). Results are written when their section is done; Ctrl-C keeps what there is.
 Nobody begins after --seconds. A full and complete run also writes results/latest.md and
 docs/figures/*.svg.
 `taskset -c 0 python benchmarks/suite.py` measures one core. Exit code 0 whatever ratios were
@@ -61,7 +61,7 @@ class Suite:
         self.deadline = time.perf_counter() + options.seconds
         self.report = Report()
         self.rest: dict[str, Any] = {"starts": [], "processes": {}, "curves": []}
-        self.rest |= {"keras": {}, "new_memory": {}}
+        self.rest |= {"small": {}, "keras": {}, "new_memory": {}}
         self.names = list(CONTENDERS)
 
     def document(self) -> dict[str, Any]:
@@ -127,6 +127,11 @@ class Suite:
         refuse = self.leave_out("seconds over weights")
         curves.draw(self.workers, top, found, refuse, self.tell)
 
+    def small(self) -> None:
+        """bench_small.py; not in a quick run."""
+        self.tell("a small tensor in every library")
+        self._script("small", "bench_small.py")
+
     def keras(self) -> None:
         """bench_keras.py; not in a quick run."""
         self.tell("Keras's initializers and models beside philinit's in Keras")
@@ -161,6 +166,7 @@ SECTIONS = (
     "starts",
     "processes",
     "curves",
+    "small",
     "keras",
     "new_memory",
     "tables",

@@ -19,6 +19,7 @@ import figures
 import ratios
 import report
 import suite
+from bench_small import MUSTS
 from philinit.cli.console import open_console
 from philinit.tools.bench.contenders import CONTENDERS
 from philinit.tools.bench.workers import Workers
@@ -71,7 +72,7 @@ def test_every_distribution_is_measured_by_everybody_in_both_memories(
 
 def test_what_is_measured_is_held_against_the_musts(document: dict[str, Any]) -> None:
     by_what = {row["what"]: row for row in document["ratios"]}
-    assert len(by_what) == 25
+    assert len(by_what) == 29
     assert by_what["uniform float32, share of memset"]["measured"] > 0
     assert by_what["(64, 64) Glorot uniform"]["measured"] > 0
     assert by_what["truncated float32 / keras HeNormal"]["measured"] is None
@@ -131,6 +132,7 @@ def test_every_must_can_be_measured() -> None:
             "first_fill_seconds": [0.1, 1.0],
             "memory_extra_bytes": {"build": 0, "sparse_step": 0, "dense_step": 0},
         },
+        "small": {"results": [{"what": what, "figure": 1.0} for what in MUSTS]},
         "curves": [{"contender": "philinit", "dtype": "bfloat16", "points": points}],
         "new_memory": {"results": [{"title": t, "share": 1.0, "times": 1.0} for t in ratios.NEW]},
     }
