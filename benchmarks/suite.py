@@ -3,10 +3,10 @@
 
     python benchmarks/suite.py [--quick] [--only SECTION]... [--seconds 800] [--folder PATH]
 
-Sections: distributions (1 GiB of each), models, starts, processes, curves, small, keras, new_memory,
-and tables (4 and 10 GB). Results are written when their section is done; Ctrl-C keeps what there is.
-Nobody begins after --seconds. A full and complete run also writes results/latest.md and
-docs/figures/*.svg.
+Sections: distributions (1 GiB of each), models, starts, processes, curves, small, keras,
+new_memory, and tables (4 and 10 GB). Results are written when their section is done; Ctrl-C keeps
+what there is. Nobody begins after --seconds. A full and complete run also writes
+results/latest.md and docs/figures/*.svg.
 `taskset -c 0 python benchmarks/suite.py` measures one core. Exit code 0 whatever ratios were
 reached; 1 where somebody failed or made wrong numbers; 130 after Ctrl-C.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,9 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_every_library_that_is_installed_is_measured(document: dict[str, Any]) -> None:
     names = {row["what"] for row in document["results"]}
     assert "init(shape)" in names
-    for library, what in zip(("tensorflow", "keras", "torch", "jax"), bench_small.MUSTS, strict=True):
+    for library, what in zip(
+        ("tensorflow", "keras", "torch", "jax"), bench_small.MUSTS, strict=True
+    ):
         there = importlib.util.find_spec(library) is not None
         assert (what in names) is there
         assert (library in document["missing"]) is not there

@@ -66,7 +66,9 @@ def test_memory_is_where_tensorflow_says_or_nothing_is_written(monkeypatch):
     for moved in (lambda self: self._numpy().copy(), lambda self: self._numpy()[:1]):
         private.probe_memory.cache_clear()
         monkeypatch.setattr(type(tensor), "__array__", moved)
-        with pytest.raises(ImportError, match=r"needs tf.Tensor.__array__ over the tensor's own me"):
+        with pytest.raises(
+            ImportError, match=r"needs tf.Tensor.__array__ over the tensor's own me"
+        ):
             private.array_over(tensor)
     monkeypatch.undo()
     private.array_over(tensor)

@@ -112,6 +112,7 @@ def array(
     check_init(init)
     shape, found = as_shape(shape), as_dtype(dtype)
     check_device(device)
-    threads, progress = check_threads(threads), check_progress(progress)
+    if threads is not None or progress is not None:
+        threads, progress = check_threads(threads), check_progress(progress)
     init._check(shape, found)
     return filled(init, Target(None, shape, None, threads, progress), found, device)

@@ -62,7 +62,9 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     It has to allocate, and to copy row by row. ``jnp.empty`` and ``jnp.array`` write as well,
     compile a program for each shape, and have a second shard in memory meanwhile.
     """
-    axis = next((a for a, length in enumerate(shape) if length > 1), 0) + 1
+    axis = 1  # behind the first that is longer than 1
+    while axis <= len(shape) and shape[axis - 1] <= 1:
+        axis += 1
     while math.prod(shape[axis:]) * dtype.itemsize > _LARGEST_ROW:
         axis += 1
     row = np.zeros(shape[axis:], dtype)

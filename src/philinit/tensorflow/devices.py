@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from contextlib import AbstractContextManager
 from typing import Any
 
 import tensorflow as tf
@@ -114,7 +113,7 @@ def device_name(device: Any) -> str:
     return f"{kind}:{index}"
 
 
-def on(device: str) -> AbstractContextManager[Any]:
+def on(device: str) -> Any:
     """A context that puts eager work on a device of `device_name`, whatever scope is around it."""
     if no_choice():  # inside a scope, each operation takes some microseconds more
         return _NO_SCOPE

@@ -35,11 +35,16 @@ def places():
         assert (found.aval, found.sharding) == (wanted.aval, wanted.sharding)
         assert found.committed is wanted.committed is False
         assert np.array_equal(found, array)
-    for module, name in (("core", "trace_state_clean"), ("interpreters.pxla", "batched_device_put")):
+    for module, name in (
+        ("core", "trace_state_clean"),
+        ("interpreters.pxla", "batched_device_put"),
+    ):
         with mock.patch.object(importlib.import_module(f"jax._src.{module}"), name, None):
-            refused(lambda: importlib.reload(private), ImportError, f"jax._src.{module}.{name} {LOST}")
+            refused(
+                lambda: importlib.reload(private), ImportError, f"jax._src.{module}.{name} {LOST}"
+            )
     importlib.reload(private)
-    with mock.patch.object(private, "_put", lambda *arguments: jax.device_put(np.zeros(3))):
+    with mock.patch.object(private, "_put", return_value=jax.device_put(np.zeros(3))):
         refused(lambda: private.placed(array, None), ImportError, f"batched_device_put {LOST}")
     private.placed(array, None)
 
