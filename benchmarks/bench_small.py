@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small tensors: one call of each adapter beside the same call of the library's own, warm.
 
-    python benchmarks/bench_small.py [--shape 64 64] [--rounds 200] [--calls 10] [--json PATH]
+    python benchmarks/bench_small.py [--shape 64 64] [--rounds 100] [--calls 20] [--json PATH]
 
 Everybody in one process, in turns. A round is so few calls that many a one is not disturbed, and
 the best one counts: a small call that had to wait for the machine says nothing of itself. What is
@@ -249,8 +249,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
     parser = scripts.options(__doc__)
     parser.add_argument("--shape", type=scripts.count, nargs=2, default=(64, 64))
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--calls", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--calls", type=int, default=20)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     console, shape = scripts.console(), tuple(options.shape)

@@ -61,7 +61,7 @@ def test_what_a_moved_class_lacks_is_named(monkeypatch):
 
 def test_memory_is_where_tensorflow_says_or_nothing_is_written(monkeypatch):
     tensor = tf.raw_ops.Empty(shape=[2, 3], dtype=tf.float32)
-    private.array_over(tensor)[...] = [[1, 2, 3], [4, 5, 6]]
+    private.array_over(tensor, "CPU:0")[...] = [[1, 2, 3], [4, 5, 6]]
     assert tensor.numpy().tolist() == [[1, 2, 3], [4, 5, 6]]
     for moved in (lambda self: self._numpy().copy(), lambda self: self._numpy()[:1]):
         private.probe_memory.cache_clear()
@@ -69,9 +69,12 @@ def test_memory_is_where_tensorflow_says_or_nothing_is_written(monkeypatch):
         with pytest.raises(
             ImportError, match=r"needs tf.Tensor.__array__ over the tensor's own me"
         ):
-            private.array_over(tensor)
+            private.array_over(tensor, "CPU:0")
     monkeypatch.undo()
-    private.array_over(tensor)
+    for tensor in (tf.raw_ops.Empty(shape=[], dtype=tf.float32), tf.zeros(2)):
+        for device in ("CPU:0", "CPU:1"):  # the latter is none of this tensor's
+            private.array_over(tensor, device)[...] = 7
+            assert (tensor.numpy() == 7).all()
 
 
 def test_scopes_and_processes():

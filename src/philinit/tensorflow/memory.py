@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import Progress
-from philinit.filling import dlpack, pages
 from philinit.filling import memory as host_memory
+from philinit.filling import pages
 from philinit.parts import Shard
 from philinit.targets import Target
 from philinit.tensorflow.checks import DTYPES
@@ -39,8 +39,8 @@ def filled(
     tensor = empty(shape if part is None else part.shape, dtype, device)
     if is_gpu(device):
         _write(init, tensor, device, shape, part, threads, progress)
-    else:  # as there, a call nearer to the kernel
-        view = _view_on_cpu(tensor, device)
+    else:  # as there, some calls nearer to the kernel
+        view = array_over(tensor, device)
         if view.nbytes >= pages.LEAST:
             pages.advise(host_memory.address(view), view.nbytes)
         init._write(Target(view, shape, part, threads, progress))
@@ -100,16 +100,7 @@ def view_of(tensor: Any, device: str) -> Any:
         from philinit.filling.cuda import memory as cuda_memory
 
         return cuda_memory.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
-    return _view_on_cpu(tensor, device)
-
-
-def _view_on_cpu(tensor: Any, device: str) -> Any:
-    """`view_of` a tensor on a CPU."""
-    if tensor.backing_device.endswith(device):  # elsewhere an array would be a copy
-        array = array_over(tensor)
-        if type(array) is np.ndarray:  # of a scalar it is one of NumPy's scalars
-            return array
-    return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+    return array_over(tensor, device)
 
 
 def _write(init: Any, tensor: Any, device: str, *rest: Any) -> None:

@@ -69,15 +69,18 @@ def this_process() -> str:
     return str(_context()().host_address_space())
 
 
-def array_over(tensor: Any) -> Any:
+def array_over(tensor: Any, device: str) -> Any:
     """ndarray over the memory of an eager tensor on a CPU of this process, to be written.
 
     Missing: leave to write what TensorFlow has allocated. That ``__array__`` shares the memory is
-    not documented; a DLPack capsule tells where it is too, at ten times the cost. Of a scalar it
-    is no ndarray, but a copy.
+    not documented; a DLPack capsule tells where it is too, at ten times the cost.
     """
     probe_memory()
-    return tensor.__array__()
+    if tensor.backing_device.endswith(device):  # of memory elsewhere, an array is a copy
+        array = tensor.__array__()
+        if type(array) is np.ndarray:  # of a scalar it is one of NumPy's, which is a copy, too
+            return array
+    return dlpack.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
 
 
 @functools.cache
