@@ -12,7 +12,6 @@ from typing import Any
 from numba import njit, types
 
 from philinit.kernels import constants as c
-from philinit.kernels.cpu.philox import BLOCKS
 from philinit.kernels.cpu.simd.lanes import call1, shuffle
 from philinit.kernels.cpu.simd.lookup import table64
 from philinit.kernels.cpu.simd.operators import (
@@ -25,9 +24,11 @@ from philinit.kernels.cpu.simd.operators import (
     splat,
     sqrt,
 )
+from philinit.kernels.cpu.simd.target import has_feature
 from philinit.kernels.cpu.simd.types import VectorType
 
-N = BLOCKS  # pairs at once
+N = 32 if has_feature("avx512f") else 8  # pairs at once
+u64xN = VectorType(types.uint64, N)
 f32xN = VectorType(types.float32, N)
 u32xN = VectorType(types.uint32, N)
 f64xN = VectorType(types.float64, N)

@@ -8,12 +8,10 @@ from typing import Any
 
 from numba import njit, types
 
-from philinit.kernels.constants import GLIBC, PHILOX_ROUNDS, ROUNDED
+from philinit.kernels.constants import GLIBC, ROUNDED
 from philinit.kernels.cpu import box_muller as bm
-from philinit.kernels.cpu.philox import BLOCKS, philox4x32, u64xN
 from philinit.kernels.cpu.simd.lanes import compress, mask16, mask_bits, popcount, shuffle
 from philinit.kernels.cpu.simd.memory import (
-    INTERLEAVE_ORDER,
     load,
     load_index,
     load_int64,
@@ -21,14 +19,13 @@ from philinit.kernels.cpu.simd.memory import (
     store,
     store_index,
     store_int64,
-    store_interleaved,
 )
-from philinit.kernels.cpu.simd.operators import bits, constant, convert, splat, sqrt
-from philinit.kernels.cpu.simd.types import VectorType, u32x16
+from philinit.kernels.cpu.simd.operators import bits, constant, convert, sqrt
+from philinit.kernels.cpu.simd.types import VectorType, u32x8, u32x16, u64x8
 from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
 from philinit.kernels.table import RESERVED_BLOCKS
 
-LARGEST_TILE = 512
+LARGEST_TILE = 480
 square_scratch = scratch(8 * LARGEST_TILE)
 list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
 retry_scratch = scratch(16 * LARGEST_TILE)
@@ -39,7 +36,7 @@ def squares_by(squared_radius: Any) -> Any:
     @njit
     def write_squares(squares, address, blocks, log):
         for i in range(0, 2 * blocks, bm.N):
-            store(squares + 4 * i, squared_radius(load(u64xN, address + 8 * i), log))
+            store(squares + 4 * i, squared_radius(load(bm.u64xN, address + 8 * i), log))
 
     return write_squares
 
@@ -48,7 +45,7 @@ def normals_by(direction: Any) -> Any:
     @njit
     def write_directions(squares, address, blocks, sin, cos):
         for i in range(0, 2 * blocks, bm.N):
-            x = direction(load(u64xN, address + 8 * i), sin, cos)
+            x = direction(load(bm.u64xN, address + 8 * i), sin, cos)
             r = sqrt(load(bm.f32xN, squares + 4 * i))
             store(address + 8 * i, x * bm.twice(r, r))
 
@@ -107,9 +104,7 @@ def normals(to_normals: Any) -> Draw:
 
 u32x64 = VectorType(types.uint32, 64)
 i32x64 = VectorType(types.int32, 64)
-u32xN = VectorType(types.uint32, BLOCKS)
 sixteen = constant(u32x16, range(16))
-in_store_order = shuffle(u32xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
 
 # 2.0 and everything beyond has the bit below the sign set, everything nearer to 0 has not: numbers
 # are handled as integers. What is missing in a group is marked by an integer with that bit.
@@ -173,16 +168,15 @@ def truncated(to_normals: Any, integer: Any) -> Draw:
     def in_order(address, blocks, c0, c1, c2, c3, k0, k1, libm):
         write_first(address, blocks, c0, c1, c2, c3, k0, k1, libm)
         to_normals(address, blocks, libm)
-        groups, fresh = list_scratch(), retry_scratch()
+        groups, fresh, again = list_scratch(), retry_scratch(), again_scratch()
         waiting = list_groups(address, blocks, groups)
         attempt = 1
         while waiting > 0 and attempt < reserved:
-            for i in range(0, waiting, BLOCKS):
-                g = load(u32xN, groups + 4 * i)
-                c = convert(u64xN, in_store_order(g, g)) * reserved + (c0 + attempt)
-                v1, v2, v3 = splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
-                w0, w1, w2, w3 = philox4x32(c, v1, v2, v3, k0, k1, PHILOX_ROUNDS)
-                store_interleaved(fresh + 16 * i, w0, w1, w2, w3)
+            c = (c1 << 32) + c0 + attempt
+            for i in range(0, waiting, 8):
+                g = convert(u64x8, load(u32x8, groups + 4 * i))
+                store(again + 8 * i, g * reserved + c)
+            write_words_at(fresh, waiting, again, c2, c3, k0, k1, libm)
             to_normals(fresh, waiting, libm)
             waiting = keep_first(address, groups, fresh, waiting)
             attempt += 1

@@ -14,8 +14,8 @@ from philinit.kernels.cpu.simd.memory import load
 from philinit.kernels.cpu.simd.types import i64x8, u32x16
 from philinit.kernels.cpu.words import Draw, random_words
 
-TILE_BLOCKS = 128
-STEP_BLOCKS = 32  # what both phases can handle at once on every CPU
+TILE_BLOCKS = 96
+STEP_BLOCKS = 48  # what both phases can handle at once on every CPU
 
 
 class Tile(NamedTuple):
@@ -41,8 +41,8 @@ def as_words() -> Any:
 def as_float32(number: Any) -> Any:
     @njit
     def transform(source, target, words, p, put):
-        for j in range(0, 4 * words, 256):
-            for i in range(j, j + 256, 64):
+        for j in range(0, 4 * words, 384):
+            for i in range(j, j + 384, 64):
                 put(target + i, number(load(u32x16, source + i), p))
 
     return transform

@@ -5,19 +5,19 @@ from typing import Any, NamedTuple
 
 from numba import njit
 
-from philinit.kernels.constants import PHILOX_M0, PHILOX_M1, PHILOX_ROUNDS
-from philinit.kernels.cpu.philox import (
-    BLOCKS,
-    counter_products,
-    philox4x32,
-    philox4x32_of_sequence,
-    u64xN,
-)
+from philinit.kernels.constants import PHILOX_M0, PHILOX_M1
+from philinit.kernels.cpu.philox import BLOCKS, LANES, begin, philox4x32, u64xN
 from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER, load, store_interleaved
-from philinit.kernels.cpu.simd.operators import splat
+from philinit.kernels.cpu.simd.operators import constant, splat
 
-in_store_order = shuffle(u64xN, [8 * (i // 8) + INTERLEAVE_ORDER[i % 8] for i in range(BLOCKS)])
+STORE_ORDER = [i - i % 8 + INTERLEAVE_ORDER[i % 8] for i in range(LANES)]
+in_store_order = shuffle(u64xN, STORE_ORDER)
+
+# M0 times the counters 0, 1, ...: the first product of consecutive counters is an arithmetic
+# sequence, an addition instead of one of the twenty multiplications.
+counter_products = constant(u64xN, [PHILOX_M0 * i for i in STORE_ORDER])
+words_of = philox4x32()
 
 
 class Draw(NamedTuple):
@@ -33,16 +33,25 @@ class Draw(NamedTuple):
     at: Any
 
 
+@njit(forceinline=True)
+def store_words(address, words):
+    a, b, c = words
+    store_interleaved(address, *a)
+    store_interleaved(address + 16 * LANES, *b)
+    store_interleaved(address + 32 * LANES, *c)
+
+
 def words_of_every(stride: int) -> Any:
     """The words of counter blocks `stride` apart; c0 does not wrap on the way."""
+    step = LANES * stride * PHILOX_M0
 
     @njit(forceinline=True)  # a call would load its two dozen constants anew for each tile
     def write_words(address, blocks, c0, c1, c2, c3, k0, k1, libm):
         v1, v3, p1 = splat(u64xN, c1), splat(u64xN, c3), splat(u64xN, c2 * PHILOX_M1)
         for b in range(0, blocks, BLOCKS):
             p0 = counter_products() * stride + (c0 + b * stride) * PHILOX_M0
-            w0, w1, w2, w3 = philox4x32_of_sequence(p0, p1, v1, v3, k0, k1, PHILOX_ROUNDS)
-            store_interleaved(address + 16 * b, w0, w1, w2, w3)
+            x, y, z = (p0, v1, p1, v3), (p0 + step, v1, p1, v3), (p0 + 2 * step, v1, p1, v3)
+            store_words(address + 16 * b, words_of(x, y, z, k0, k1))
 
     return write_words
 
@@ -51,14 +60,22 @@ write_words = words_of_every(1)
 
 
 @njit
+def listed(counters, c2, c3):
+    """A vector of the counters whose first 64 bits are listed."""
+    c = load(u64xN, counters)
+    c = in_store_order(c, c)
+    return begin(c, c >> 32, c2, c3)
+
+
+@njit
 def write_words_at(address, blocks, counters, c2, c3, k0, k1, libm):
     """The words of the counter blocks whose first 64 bits are listed at `counters`."""
     v2, v3 = splat(u64xN, c2), splat(u64xN, c3)
     for b in range(0, blocks, BLOCKS):
-        c = load(u64xN, counters + 8 * b)
-        c = in_store_order(c, c)
-        w0, w1, w2, w3 = philox4x32(c, c >> 32, v2, v3, k0, k1, PHILOX_ROUNDS)
-        store_interleaved(address + 16 * b, w0, w1, w2, w3)
+        x = listed(counters + 8 * b, v2, v3)
+        y = listed(counters + 8 * (b + LANES), v2, v3)
+        z = listed(counters + 8 * (b + 2 * LANES), v2, v3)
+        store_words(address + 16 * b, words_of(x, y, z, k0, k1))
 
 
 random_words = Draw(write_words, write_words_at)

@@ -107,6 +107,16 @@ SOME = [
     Case("tensorflow truncated", TruncatedNormal(0, 1), "float32", "tensorflow"),
     Case("tensorflow normal", Normal(0, 1), "bfloat16", "tensorflow"),
 ]
+
+
+@by_case
+@pytest.mark.parametrize("length", [479, 955, 958, 1024])
+def test_g1_runs_of_half_a_tile(case: Case, length: int) -> None:
+    """From there on a run has tiles to itself, even where all begin at one index of a block."""
+    for column in (0, 2, 3):
+        check(case, Shard((6, 2048), (slice(1, 6), slice(column, column + length))))
+
+
 by_some = pytest.mark.parametrize("case", SOME, ids=lambda case: case.kernel)
 
 

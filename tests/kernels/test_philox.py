@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random words: known answers, the carry of the counter, and the oracle's own Philox."""
 
+import functools
 import json
 from typing import Any
 
@@ -46,19 +47,25 @@ def test_random123_known_answers_by_the_oracle(
 def vector_philox() -> Any:
     from numba import njit
 
-    from philinit.kernels.cpu.philox import philox4x32, u64xN
-    from philinit.kernels.cpu.simd.memory import store_interleaved
+    from philinit.kernels.cpu.philox import BLOCKS, begin, philox4x32, u64xN
     from philinit.kernels.cpu.simd.operators import splat
+    from philinit.kernels.cpu.words import store_words
 
-    @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-    def run(address, c0, c1, c2, c3, k0, k1, rounds):  # type: ignore[no-untyped-def]
-        a, b, c, d = splat(u64xN, c0), splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
-        a, b, c, d = philox4x32(a, b, c, d, k0, k1, rounds)
-        store_interleaved(address, a, b, c, d)
+    @functools.cache
+    def kernel(rounds: int) -> Any:
+        words_of = philox4x32(rounds)
+
+        @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+        def run(address, c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+            c0, c1, c2, c3 = splat(u64xN, c0), splat(u64xN, c1), splat(u64xN, c2), splat(u64xN, c3)
+            state = begin(c0, c1, c2, c3)
+            store_words(address, words_of(state, state, state, k0, k1))
+
+        return run
 
     def words(counter: list[int], key: list[int], rounds: int) -> r.Array:
-        out = memory.empty((4 * u64xN.lanes,), r.FLOAT32)
-        run(out.ctypes.data, *counter, *key, rounds)
+        out = memory.empty((4 * BLOCKS,), r.FLOAT32)
+        kernel(rounds)(out.ctypes.data, *counter, *key)
         return out.view(np.uint32).reshape(-1, 4)
 
     return words

@@ -33,6 +33,7 @@ from philinit.kernels.table import KERNELS, RESERVED_BLOCKS
 eight = constant(u64x8, range(8))
 load_layout = loader("Layout", integers=FIELDS)
 AXES = 8 * len(FIELDS)  # bytes from the layout to its axes
+LEAST_TILE = 480  # counter blocks: a tile costs more here, beside its weights, than in `fill`
 
 
 # --- where runs are ------------------------------------------------------------------------------
@@ -146,6 +147,7 @@ def entry(name: str) -> Any:
     whether whole lines may bypass the caches.
     """
     kernel, (transform, draw, tile_blocks) = KERNELS[name], TILES[name]
+    tile_blocks = max(tile_blocks, LEAST_TILE)
     size, reserved, per_block = kernel.itemsize, kernel.reserved, 4 // kernel.words
     (draw_in_order, draw_at), load_parameters = draw, parameters_of(kernel)
     block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
@@ -229,9 +231,9 @@ def entry(name: str) -> Any:
             target = out + done * size
             blocks, parts = 0, 0
             whole = True  # no number of a block is left out
-            straight = False  # one piece, whose counters follow each other
+            straight = False  # one piece, of counters that follow each other
             tile_low, tile_high = 0, 0
-            while blocks < tile_blocks and done < count:
+            while not straight and blocks < tile_blocks and done < count:
                 weight = layout.skip + position.start + position.within
                 lead = weight & (per_block - 1)
                 c_low, c_high = counter_of(weight >> block_shift, layout.low, layout.high)
@@ -243,11 +245,16 @@ def entry(name: str) -> Any:
                 in_run = min(layout.length - position.within, left)
                 need = blocks_of_piece(lead, in_run, room, c_low)
                 taken = min(need * per_block - lead, in_run)
-                straight = need == tile_blocks and (
+                # What fills half a tile has one to itself: counters that follow each other, and no
+                # copy, cost less than what is left of the tile.
+                straight = 2 * need >= tile_blocks and (
                     (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
                 )
+                if straight and blocks != 0:
+                    straight = False
+                    break
                 times = 1
-                if alike and taken == layout.length and 2 * need <= room:
+                if alike and not straight and taken == layout.length and 2 * need <= room:
                     ahead = inner.size - position.run
                     times = runs_alike(need, room, left, taken, ahead)
                 if not straight:
@@ -266,7 +273,7 @@ def entry(name: str) -> Any:
                 for page in range(0, tile_bytes, PAGE):
                     prefetch_page(target + AHEAD + page)
             words = draw_tile(source, blocks, counters, straight, tile_low, tile_high, k0, k1, libm)
-            full = whole and blocks == tile_blocks
+            full = whole and words == 4 * blocks
             if full and streaming and target & 63 == 0:
                 transform(source, target, words, p, store_streaming)
                 continue

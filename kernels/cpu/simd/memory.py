@@ -60,31 +60,28 @@ store_streaming = _store(64, streaming=True)
 
 
 # Lane i of every 8 holds item INTERLEAVE_ORDER[i]: then interleaving two 64-bit vectors is one
-# unpack instruction a half, which works within 128-bit groups, and memory comes out in order.
+# instruction a half, which works within 128-bit groups, and memory comes out in order.
 INTERLEAVE_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 
 
 @intrinsic
-def store_interleaved(typingctx: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Store the low halves of 64-bit lanes as a0 b0 c0 d0 a1 b1 ..., 64-byte aligned."""
+def store_interleaved(typingctx: Any, address: Any, ab: Any, cd: Any) -> Any:
+    """Store lanes a above b, and c above d, as a0 b0 c0 d0 a1 b1 ..., 64-byte aligned."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        lanes = a.lanes
-        halves = ir.VectorType(ir.IntType(32), 2 * lanes)
-        evens = [2 * (i // 2) + 2 * lanes * (i % 2) for i in range(2 * lanes)]
-        a32, b32, c32, d32 = (builder.bitcast(v, halves) for v in args[1:])
-        ab = builder.bitcast(shuffled(builder, a32, b32, evens), args[1].type)
-        cd = builder.bitcast(shuffled(builder, c32, d32, evens), args[1].type)
-        for first in range(0, lanes, 8):
+        halves = 2 * ab.lanes
+        ab32, cd32 = (builder.bitcast(v, ir.VectorType(ir.IntType(32), halves)) for v in args[1:])
+        for first in range(0, ab.lanes, 8):
             for odd in (0, 1):
-                pick = [first + i + odd + lanes * k for i in (0, 2, 4, 6) for k in (0, 1)]
-                part = shuffled(builder, ab, cd, pick)
+                lanes = range(2 * (first + odd), 2 * (first + 8), 4)
+                pick = [i + k for i in lanes for k in (1, 0, halves + 1, halves)]
+                part = shuffled(builder, ab32, cd32, pick)
                 offset = (2 * first // 8 + odd) * 64
                 kept = builder.store(part, _pointer(builder, args[0], offset, part.type))
                 kept.align = 64
         return context.get_dummy_value()
 
-    return signature(types.void, types.int64, a, b, c, d), codegen
+    return signature(types.void, types.int64, ab, cd), codegen
 
 
 def scratch(size: int) -> Any:

@@ -52,6 +52,7 @@ u16x32 = VectorType(types.uint16, 32)
 i16x32 = VectorType(types.int16, 32)
 f32x8 = VectorType(types.float32, 8)
 i32x8 = VectorType(types.int32, 8)
+u32x8 = VectorType(types.uint32, 8)
 u8x64 = VectorType(types.uint8, 64)
 
 
