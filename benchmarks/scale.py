@@ -36,6 +36,7 @@ from philinit.tools.measure.clock import in_turns
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 reference: Any = importlib.import_module("tests.support.reference")
+reference_words: Any = importlib.import_module("tests.support.reference_words")
 
 Shape = tuple[int, int]
 ROUNDS = 3  # fills of a tile, of which the best is told
@@ -58,7 +59,7 @@ def element(distribution: Distribution, dtype: Any, key: pi.Key, index: int) -> 
     for number in numbers:
         counter = (key.base + number // 4) % (1 << 128)
         block = [counter >> shift & 0xFFFFFFFF for shift in (0, 32, 64, 96)]
-        words.append(reference.philox4x32(block, key.words)[number % 4])
+        words.append(reference_words.philox4x32(block, key.words)[number % 4])
     raw = np.array([words[0] | words[1] << 32], np.uint64) if wide else np.array(words, np.uint32)
     return reference.weights_of(raw, distribution, dtype)[0]
 

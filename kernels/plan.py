@@ -79,6 +79,9 @@ LEAST_SPREAD = {
 }
 LEAST_MEAN = {"float64": 2.0**-900}  # 2**-100 in the other dtypes, which compute in float32
 
+# The least doubled probability of a tail that the normal map of 32-bit words has.
+LEAST_MASS = 2.0**-31
+
 
 def _check_spread(spread: float, mean: float, dtype: np.dtype[Any], what: Any) -> None:
     least = LEAST_SPREAD[dtype.name]
@@ -149,15 +152,17 @@ def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
 def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
     _check_spread(d.stddev, d.mean, dtype, d)
     if dtype.itemsize == 8:
-        return _bounded(d, -math.inf, math.inf, dtype)
+        return _bounded64(d, -math.inf, math.inf, dtype)
     check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
     return make(f"normal_{dtype.name}", stddev=_float32(d.stddev), mean=_float32(_mean(d)))
 
 
 def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
     _check_spread(d.stddev, d.mean, dtype, d)
-    if dtype.itemsize == 8 or (d.lower, d.upper) != (-2.0, 2.0):
-        return _bounded(d, d.lower, d.upper, dtype)
+    if dtype.itemsize == 8:
+        return _bounded64(d, d.lower, d.upper, dtype)
+    if (d.lower, d.upper) != (-2.0, 2.0):
+        return _bounded32(d, dtype) if _near(d) else _bounded64(d, d.lower, d.upper, dtype)
     low, high = _support(d, -2.0, 2.0, dtype)
     stddev, mean = _inside(*_support(d, -2.0, 2.0, FLOAT32), _float32(_mean(d)), 2, FLOAT32)
     stddev = min(stddev, at_most(d.stddev, FLOAT32))
@@ -166,11 +171,41 @@ def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
     return _kernel16("truncated", low, high, dtype, stddev=stddev, mean=mean)
 
 
-def _bounded(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
+def _near(d: TruncatedNormal) -> bool:
+    """Whether the float32 map draws 32-bit words: why these conditions, says kernels/README.md."""
+    lower_mass, upper_mass, inside, _ = masses(d.lower, d.upper)
+    ends = (d.mean + bound * d.stddev for bound in (d.lower, d.upper))
+    return (
+        (min(lower_mass, upper_mass) >= LEAST_MASS or inside >= 0.25)
+        and d.upper - d.lower >= 0.125
+        and 2.0**-64 <= d.stddev < 2.0**96
+        and not any(0.0 < abs(end) < 2.0**-126 for end in ends)
+    )
+
+
+def _bounded32(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
+    low, high = _support(d, d.lower, d.upper, dtype)
+    lower_mass, upper_mass, inside, center = masses(d.lower, d.upper)
+    spacing = _float32(inside / 2)
+    least = at_least(1.0 - spacing, FLOAT32)  # so that q >= 1 in the outermost word
+    return make(
+        f"bounded_{dtype.name}",
+        mean=_float32(_mean(d)),
+        low=low + 0.0,  # no -0.0: zeros are alike to minimum and maximum
+        high=high + 0.0,
+        lower_mass=max(_float32(lower_mass / LEAST_MASS), least),
+        upper_mass=max(_float32(upper_mass / LEAST_MASS), least),
+        scale=_float32(inside / 2 * d.stddev),
+        center=_float32(center / LEAST_MASS * d.stddev),
+        spacing=spacing,
+    )
+
+
+def _bounded64(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
     low, high = _support(d, lower, upper, dtype)
     lower_mass, upper_mass, inside, center = masses(lower, upper)
     return make(
-        f"bounded_{dtype.name}",
+        f"bounded_{dtype.name}" if dtype.itemsize == 8 else f"bounded_far_{dtype.name}",
         stddev=d.stddev,
         mean=_mean(d),
         low=low,

@@ -25,6 +25,7 @@ NORMAL = ("stddev", "mean")
 ENDS = ("low", "high")
 ENDS_16 = ("low_bits", "high_bits")  # the ends as patterns of 16 bits
 MASSES = ("lower_mass", "upper_mass", "scale", "center")
+BOUNDED = ("mean", *ENDS, *MASSES, "spacing")
 SPAN = ("span", "minimum")
 LIBM = ("log_kind", "trigonometry_kind", "log", "sin", "cos")  # see `philinit.kernels.libm`
 
@@ -52,10 +53,13 @@ _ROWS = (
     Kernel("truncated_bfloat16", itemsize=2, floats=NORMAL, integers=ENDS_16),
     Kernel("truncated_clamped_float16", itemsize=2, floats=NORMAL + ENDS),
     Kernel("truncated_clamped_bfloat16", itemsize=2, floats=NORMAL + ENDS),
-    Kernel("bounded_float32", itemsize=4, floats=NORMAL + ENDS + MASSES),
+    Kernel("bounded_float32", itemsize=4, floats=BOUNDED),
+    Kernel("bounded_float16", itemsize=2, floats=BOUNDED),
+    Kernel("bounded_bfloat16", itemsize=2, floats=BOUNDED),
     Kernel("bounded_float64", itemsize=8, words=2, floats=NORMAL + ENDS + MASSES),
-    Kernel("bounded_float16", itemsize=2, floats=NORMAL + ENDS + MASSES),
-    Kernel("bounded_bfloat16", itemsize=2, floats=NORMAL + ENDS + MASSES),
+    Kernel("bounded_far_float32", itemsize=4, floats=NORMAL + ENDS + MASSES),
+    Kernel("bounded_far_float16", itemsize=2, floats=NORMAL + ENDS + MASSES),
+    Kernel("bounded_far_bfloat16", itemsize=2, floats=NORMAL + ENDS + MASSES),
     Kernel("tensorflow_uniform_float32", itemsize=4, floats=SPAN),
     Kernel("tensorflow_uniform_float64", itemsize=8, words=2, floats=SPAN),
     Kernel("tensorflow_uniform_float16", itemsize=2, floats=SPAN),

@@ -16,6 +16,7 @@ from philinit.kernels.cpu.simd.operators import (
     clamp,
     convert,
     fma,
+    minimum,
     polynomial,
     select,
     splat,
@@ -59,18 +60,23 @@ def uniform32(w, p):
     return fma(convert(f32x16, bits(i32x16, w)), p.scale, p.middle)
 
 
-@njit
-def standard_normal32(w):
-    """x = f H(q): q is the distance of |k| from 2**31, H a polynomial for each octave of q."""
-    k = bits(i32x16, w | 1)  # odd: -k is as likely as k, and q is never 0
-    f = convert(f32x16, k)
-    sign = k >> 31
-    q = bits(u32x16, convert(f32x16, splat(i32x16, -(1 << 31)) - ((k ^ sign) - sign)))
+@njit(forceinline=True)
+def normal_ratio32(q):
+    """H(q) = x / f: a polynomial for each octave of q, the doubled probability of the tail."""
+    q = bits(u32x16, q)
     i = bits(i32x16, q >> c.NORMAL_SHIFT)
     t = bits(f32x16, (q & 0x7FFFFF) | ONE) - c.NORMAL_CENTER
     h = fma(fma(fma(n7(i), t, n6(i)), t, n5(i)), t, n4(i))
-    h = fma(fma(fma(fma(h, t, n3(i)), t, n2(i)), t, n1(i)), t, n0(i))
-    return f * h  # reads k and -k alike up to here: exactly odd
+    return fma(fma(fma(fma(h, t, n3(i)), t, n2(i)), t, n1(i)), t, n0(i))
+
+
+@njit
+def standard_normal32(w):
+    """x = f H(q): q is the distance of |k| from 2**31."""
+    k = w | 1  # odd: -k is as likely as k, and q is never 0
+    q = minimum(k ^ 0x80000000, k ^ 0x7FFFFFFE)  # of 2**31 + k and 2**31 - k
+    h = normal_ratio32(convert(f32x16, bits(i32x16, q)))
+    return convert(f32x16, bits(i32x16, k)) * h  # h is the same for k and -k: exactly odd
 
 
 @njit
@@ -104,8 +110,20 @@ def truncated32_clamped(w, p):
     return clamp(truncated32(w, p), p.low, p.high)
 
 
-@njit
+# Inlined whatever it costs: a call for each vector would take longer than the map.
+@njit(forceinline=True)
 def bounded32(w, p):
+    """The normal map with f and q moved to between the bounds; f is already times stddev."""
+    k = w | 1
+    f = fma(convert(f32x16, bits(i32x16, k)), p.scale, p.center)
+    low = fma(convert(f32x16, k ^ 0x80000000), p.spacing, p.lower_mass)  # of 2**31 + k
+    high = fma(convert(f32x16, k ^ 0x7FFFFFFE), p.spacing, p.upper_mass)  # of 2**31 - k
+    h = normal_ratio32(select(high < low, high, low))
+    return clamp(fma(f, h, p.mean), p.low, p.high)
+
+
+@njit
+def bounded_far32(w, p):
     """Any bounds: the float64 map on the word in the upper half, rounded once."""
     k = bits(i32x16, w | 1)
     low = convert(f32x8, bounded64(convert(i64x8, low_half(k, k)) << 32, p))

@@ -9,6 +9,7 @@ from philinit.kernels.cpu import distributions as d
 from philinit.kernels.cpu import tensorflow_maps as tf
 from philinit.kernels.cpu.rounding import between, to_bfloat16, to_bfloat16_exact, to_float16
 from philinit.kernels.cpu.simd.memory import loader
+from philinit.kernels.cpu.simd.target import has_feature
 from philinit.kernels.cpu.tensorflow import (
     LARGEST_TILE,
     normals32,
@@ -23,6 +24,10 @@ _scaled32 = as_float32(tf.scaled32)
 _scaled64 = as_float64(tf.scaled64)
 _scaled_half = as_16_bit(tf.scaled_half, to_float16)
 _scaled_bfloat = as_16_bit(tf.scaled_bfloat, to_bfloat16_exact)
+
+# For maps whose tables and parameters fill the 32 registers of AVX-512: several vectors a turn
+# would only have them spilled.
+CROWDED = 1 if has_feature("avx512f") else 4
 
 TILES = {
     "words": Tile(as_words()),
@@ -40,10 +45,13 @@ TILES = {
     "truncated_bfloat16": Tile(as_16_bit(d.truncated32, to_bfloat16, between)),
     "truncated_clamped_float16": Tile(as_16_bit(d.truncated32_clamped, to_float16)),
     "truncated_clamped_bfloat16": Tile(as_16_bit(d.truncated32_clamped, to_bfloat16)),
-    "bounded_float32": Tile(as_float32(d.bounded32)),
+    "bounded_float32": Tile(as_float32(d.bounded32, CROWDED)),
     "bounded_float64": Tile(as_float64(d.bounded64_words)),
-    "bounded_float16": Tile(as_16_bit(d.bounded32, to_float16)),
-    "bounded_bfloat16": Tile(as_16_bit(d.bounded32, to_bfloat16_exact)),
+    "bounded_float16": Tile(as_16_bit(d.bounded32, to_float16, vectors=CROWDED)),
+    "bounded_bfloat16": Tile(as_16_bit(d.bounded32, to_bfloat16, vectors=CROWDED)),
+    "bounded_far_float32": Tile(as_float32(d.bounded_far32)),
+    "bounded_far_float16": Tile(as_16_bit(d.bounded_far32, to_float16)),
+    "bounded_far_bfloat16": Tile(as_16_bit(d.bounded_far32, to_bfloat16_exact)),
     "tensorflow_uniform_float32": Tile(as_float32(tf.uniform32)),
     "tensorflow_uniform_float64": Tile(as_float64(tf.uniform64)),
     "tensorflow_uniform_float16": Tile(as_16_bit(tf.uniform_half, to_float16)),

@@ -26,7 +26,7 @@ class Tile(NamedTuple):
     blocks: int = TILE_BLOCKS  # counter blocks
 
 
-# Words to weights: 64 words a step, so that four chains overlap.
+# Words to weights: as many vectors of sixteen words a turn as overlap well, a divisor of twelve.
 
 
 def as_words() -> Any:
@@ -38,21 +38,25 @@ def as_words() -> Any:
     return transform
 
 
-def as_float32(number: Any) -> Any:
+def as_float32(number: Any, vectors: int = 6) -> Any:
+    turn = 64 * vectors
+
     @njit
     def transform(source, target, words, p, put):
-        for j in range(0, 4 * words, 384):
-            for i in range(j, j + 384, 64):
+        for j in range(0, 4 * words, turn):
+            for i in range(j, j + turn, 64):
                 put(target + i, number(load(u32x16, source + i), p))
 
     return transform
 
 
-def as_16_bit(number: Any, rounded: Any, limited: Any = as_it_is) -> Any:
+def as_16_bit(number: Any, rounded: Any, limited: Any = as_it_is, vectors: int = 4) -> Any:
+    turn = 64 * max(2, vectors)
+
     @njit
     def transform(source, target, words, p, put):
-        for j in range(0, 4 * words, 256):
-            for i in range(j, j + 256, 128):
+        for j in range(0, 4 * words, turn):
+            for i in range(j, j + turn, 128):
                 a = number(load(u32x16, source + i), p)
                 b = number(load(u32x16, source + i + 64), p)
                 put(target + (i >> 1), limited(rounded(a, b), p))

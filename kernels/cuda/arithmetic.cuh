@@ -54,6 +54,19 @@ __device__ __forceinline__ float round32(double a) {
   return y;
 }
 
+// The smaller and the larger of two numbers; of zeros with different signs it is not said which.
+__device__ __forceinline__ float minimum(float a, float b) {
+  float y;
+  asm("min.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+  return y;
+}
+
+__device__ __forceinline__ float maximum(float a, float b) {
+  float y;
+  asm("max.f32 %0, %1, %2;" : "=f"(y) : "f"(a), "f"(b));
+  return y;
+}
+
 // x if a < b, else y.
 __device__ __forceinline__ float select_less(float a, float b, float x, float y) {
   float z;
@@ -102,6 +115,8 @@ __device__ inline float add32(float a, float b) { return __fadd_rn(a, b); }
 __device__ inline float minus32(float a) { return -a; }
 __device__ inline float sqrt32(float a) { return __fsqrt_rn(a); }
 __device__ inline float round32(double a) { return __double2float_rn(a); }
+__device__ inline float minimum(float a, float b) { return a < b ? a : b; }
+__device__ inline float maximum(float a, float b) { return a > b ? a : b; }
 __device__ inline float select_less(float a, float b, float x, float y) { return a < b ? x : y; }
 
 #endif

@@ -29,12 +29,12 @@ struct uniform32 {
   }
 };
 
-// x = f H(q): q is the distance of |k| from 2**31, H a polynomial for each octave of q.
-struct standard_normal32 {
+// H(q) = x / f: a polynomial for each octave of q, the doubled probability of the tail.
+struct normal_ratio32 {
   static constexpr u32 FIRST = 127;  // the exponent field of the smallest q, which is 1
   const char *rows;                  // of this lane's copy
 
-  __device__ __forceinline__ standard_normal32() {
+  __device__ __forceinline__ normal_ratio32() {
     __shared__ float4 table[32][2][COPIES];  // of each octave n0 to n3, then n4 to n7
     for (u32 i = threadIdx.x; i < 32 * 2 * COPIES; i += blockDim.x) {
       const u32 octave = i / (2 * COPIES), half = i / COPIES % 2;
@@ -45,17 +45,25 @@ struct standard_normal32 {
     rows = opaque_shared(&table[0][0][copy()]);
   }
 
-  __device__ __forceinline__ float operator()(u32 w) const {
-    const int k = (int)(w | 1);  // odd: -k is as likely as k, and q is never 0
-    const float f = __int2float_rn(k);
-    const int magnitude = k < 0 ? -k : k;
-    const u32 q = __float_as_uint(__int2float_rn((int)(0x80000000u - (u32)magnitude)));
+  __device__ __forceinline__ float operator()(float tail) const {
+    const u32 q = __float_as_uint(tail);
     const u32 octave = opaque((q >> NORMAL_SHIFT) - FIRST), i = octave * (2 * COPIES * 16);
     const float4 n = at<float4>(rows, i), m = at<float4>(rows, i + COPIES * 16);
     const float t = add32(__uint_as_float(q - (octave << NORMAL_SHIFT)), -NORMAL_CENTER);
-    float h = fma32(fma32(fma32(m.w, t, m.z), t, m.y), t, m.x);
-    h = fma32(fma32(fma32(fma32(h, t, n.w), t, n.z), t, n.y), t, n.x);
-    return mul32(f, h);  // reads k and -k alike up to here: exactly odd
+    const float h = fma32(fma32(fma32(m.w, t, m.z), t, m.y), t, m.x);
+    return fma32(fma32(fma32(fma32(h, t, n.w), t, n.z), t, n.y), t, n.x);
+  }
+};
+
+// x = f H(q): q is the distance of |k| from 2**31.
+struct standard_normal32 {
+  normal_ratio32 ratio;
+
+  __device__ __forceinline__ float operator()(u32 w) const {
+    const int k = (int)(w | 1);  // odd: -k is as likely as k, and q is never 0
+    const int magnitude = k < 0 ? -k : k;
+    const float h = ratio(__int2float_rn((int)(0x80000000u - (u32)magnitude)));
+    return mul32(__int2float_rn(k), h);  // h is the same for k and -k: exactly odd
   }
 };
 
@@ -121,6 +129,26 @@ struct clamped {
 
 typedef clamped<uniform32> uniform32_clamped;
 typedef clamped<truncated32> truncated32_clamped;
+
+// The normal map with f and q moved to between the bounds; f is already times stddev.
+struct bounded32 {
+  normal_ratio32 ratio;
+  float mean, low, high, lower_mass, upper_mass, scale, center, spacing;
+
+  __device__ __forceinline__ explicit bounded32(const Parameters &p)
+      : mean(round32(p.floats[0])), low(round32(p.floats[1])), high(round32(p.floats[2])),
+        lower_mass(round32(p.floats[3])), upper_mass(round32(p.floats[4])),
+        scale(round32(p.floats[5])), center(round32(p.floats[6])), spacing(round32(p.floats[7])) {}
+
+  __device__ __forceinline__ float operator()(u32 w) const {
+    const u32 k = w | 1;
+    const float f = fma32(__int2float_rn((int)k), scale, center);
+    const float below = fma32(__uint2float_rn(k ^ 0x80000000u), spacing, lower_mass);  // of 2**31 + k
+    const float above = fma32(__uint2float_rn(k ^ 0x7FFFFFFEu), spacing, upper_mass);  // of 2**31 - k
+    const float y = fma32(f, ratio(minimum(above, below)), mean);
+    return minimum(maximum(y, low), high);  // none is -0.0: see the plan
+  }
+};
 
 // --- 64-bit words -------------------------------------------------------------------------------
 
@@ -200,9 +228,9 @@ struct bounded64_words {
 };
 
 // Any bounds: the float64 map on the word in the upper half, rounded once.
-struct bounded32 {
+struct bounded_far32 {
   bounded64 number;
-  __device__ __forceinline__ explicit bounded32(const Parameters &p) : number(p) {}
+  __device__ __forceinline__ explicit bounded_far32(const Parameters &p) : number(p) {}
 
   __device__ __forceinline__ float operator()(u32 w) const {
     return round32(number((i64)((u64)(w | 1) << 32)));

@@ -21,6 +21,7 @@ from philinit.keys import Key
 from tests.support import cases, exact
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
+from tests.support import reference_words as rw
 
 KEY = Key.from_seed(17)
 PROBES = {"log": module.LOG_PROBES, "sin": module.SIN_PROBES, "cos": module.COS_PROBES}
@@ -112,7 +113,7 @@ def test_functions_are_told_apart_one_by_one(
     found = libm()
     assert (found.log, found.trigonometry) == kinds
     out = fill(np.empty(999, np.float32), Normal(), KEY, sampler="tensorflow")
-    rows = r.words(KEY, 0, 1000).reshape(-1, 4)
+    rows = rw.words(KEY, 0, 1000).reshape(-1, 4)
     radius = tensorflow.radius32(rows[:, 0::2], log)
     sine = tensorflow.direction32(rows[:, 1::2], sin)[0]
     cosine = tensorflow.direction32(rows[:, 1::2], cos)[1]

@@ -12,6 +12,7 @@ import pytest
 import philinit as pi
 from philinit.parts import Rows
 from tests.support import reference as r
+from tests.support import reference_words as rw
 
 INITS = [
     pi.GlorotUniform(seed=1),
@@ -39,7 +40,7 @@ def test_a_row_of_a_table_beyond_all_memory_is_what_the_oracle_says() -> None:
     init, shape = pi.GlorotUniform(seed=7), (1 << 55, 128)
     for row in (0, 12_345_678_901, (1 << 55) - 1):
         expected = r.weights(
-            init.distribution_for(shape), r.FLOAT32, r.key_of_seed(7), row * 128, 128
+            init.distribution_for(shape), r.FLOAT32, rw.key_of_seed(7), row * 128, 128
         )
         assert init.rows(shape, row).tobytes() == expected.tobytes()
 

@@ -27,6 +27,7 @@ from philinit.keys import Key
 from philinit.parts import Rows, Shard
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
+from tests.support import reference_words as rw
 
 # What `philinit selftest` reads: the copy that is installed.
 SHIPPED = Path(__file__).parents[2] / "src" / "philinit" / "tools" / "selftest" / "golden.json"
@@ -95,6 +96,9 @@ def _cases() -> list[Case]:
             for p in ((0.0, 0.1, -3.0, 3.0), (0.5, 2.0, 1.0, math.inf), (0.0, 1.0, -1.0, 4.0))
         ]
     cases += [Case("bounded_float64", TruncatedNormal(0.0, 0.1), "float64")]
+    cases += [
+        Case(f"bounded_far_{dtype}", TruncatedNormal(0.5, 0.1, 4, 9), dtype) for dtype in small
+    ]
     for dtype in ("float32", "float64", "float16", "bfloat16"):
         drawn: list[tuple[str, Distribution]] = [
             *(("uniform", Uniform(*b)) for b in ((0, 1), (-0.05, 0.05))),
@@ -163,7 +167,7 @@ def parts_agree(case: Case) -> bool:
 
 def golden() -> dict[str, Any]:
     """SHA-256 of whole tensors, as the oracles compute them."""
-    key = r.key_of_seed(SEED)
+    key = rw.key_of_seed(SEED)
 
     def expected(case: Case, kind: str = "") -> list[str]:
         return [r.digest(case.weights(key, offset, COUNT, kind)) for offset in OFFSETS]
@@ -175,7 +179,7 @@ def golden() -> dict[str, Any]:
         "count": COUNT,
         "offsets": list(OFFSETS),
         "sha256": {
-            "words": [r.digest(r.words(key, offset, COUNT)) for offset in OFFSETS],
+            "words": [r.digest(rw.words(key, offset, COUNT)) for offset in OFFSETS],
             **{case.name: expected(case) for case in CASES if not case.uses_libm},
         },
         "about sha256 by libm": "with PHILINIT_LIBM=glibc and =rounded; TensorFlow's normals in "
@@ -275,13 +279,13 @@ def known_keys() -> dict[str, Any]:
     folded = []
     for seed in (0, 42):
         for data in names:
-            key = r.key_of_seed(seed)
+            key = rw.key_of_seed(seed)
             for part in data:
-                key = r.fold_in(key, part)
+                key = rw.fold_in(key, part)
             folded.append({"seed": seed, "data": data, **entry(key)})
     return {
         "about": "keys of seeds and of fold_in in turn; written by tests/support/cases.py",
-        "seeds": {str(seed): entry(r.key_of_seed(seed)) for seed in seeds},
+        "seeds": {str(seed): entry(rw.key_of_seed(seed)) for seed in seeds},
         "fold_in": folded,
     }
 

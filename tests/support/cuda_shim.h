@@ -75,6 +75,7 @@ static inline double __dsqrt_rn(double a) { return std::sqrt(a); }
 
 static inline float __double2float_rn(double a) { return (float)a; }
 static inline float __int2float_rn(int a) { return (float)a; }
+static inline float __uint2float_rn(unsigned int a) { return (float)a; }
 static inline double __int2double_rn(int a) { return (double)a; }
 static inline double __ll2double_rn(long long a) { return (double)a; }
 static inline double __ull2double_rn(unsigned long long a) { return (double)a; }

@@ -2,8 +2,7 @@
 """The oracle: kernels/README.md in slow, obvious NumPy, sharing only the coefficient tables.
 
 Everything else is derived here anew: parameters from mpmath and exact rational numbers, fma from
-error-free transformations (exact.py), Philox in
-Python integers and once more in uint64 arrays.
+error-free transformations (exact.py), words in reference_words.py.
 
 This is the native sampler; TensorFlow's is in reference_tensorflow.py, and the cases to test in
 cases.py.
@@ -38,6 +37,7 @@ from tests.support.exact import (
     round_fraction,
     rounded,
 )
+from tests.support.reference_words import M32, inverse_philox4x32, pairs, words
 
 Array = np.ndarray[Any, Any]
 
@@ -47,86 +47,6 @@ FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 FLOAT16: np.dtype[Any] = np.dtype(np.float16)
 BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 DTYPES = {d.name: d for d in (FLOAT32, FLOAT64, FLOAT16, BFLOAT16)}
-
-M32 = (1 << 32) - 1
-M64 = (1 << 64) - 1
-
-# --- section 1: words ----------------------------------------------------------------------------
-
-
-def philox4x32(counter: Sequence[int], key: Sequence[int], rounds: int = 10) -> tuple[int, ...]:
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-    for _ in range(rounds):
-        low = 0xD2511F53 * c0
-        high = 0xCD9E8D57 * c2
-        c0, c1, c2, c3 = (high >> 32) ^ c1 ^ k0, high & M32, (low >> 32) ^ c3 ^ k1, low & M32
-        k0, k1 = (k0 + 0x9E3779B9) & M32, (k1 + 0xBB67AE85) & M32
-    return c0, c1, c2, c3
-
-
-def inverse_philox4x32(words: Sequence[int], key: Sequence[int], rounds: int = 10) -> int:
-    """The 128-bit counter whose block holds these words: so any words can be fed to a kernel."""
-    c0, c1, c2, c3 = words
-    n0, n1 = pow(0xD2511F53, -1, 1 << 32), pow(0xCD9E8D57, -1, 1 << 32)
-    for r in reversed(range(rounds)):
-        k0, k1 = (key[0] + r * 0x9E3779B9) & M32, (key[1] + r * 0xBB67AE85) & M32
-        a0, a2 = c3 * n0 & M32, c1 * n1 & M32
-        a1 = c0 ^ k0 ^ (0xCD9E8D57 * a2 >> 32)
-        a3 = c2 ^ k1 ^ (0xD2511F53 * a0 >> 32)
-        c0, c1, c2, c3 = a0, a1, a2, a3
-    return c0 | c1 << 32 | c2 << 64 | c3 << 96
-
-
-def block_words(key: Sequence[int], start: int, steps: Array) -> Array:
-    """The words of counter blocks `start + steps`, a row of four uint32 for each of the steps."""
-    u = np.uint64
-    start %= 1 << 128
-    low = u(start & M64) + steps.astype(u)  # wraps at 2**64 ...
-    high = u(start >> 64) + (low < u(start & M64)).astype(u)  # ... and carries once
-    mask, shift = u(M32), u(32)
-    c0, c1, c2, c3 = low & mask, low >> shift, high & mask, high >> shift
-    k0, k1 = key
-    for _ in range(10):
-        p0, p1 = u(0xD2511F53) * c0, u(0xCD9E8D57) * c2
-        c0, c1, c2, c3 = (
-            (p1 >> shift) ^ c1 ^ u(k0),
-            p1 & mask,
-            (p0 >> shift) ^ c3 ^ u(k1),
-            p0 & mask,
-        )
-        k0, k1 = (k0 + 0x9E3779B9) & M32, (k1 + 0xBB67AE85) & M32
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
-
-
-def words(key: Key, first: int, count: int) -> Array:
-    """Words `first`, `first + 1`, ... of a stream, as uint32."""
-    blocks = (first + count + 3) // 4 - first // 4
-    rows = block_words(key.words, key.base + first // 4, np.arange(blocks))
-    return rows.ravel()[first % 4 :][:count]
-
-
-def pairs(stream: Array) -> Array:
-    """Words 2i (low half) and 2i + 1 (high half) as one uint64."""
-    wide = stream.astype(np.uint64)
-    return wide[0::2] | wide[1::2] << np.uint64(32)
-
-
-def key_of_seed(seed: int) -> Key:
-    low = seed % (1 << 64)
-    high = 0 if -(1 << 63) <= seed < 1 << 64 else (seed >> 64) % (1 << 64)
-    counter = (low & M32, low >> 32, high & M32, high >> 32)
-    mix = philox4x32(counter, (0x3EC8F720, 0x02461E29))
-    return Key((mix[0], mix[1]), mix[2] << 64 | mix[3] << 96)
-
-
-def fold_in(key: Key, data: int | str) -> Key:
-    tagged = b"s" + data.encode("utf-8") if isinstance(data, str) else b"i" + str(data).encode()
-    own = b"".join(w.to_bytes(4, "little") for w in key.words) + key.base.to_bytes(16, "little")
-    digest = hashlib.blake2b(own + tagged, digest_size=16, person=b"philinit.fold_in").digest()
-    w = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
-    return Key((w[0], w[1]), w[2] << 64 | w[3] << 96)
-
 
 # --- section 2: parameters -----------------------------------------------------------------------
 
@@ -199,6 +119,49 @@ def masses(lower: float, upper: float) -> tuple[float, float, float, float]:
     return a, b, c, d
 
 
+@dataclass(frozen=True)
+class Between:
+    """Parameters of 2.4 for 32-bit words, all of them numbers of float32."""
+
+    mean: float
+    low: float
+    high: float
+    lower_mass: float
+    upper_mass: float
+    scale: float
+    center: float
+    spacing: float
+
+
+def is_near(d: TruncatedNormal) -> bool:
+    """Whether 2.4 draws 32-bit words in float32."""
+    left, right, inside, _ = masses(d.lower, d.upper)
+    tails = inside >= 0.25 or (left >= 2.0**-31 and right >= 2.0**-31)
+    tiny = [
+        math.isfinite(b) and 0.0 < abs(d.mean + b * d.stddev) < 2.0**-126
+        for b in (d.lower, d.upper)
+    ]
+    width = d.upper - d.lower
+    return tails and width >= 0.125 and 2.0**-64 <= d.stddev < 2.0**96 and not any(tiny)
+
+
+def between_parameters(d: TruncatedNormal, dtype: np.dtype[Any]) -> Between:
+    left, right, inside, center = masses(d.lower, d.upper)
+    spacing = f32(inside / 2)
+    least = at_least(1 - Fraction(spacing), FLOAT32)
+    low, high = ends(d, d.lower, d.upper, dtype)
+    return Between(
+        f32(d.mean),
+        low,
+        high,
+        max(f32(left * 2.0**31), least),
+        max(f32(right * 2.0**31), least),
+        f32(inside / 2 * d.stddev),
+        f32(center * 2.0**31 * d.stddev),
+        spacing,
+    )
+
+
 # --- section 2: maps -----------------------------------------------------------------------------
 
 
@@ -220,14 +183,29 @@ def horner64(coefficients: Sequence[float], x: Array) -> Array:
     return value
 
 
-def standard_normal32(w: Array) -> Array:
-    k = (w.astype(np.uint32) | np.uint32(1)).view(np.int32).astype(np.int64)
-    f = k.astype(np.float32)
-    q = ((1 << 31) - np.abs(k)).astype(np.float32)
+def odd32(w: Array) -> Array:
+    """k = w | 1 as int64."""
+    return (w.astype(np.uint32) | np.uint32(1)).view(np.int32).astype(np.int64)
+
+
+def normal_ratio32(q: Array) -> Array:
     b = q.view(np.uint32)
     index = (b >> np.uint32(23)) % np.uint32(32)
     mantissa = (b & np.uint32(0x7FFFFF) | np.uint32(0x3F800000)).view(np.float32)
-    return f * horner32(c.NORMAL_TABLE, index, mantissa - np.float32(1.5))
+    return horner32(c.NORMAL_TABLE, index, mantissa - np.float32(1.5))
+
+
+def standard_normal32(w: Array) -> Array:
+    k = odd32(w)
+    return k.astype(np.float32) * normal_ratio32(((1 << 31) - np.abs(k)).astype(np.float32))
+
+
+def between32(w: Array, p: Between) -> Array:
+    k = odd32(w)
+    f = fma32(k.astype(np.float32), p.scale, p.center)
+    low = fma32(((1 << 31) + k).astype(np.float32), p.spacing, p.lower_mass)
+    high = fma32(((1 << 31) - k).astype(np.float32), p.spacing, p.upper_mass)
+    return clamp(fma32(f, normal_ratio32(np.minimum(low, high)), p.mean), p.low, p.high)
 
 
 def standard_truncated32(w: Array) -> Array:
@@ -294,6 +272,8 @@ def weights_of(raw: Array, distribution: Distribution, dtype: np.dtype[Any]) -> 
         return rounded(clamp(y, p.low, p.high), dtype)
     if not isinstance(d, TruncatedNormal) and dtype != FLOAT64:
         return rounded(fma32(standard_normal32(raw), f32(d.stddev), f32(d.mean)), dtype)
+    if isinstance(d, TruncatedNormal) and dtype != FLOAT64 and is_near(d):
+        return rounded(between32(raw, between_parameters(d, dtype)), dtype)
     cut = isinstance(d, TruncatedNormal)
     lower, upper = (d.lower, d.upper) if cut else (-math.inf, math.inf)  # type: ignore[union-attr]
     if raw.dtype == np.uint32:

@@ -21,6 +21,7 @@ from philinit.distributions import Distribution, TruncatedNormal, Uniform
 from philinit.kernels import constants as c
 from philinit.keys import Key
 from tests.support import reference as r
+from tests.support import reference_words as rw
 from tests.support.exact import fields_of, round_fraction
 
 Array = np.ndarray[Any, Any]
@@ -176,7 +177,7 @@ def box_muller64(w: Array, kind: str = "") -> Array:
 
 
 def standard_normals(key: Key, first: int, groups: int, wide: bool, kind: str) -> Array:
-    rows = r.block_words(key.words, key.base + first, np.arange(groups))
+    rows = rw.block_words(key.words, key.base + first, np.arange(groups))
     return (box_muller64 if wide else box_muller32)(rows, kind)
 
 
@@ -191,7 +192,7 @@ def standard_truncated(key: Key, first: int, groups: int, wide: bool, kind: str)
     attempt = 0
     while open_.size:
         steps = open_ * reserved + attempt
-        candidates = numbers(r.block_words(key.words, key.base + first * reserved, steps), kind)
+        candidates = numbers(rw.block_words(key.words, key.base + first * reserved, steps), kind)
         for column in candidates.T:
             taken = (np.abs(column) < 2) & (held[open_] < size)
             group = open_[taken]
@@ -247,7 +248,7 @@ def weights(
     wide = dtype == r.FLOAT64
     if isinstance(distribution, Uniform):
         factor = 2 if wide else 1
-        w = r.words(key, factor * offset, factor * count)
+        w = rw.words(key, factor * offset, factor * count)
         return from_uniform(w, distribution, dtype)
     size = 2 if wide else 4
     first, skip = divmod(offset, size)

@@ -22,6 +22,7 @@ from philinit.kernels.cpu.simd.operators import constant, sqrt
 from philinit.keys import Key
 from tests.support import cases, cuda_host
 from tests.support import reference as r
+from tests.support import reference_words as rw
 from tests.support.cuda_cases import (
     CASES,
     KEY,
@@ -103,7 +104,7 @@ def test_words_equal_the_oracle() -> None:
         library.launch(
             "words", out.ctypes.data, out.size, 2, key.base + 1, key.words, table.Parameters(), 2
         )
-        r.assert_same_bits(out, r.words(key, 6, 1003))
+        r.assert_same_bits(out, rw.words(key, 6, 1003))
 
 
 def test_the_golden_hashes() -> None:
@@ -160,7 +161,7 @@ def test_extreme_words(case: Drawn) -> None:
     wide = np.stack([raw, raw >> np.uint64(32)], 1).ravel() if raw.dtype == np.uint64 else raw
     wide = np.concatenate([wide.astype(np.uint64) & np.uint64(r.M32), np.zeros(3, np.uint64)])
     for words in wide[: wide.size // 4 * 4].reshape(-1, 4).tolist():
-        key = Key(r.FEED_KEY, r.inverse_philox4x32(words, r.FEED_KEY))
+        key = Key(r.FEED_KEY, rw.inverse_philox4x32(words, r.FEED_KEY))
         same(case, per_block(case), 0, key, grid=1, block=1)
 
 
