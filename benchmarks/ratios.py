@@ -19,6 +19,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+import bounds
 import scripts
 from bench_small import MUSTS
 from philinit.tools.bench.results import Result, results_of
@@ -74,7 +75,8 @@ class Measured:
 def rows(document: dict[str, Any]) -> list[Row]:
     """The table of one run."""
     of = Measured(results_of(document))
-    made = _fills(of) + _small(of) + _calls(document.get("small", {}))
+    made = _fills(of) + _bounds(document.get("bounds", {})) + _small(of)
+    made += _calls(document.get("small", {}))
     made += _processes(document.get("processes", {}))
     made.append(_flat(document.get("curves", [])))
     return made + new_memory(document.get("new_memory", {}))
@@ -121,6 +123,15 @@ def _fills(of: Measured) -> list[Row]:
     double = 2 * of.rate(uniform, "philinit", dtype="float64") / of.rate(uniform, "philinit")
     found.append(Row("uniform float64, GB/s of float32's", _figure(double), 0.6))
     return found
+
+
+def _bounds(found: dict[str, Any]) -> list[Row]:
+    made = []
+    for dtype in bounds.DTYPES:
+        speeds = [bounds.speed(found[dtype], name) for name in bounds.DRAWN] if found else []
+        title = f"{dtype} between {', '.join(list(bounds.DRAWN)[1:])}: the slowest / normal"
+        made.append(Row(title, min(speeds, default=None), 0.85, aim=0.95))
+    return made
 
 
 def _small(of: Measured) -> list[Row]:

@@ -26,6 +26,7 @@ from typing import Any
 
 from rich.console import Console
 
+import bounds
 import curves
 import figures
 import processes
@@ -61,7 +62,7 @@ class Suite:
         self.deadline = time.perf_counter() + options.seconds
         self.report = Report()
         self.rest: dict[str, Any] = {"starts": [], "processes": {}, "curves": []}
-        self.rest |= {"small": {}, "keras": {}, "new_memory": {}}
+        self.rest |= {"small": {}, "keras": {}, "bounds": {}, "new_memory": {}}
         self.names = list(CONTENDERS)
 
     def document(self) -> dict[str, Any]:
@@ -87,8 +88,11 @@ class Suite:
                 race(self.workers, workload, self.names, memory, limits, self.report, self.tell)
 
     def distributions(self) -> None:
-        """1 GiB of each distribution."""
+        """1 GiB of each distribution; normals between other bounds than +-2."""
         self.races(DISTRIBUTIONS, FULL)
+        self.tell("truncated normals between other bounds")
+        quick = self.options.quick
+        self.rest["bounds"] = bounds.measure(1 << 16 if quick else 1 << 24, 3 if quick else 20)
 
     def models(self) -> None:
         """Layers of real models; in a quick run the small ones."""
