@@ -7,7 +7,8 @@
 Everything it prints is computed; no GPU is needed and none is asked. Waiting for results, clocks
 below their limit and two instructions that want the same unit usually leave 70 to 90 % of a bound
 that instructions set; writes reach 90 to 94 % of the memory's rate. A loop is counted whole, with
-paths that few numbers take: the times of float64 maps (bounded, TensorFlow's normals) are too long.
+paths that few numbers take: the times of float64 maps (bounded_float64, bounded_far, TensorFlow's
+normals) are too long.
 Of runs the shortest way is counted, beside that of consecutive weights, and no warp waits for its
 longest thread.
 """

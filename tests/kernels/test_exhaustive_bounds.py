@@ -111,6 +111,24 @@ def scan(start, count, address, m, floor, out):
     store(out + 192, found[3])
 
 
+@njit
+def mirrored(w, address, out):
+    p = parameters(address)
+    store(out, d.bounded32(splat(u32x16, w), p))
+    store(out + 64, d.bounded32(splat(u32x16, ~w), p))
+
+
+@pytest.mark.parametrize("bound", [0.0625, 1.0, 3.0, 6.5, INF])
+def test_odd_symmetry(bound: float) -> None:
+    """F(-k) = -F(k) bit for bit, on two thousand words and their complements."""
+    drawn = plan(TruncatedNormal(0, 1, -bound, bound), np.dtype(np.float32), "native")
+    assert drawn.kernel.name == "bounded_float32"
+    out = np.zeros((2, 16), np.float32)
+    for w in [0, 1, 2**31 - 1, *map(int, np.random.default_rng(7).integers(0, 2**31, 2000))]:
+        mirrored(w, drawn.address, out.ctypes.data)
+        assert out[0, 0] == -out[1, 0] != 0.0
+
+
 @pytest.mark.parametrize(
     ("lower", "upper", "stride"),
     [(*b, 1) for b in EVERY_WORD] + [(*b, STRIDE) for b in STRIDES],

@@ -173,6 +173,36 @@ def test_a_spread_of_zero_gives_the_rounded_mean(mean: float, dtype: str) -> Non
         assert not (np.signbit(out) & (out == 0)).any()
 
 
+# --- which map ------------------------------------------------------------------------------------
+
+NEAR: list[tuple[float, ...]] = [
+    *((0, 1, -3, 3), (0, 0.02, 0, math.inf), (1, 2.0**-40, -1, 2), (-5, 1e28, -6.2, 6.3)),
+    *((0, 1, 1.15, math.inf), (0, 1, -math.inf, -1.15), (0, 1, 6, 6.2), (0, 1, 3, 3.125)),
+]
+FAR: list[tuple[float, ...]] = [
+    *((0, 1, 1.2, math.inf), (0, 1, -6.3, -5), (0, 1, 3, 3.12), (0, 2.0**-65, -3, 3)),
+    *(
+        (0, 2.0**96, -3, 3),
+        (0, 1, 1e-300, math.inf),
+        (2.0**-80, 2.0**-30, -(2.0**-50 + 2.0**-102), 2),
+    ),
+]
+
+
+@pytest.mark.parametrize(("near", "numbers"), [(1, n) for n in NEAR] + [(0, n) for n in FAR])
+def test_g6_one_map_for_the_three_smaller_dtypes(near: bool, numbers: tuple[float, ...]) -> None:
+    drawn = TruncatedNormal(*numbers)
+    for name in ("float32", "float16", "bfloat16"):
+        dtype, raw = r.DTYPES[name], r.extreme_words(r.DTYPES[name])
+        try:
+            found = plan(drawn, dtype, "native")
+        except ValueError:  # float16 and bfloat16 cannot hold all of them
+            assert name != "float32"
+            continue
+        assert found.kernel.name == ("bounded_" if near else "bounded_far_") + name
+        r.assert_same_bits(r.feed(raw, drawn, dtype), r.weights_of(raw, drawn, dtype), drawn)
+
+
 # --- plans are values ----------------------------------------------------------------------------
 
 
