@@ -107,7 +107,7 @@ def test_the_two_oracles_agree() -> None:
         expected = []
         for block in range(6):
             n = (start + block) % (1 << 128)
-            expected += rw.philox4x32([n >> s & r.M32 for s in (0, 32, 64, 96)], key.words)
+            expected += rw.philox4x32([n >> s & rw.M32 for s in (0, 32, 64, 96)], key.words)
         assert rw.words(key, 0, 24).tolist() == expected
         assert rw.words(key, 5, 9).tolist() == expected[5:14]
 

@@ -233,7 +233,7 @@ def raw_op(d: Distribution, dtype: str, count: int, key: Key, block: int = 0) ->
     x = getattr(tf.raw_ops, name)(
         shape=[count],
         key=tf.constant([key.words[0] | key.words[1] << 32], tf.uint64),
-        counter=tf.constant([counter & r.M64, counter >> 64], tf.uint64),
+        counter=tf.constant([counter & rw.M64, counter >> 64], tf.uint64),
         alg=1,
         dtype=tf.as_dtype(dtype),
     )
@@ -272,7 +272,7 @@ def test_g3_counters_that_carry(power: int, distribution: Distribution, dtype: s
 def test_g3_words_at_the_ends_of_radius_and_angle(distribution: Normal, dtype: str) -> None:
     """The counters of chosen words: the largest numbers, the smallest, and the signs of zeros."""
     if dtype == F64:
-        ends = [(0, 0), (0, 1), (0xFFFFF, r.M32), (0x80000, 0), (0x40000, 0), (0xC0000, 0)]
+        ends = [(0, 0), (0, 1), (0xFFFFF, rw.M32), (0x80000, 0), (0x40000, 0), (0xC0000, 0)]
         stream = np.array([a + b for a in ends for b in ends], np.uint32).ravel()
     else:
         stream = cases.normal_words()

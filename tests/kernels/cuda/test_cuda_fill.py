@@ -159,7 +159,7 @@ def test_extreme_words(case: Drawn) -> None:
     """Chosen words, by the counters of their blocks; the CPU's numbers are held to the oracle."""
     raw = r.extreme_words(r.DTYPES[case.dtype])
     wide = np.stack([raw, raw >> np.uint64(32)], 1).ravel() if raw.dtype == np.uint64 else raw
-    wide = np.concatenate([wide.astype(np.uint64) & np.uint64(r.M32), np.zeros(3, np.uint64)])
+    wide = np.concatenate([wide.astype(np.uint64) & np.uint64(rw.M32), np.zeros(3, np.uint64)])
     for words in wide[: wide.size // 4 * 4].reshape(-1, 4).tolist():
         key = Key(r.FEED_KEY, rw.inverse_philox4x32(words, r.FEED_KEY))
         same(case, per_block(case), 0, key, grid=1, block=1)

@@ -10,6 +10,7 @@ from philinit.kernels import cuda
 from philinit.keys import Key
 from tests.support import cuda_host
 from tests.support import reference as r
+from tests.support import reference_words as rw
 from tests.support.cuda_cases import (
     FLOAT,
     HALF,
@@ -136,7 +137,7 @@ def check_many(case: Drawn, library: cuda_host.Library) -> None:
 def check_carries(case: Drawn, library: cuda_host.Library) -> None:
     for power in (34, 66, 128):
         offset = 0 if power == 128 else (1 << power) // case.plan.kernel.reserved - 701
-        same(case, 1501, offset, Key((5, 6), 0 if power < 128 else r.M64 << 64), library=library)
+        same(case, 1501, offset, Key((5, 6), 0 if power < 128 else rw.M64 << 64), library=library)
 
 
 GUARD = "weight >= first && weight < count"
