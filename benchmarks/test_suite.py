@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import bounds
 import figures
 import ratios
 import report
@@ -137,6 +138,7 @@ def test_every_must_can_be_measured() -> None:
         "small": {"results": [{"what": what, "figure": 1.0} for what in MUSTS]},
         "curves": [{"contender": "philinit", "dtype": "bfloat16", "points": points}],
         "new_memory": {"results": [{"title": t, "share": 1.0, "times": 1.0} for t in ratios.NEW]},
+        "bounds": {d: {name: [1.0, 1.0] for name in bounds.DRAWN} for d in bounds.DTYPES},
     }
     assert all(row.measured is not None for row in ratios.rows(document))
 
