@@ -3,7 +3,10 @@
 
 - `fill_` writes a tensor, or the local shard of a DTensor, in place;
 - `materialize` gives a module made on the meta device its memory and weights, shard by shard;
-- `layout` gives an initializer the fans of torch's weights, which are (out, in, ...).
+- `parameters_on_meta` builds such modules, with buffers that their own code computes;
+- `layout` gives an initializer the fans of torch's weights, which are (out, in, ...);
+- `accelerate`, `install` and `uninstall` answer torch's own initialization, in code as it is;
+- `init` is a drop-in for torch.nn.init.
 
 Examples
 --------
@@ -24,8 +27,14 @@ except ModuleNotFoundError as error:
         raise  # torch is here, but lacks something: its own message is the right one
     raise missing_extra("philinit.torch", "torch", "torch") from error
 
+from philinit.torch import init
 from philinit.torch.initializers import layout
 from philinit.torch.memory import fill_
+from philinit.torch.meta import parameters_on_meta
 from philinit.torch.modules import materialize
+from philinit.torch.patch import accelerate, install, uninstall
 
-__all__ = ["fill_", "layout", "materialize"]
+__all__ = [
+    *("fill_", "layout", "materialize", "parameters_on_meta"),
+    *("accelerate", "install", "uninstall", "init"),
+]

@@ -13,7 +13,7 @@ from philinit.parts import Shard
 from philinit.torch.private import DISPATCH, base_of
 
 DTYPES = {getattr(torch, name): as_dtype(name) for name in NAMES}
-_LAZY = (torch.nn.parameter.UninitializedParameter, torch.nn.parameter.UninitializedBuffer)
+LAZY = (torch.nn.parameter.UninitializedParameter, torch.nn.parameter.UninitializedBuffer)
 
 
 def local_of(tensor: Any) -> Any:
@@ -39,11 +39,23 @@ def check_tensor(tensor: Any) -> Any:
 
     It may have no memory, as on the meta device.
     """
+    local = check_dense(tensor)
+    if not (local.is_contiguous() or in_c_order(local)):
+        raise ValueError(
+            "`tensor` must be contiguous, or a slice of a contiguous tensor; got shape "
+            f"{tuple(local.shape)} with strides {local.stride()}: fill it before it is transposed, "
+            "expanded or made channels_last"
+        )
+    return local
+
+
+def check_dense(tensor: Any) -> Any:
+    """`local_of` a tensor that is dense and of one of the four dtypes, its axes in any order."""
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(
             f"`tensor` must be a torch.Tensor or a DTensor; got {type(tensor).__name__}"
         )
-    if isinstance(tensor, _LAZY):
+    if isinstance(tensor, LAZY):
         raise ValueError(
             "`tensor` must have a shape; got a parameter of a lazy module: run the module once, "
             "or give its sizes"
@@ -67,16 +79,10 @@ def check_tensor(tensor: Any) -> Any:
     if local.dtype not in DTYPES:
         found = str(local.dtype).removeprefix("torch.")
         raise ValueError(f"`tensor` must hold {', '.join(NAMES)}; got dtype={found}")
-    if not (local.is_contiguous() or _in_c_order(local)):
-        raise ValueError(
-            "`tensor` must be contiguous, or a slice of a contiguous tensor; got shape "
-            f"{tuple(local.shape)} with strides {local.stride()}: fill it before it is transposed, "
-            "expanded or made channels_last"
-        )
     return local
 
 
-def _in_c_order(tensor: Any) -> bool:
+def in_c_order(tensor: Any) -> bool:
     """Whether the elements lie in C order, with or without gaps, and none of them twice."""
     least = 1
     for length, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):

@@ -18,6 +18,7 @@ from philinit.torch.initializers import check_layout
 from philinit.torch.memory import fill_
 from philinit.torch.parts import regions_of
 from philinit.torch.private import exchange
+from philinit.torch.streams import named
 
 
 def materialize(
@@ -90,8 +91,8 @@ def materialize(
         raise TypeError(f"`module` must be a torch.nn.Module; got {type(module).__name__}")
     device = _as_device(device)
     threads, progress = check_threads(threads), check_progress(progress)
-    find, named = _checked(rules), [*module.named_parameters(), *module.named_buffers()]
-    missing = [(name, tensor) for name, tensor in named if tensor.is_meta]
+    find, tensors = _checked(rules), [*module.named_parameters(), *module.named_buffers()]
+    missing = [(name, tensor) for name, tensor in tensors if tensor.is_meta]
     if not missing:
         raise ValueError(
             "`module` must have something on the meta device; got none: philinit.torch.fill_ "
@@ -189,7 +190,7 @@ class _Maker:
         if isinstance(init, Initializer):
             fill_(made, init.named(name), threads=self.threads, progress=report)
         else:
-            with torch.no_grad():
+            with torch.no_grad(), named(name, made):
                 init(made)
             if report is not None:
                 report(count, count)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn import init
+from torch.utils import _device
 
 OLDEST, NEWEST = "2.2", "2.13.0"  # the versions of torch that are supported; the newest one tested
 
@@ -16,11 +19,16 @@ def needed(owner: Any, name: str) -> Any:
     found = getattr(owner, name, needed)
     if found is needed:
         kind = owner if isinstance(owner, type) else type(owner)
-        raise ImportError(
-            f"philinit.torch needs {kind.__module__}.{kind.__qualname__}.{name} of torch {OLDEST} "
-            f"to {NEWEST}; torch {torch.__version__} has none: please report it"
-        )
+        where = f"{kind.__module__}.{kind.__qualname__}"
+        raise _moved(f"{owner.__name__ if kind is types.ModuleType else where}.{name}")
     return found
+
+
+def _moved(name: str) -> ImportError:
+    return ImportError(
+        f"philinit.torch needs {name} of torch {OLDEST} to {NEWEST}; torch {torch.__version__} has "
+        "another or none: please report it"
+    )
 
 
 # Missing: whether a tensor's elements are what its memory holds. A class that takes operations into
@@ -35,6 +43,14 @@ def exchange(module: Any, make: Callable[[Any], Any]) -> None:
     allocates memory for all tensors at once.
     """
     needed(module, "_apply")(make)
+
+
+def parameter_of(kind: type, tensor: Any) -> Any:
+    """`tensor` as a parameter of a class that others have made of torch's.
+
+    Missing: another way than that class's own constructor, which may take anything.
+    """
+    return needed(torch.Tensor, "_make_subclass")(kind, tensor)
 
 
 def base_of(tensor: Any) -> Any:
@@ -63,3 +79,31 @@ def shard_order(tensor: Any) -> dict[int, tuple[int, ...]]:
     """
     order = getattr(needed(tensor, "_spec"), "shard_order", ())
     return {entry.tensor_dim: tuple(entry.mesh_dims) for entry in order or ()}
+
+
+def init_function(name: str) -> types.FunctionType:
+    """A function of torch.nn.init, whose code `accelerate` exchanges for a call of ours.
+
+    Missing: a way to have torch ask somebody else for initial weights. That a function is plain
+    Python, made by no decorator, is not documented. Its code rather than its name in the module is
+    exchanged, since others keep the function itself: torch's own MultiheadAttention imports it by
+    value, transformers has a table of them.
+    """
+    found = needed(init, name)
+    if not (isinstance(found, types.FunctionType) and found.__module__ == init.__name__):
+        raise _moved(f"{init.__name__}.{name}, a function of its own,")
+    if found.__closure__:
+        raise _moved(f"{init.__name__}.{name}, a function without a closure,")
+    return found
+
+
+def is_watched() -> bool:
+    """Whether somebody wants to see each operation of torch: fake tensors, a tracer, a log.
+
+    Missing: a public name for what modes are active. ``with torch.device(...)`` is one of them, and
+    has no interest in tensors that exist.
+    """
+    if needed(torch._C, "_len_torch_dispatch_stack")():
+        return True
+    modes = needed(torch.overrides, "_get_current_function_mode_stack")()
+    return not all(isinstance(mode, needed(_device, "DeviceContext")) for mode in modes)

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each function of torch.nn.init draws, by torch's own formulas, and where we do so.
+
+All is decided before anything is drawn, so that a call that torch should rather answer itself takes
+nothing from its generator and writes no byte.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.init import calculate_gain
+
+from philinit.checks import finite
+from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from philinit.filling.devices import resolve_device
+from philinit.filling.memory import check_torch_memory
+from philinit.initializers.orthogonal import Orthogonal
+from philinit.initializers.seeded import KeyedDistribution
+from philinit.kernels.plan import plan
+from philinit.keys import Key
+from philinit.torch.checks import DTYPES, check_dense, in_c_order, is_dtensor
+from philinit.torch.memory import fill_
+from philinit.torch.private import is_watched
+
+Shape = tuple[int, ...]
+Write = Callable[[Key], None]
+
+#: What says that a call is torch's to answer; other errors are bugs of ours, and show.
+REFUSED = (TypeError, ValueError, NotImplementedError, ImportError, RuntimeError)
+
+_CHUNK = 1 << 20  # numbers that `sparse_` sorts at a time
+
+
+# --- where we draw -------------------------------------------------------------------------------
+
+
+def check_target(tensor: Any, generator: Any, agree: bool) -> None:
+    """Refuse what torch should write itself: other kinds, dtypes and devices, and what has no
+    memory; `agree` says whether all processes that hold a DTensor draw from the same stream.
+    """
+    local = check_dense(tensor)
+    if tensor.is_meta or tensor.is_inference() or is_watched():
+        raise ValueError("`tensor` must have memory, and be nobody else's to write")
+    check_torch_memory(local, "tensor")
+    by_stride = sorted(range(local.dim()), key=local.stride, reverse=True)
+    if not (local.is_contiguous() or in_c_order(local.permute(by_stride))):
+        raise ValueError(f"`tensor` must hold each element once; got strides {local.stride()}")
+    if is_dtensor(tensor):
+        if generator is not None or not agree:
+            raise ValueError("a DTensor needs a seed, so that all processes draw from one stream")
+    elif generator is not None and generator.device != tensor.device:
+        raise ValueError(f"`generator` must be one of {tensor.device}; got {generator.device}")
+    if tensor.device.type not in ("cpu", "cuda"):
+        raise NotImplementedError(f"`tensor` must be on a CPU or cuda device; got {tensor.device}")
+    if tensor.is_cuda:
+        resolve_device(str(tensor.device))
+
+
+def write(tensor: Any, init: Any) -> None:
+    """Fill a tensor of any strides: torch, too, copies where they are not in C order."""
+    if is_dtensor(tensor) or tensor.is_contiguous():
+        fill_(tensor, init)
+        return
+    made = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    with torch.no_grad():
+        tensor.copy_(fill_(made, init))
+
+
+def independent(tensor: Any, distribution: Distribution) -> Write:
+    """Every element of `tensor` from `distribution`."""
+    plan(distribution, DTYPES[tensor.dtype], "native")  # raises where the dtype cannot hold it
+    return lambda key: write(tensor, KeyedDistribution(distribution, key))
+
+
+# --- what is drawn -------------------------------------------------------------------------------
+
+
+def uniform_(tensor: Any, a: Any = 0.0, b: Any = 1.0) -> Write:
+    """U[a, b)."""
+    return independent(tensor, Uniform(a, b))
+
+
+def normal_(tensor: Any, mean: Any = 0.0, std: Any = 1.0) -> Write:
+    """N(mean, std**2)."""
+    return independent(tensor, Normal(mean, std))
+
+
+def trunc_normal_(
+    tensor: Any, mean: Any = 0.0, std: Any = 1.0, a: Any = -2.0, b: Any = 2.0
+) -> Write:
+    """N(mean, std**2), cut at a and b, which are no multiples of `std`."""
+    drawn = independent(tensor, _between(*map(float, (mean, std, a, b))))
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            "The distribution of values may be incorrect.",
+            stacklevel=5,
+        )
+    return drawn
+
+
+@functools.lru_cache(maxsize=256)
+def _between(mean: float, std: float, a: float, b: float) -> Distribution:
+    if not finite("std", std) > 0.0:
+        raise ValueError(f"`std` must be positive; got std={std}")
+    lower, upper = (a - mean) / std, (b - mean) / std
+    while mean + lower * std < a:  # rounded outwards, if only by the last bit of a float64
+        lower = math.nextafter(lower, math.inf)
+    while mean + upper * std > b:
+        upper = math.nextafter(upper, -math.inf)
+    return TruncatedNormal(mean, std, lower, upper)
+
+
+def xavier_uniform_(tensor: Any, gain: Any = 1.0) -> Write:
+    """U[-limit, limit), limit = gain sqrt(6 / (fan_in + fan_out))."""
+    return _symmetric(tensor, _xavier_stddev(tensor, gain))
+
+
+def xavier_normal_(tensor: Any, gain: Any = 1.0) -> Write:
+    """N(0, std**2), std = gain sqrt(2 / (fan_in + fan_out))."""
+    return normal_(tensor, 0.0, _xavier_stddev(tensor, gain))
+
+
+def kaiming_uniform_(
+    tensor: Any, a: Any = 0, mode: Any = "fan_in", nonlinearity: Any = "leaky_relu"
+) -> Write:
+    """U[-limit, limit), limit = gain sqrt(3 / fan)."""
+    return _symmetric(tensor, _kaiming_stddev(tensor, a, mode, nonlinearity))
+
+
+def kaiming_normal_(
+    tensor: Any, a: Any = 0, mode: Any = "fan_in", nonlinearity: Any = "leaky_relu"
+) -> Write:
+    """N(0, std**2), std = gain / sqrt(fan)."""
+    return normal_(tensor, 0.0, _kaiming_stddev(tensor, a, mode, nonlinearity))
+
+
+def _symmetric(tensor: Any, stddev: float) -> Write:
+    limit = math.sqrt(3.0) * stddev
+    return uniform_(tensor, -limit, limit)
+
+
+def _fans(tensor: Any) -> tuple[int, int]:
+    if tensor.dim() < 2 or tensor.numel() == 0:
+        raise ValueError(f"`tensor` must have 2 axes, none empty; got {tuple(tensor.shape)}")
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def _xavier_stddev(tensor: Any, gain: Any) -> float:
+    return finite("gain", gain) * math.sqrt(2.0 / float(sum(_fans(tensor))))
+
+
+def _kaiming_stddev(tensor: Any, a: Any, mode: Any, nonlinearity: Any) -> float:
+    found = dict(zip(("fan_in", "fan_out"), _fans(tensor), strict=True))
+    if not isinstance(mode, str) or mode.lower() not in found:
+        raise ValueError(f"`mode` must be one of {', '.join(found)}; got mode={mode!r}")
+    return float(calculate_gain(nonlinearity, a)) / math.sqrt(found[mode.lower()])
+
+
+# --- what starts from normals --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class _KeyedOrthogonal(Orthogonal):
+    stream: Key = Key((0, 0))
+
+    @property
+    def key(self) -> Key:
+        return self.stream
+
+
+def orthogonal_(tensor: Any, gain: Any = 1) -> Write:
+    """(Semi-)orthogonal, all axes but the first flattened, times `gain`."""
+    if tensor.dim() < 2 or tensor.numel() == 0 or is_dtensor(tensor) or not tensor.is_cpu:
+        raise NotImplementedError("`tensor` must be a plain one of a CPU, of 2 axes, none empty")
+    gain = finite("gain", gain)
+
+    def draw(key: Key) -> None:
+        matrix = torch.empty((len(tensor), tensor.numel() // len(tensor)), dtype=tensor.dtype)
+        in_place = tensor.is_contiguous()
+        target = tensor.detach().view(matrix.shape) if in_place else matrix
+        fill_(target, _KeyedOrthogonal(gain, seed=0, stream=key))
+        if not in_place:
+            with torch.no_grad():
+                tensor.copy_(matrix.view(tensor.shape))
+
+    return draw
+
+
+def sparse_(tensor: Any, sparsity: Any, std: Any = 0.01) -> Write:
+    """N(0, std**2), but ``ceil(sparsity * rows)`` zeros in each column, anywhere."""
+    if tensor.dim() != 2 or is_dtensor(tensor) or not tensor.is_cpu:
+        raise NotImplementedError("`tensor` must be a plain one of a CPU, of 2 axes")
+    if not 0.0 <= finite("sparsity", sparsity) <= 1.0:
+        raise ValueError(f"`sparsity` must lie in [0, 1]; got sparsity={sparsity}")
+    rows, columns = tensor.shape
+    zeros, normals = math.ceil(sparsity * rows), normal_(tensor, 0.0, std)
+
+    def draw(key: Key) -> None:
+        normals(key)
+        order = KeyedDistribution(Uniform(), key.fold_in("zeros"))
+        step = max(1, _CHUNK // max(rows, 1))
+        with torch.no_grad():
+            for first in range(0, columns if zeros else 0, step):
+                part = slice(first, min(first + step, columns))
+                numbers = order.shard((columns, rows), part, np.float64)
+                chosen = np.argsort(numbers, axis=1, kind="stable")[:, :zeros]
+                tensor[:, part].scatter_(0, torch.from_numpy(chosen.T.copy()), 0.0)
+
+    return draw
+
+
+#: By name, from the arguments of the function but for `generator`.
+BY_NAME: dict[str, Callable[..., Write]] = {
+    draw.__name__: draw
+    for draw in (
+        *(uniform_, normal_, trunc_normal_, xavier_uniform_, xavier_normal_),
+        *(kaiming_uniform_, kaiming_normal_, orthogonal_, sparse_),
+    )
+}

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`torch.nn.init`, answered by philinit: the same names, arguments, errors and warnings.
+
+``from philinit.torch import init`` in the place of ``from torch.nn import init``. Every function
+writes the tensor in place, outside of autograd, and returns it. The numbers come from
+
+- ``seed=``, which torch does not have: those of philinit's initializers with that seed;
+- or the streams of `philinit.torch.accelerate`, inside such a block;
+- or a key that is drawn from `generator`, by default torch's own of CPUs, and advances it, so that
+  ``torch.manual_seed`` makes runs repeatable. (They are not the numbers that torch would draw.)
+
+What cannot be drawn here torch draws, as it would without: other dtypes than float32, float64,
+float16 and bfloat16, other devices than CPUs and CUDA, the meta device, fake, sparse and quantized
+tensors, DTensors without a seed; with ``seed=`` it is an error. Constants are torch's own functions.
+
+Examples
+--------
+>>> import torch
+>>> from philinit.torch import init
+>>> w = init.trunc_normal_(torch.empty(3, 5), std=0.02, a=-0.04, b=0.04, seed=1)
+>>> bool(w.abs().max() <= 0.04)
+True
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from torch.nn.init import calculate_gain, constant_, dirac_, eye_, ones_, zeros_
+
+from philinit.keys import Key
+from philinit.torch import draws, streams
+from philinit.torch.private import init_function
+
+
+def _copy(function: FunctionType) -> FunctionType:
+    return FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__
+    )
+
+
+#: torch's functions, whatever becomes of those in torch.nn.init.
+OWN: dict[str, Callable[..., Any]] = {name: _copy(init_function(name)) for name in draws.BY_NAME}
+
+
+def drawn(
+    name: str, own: Callable[..., Any], tensor: Any, arguments: tuple[Any, ...], generator: Any
+) -> Any:
+    """What `draws` gives for `name`, written; where it refuses, what torch's `own` function does."""
+    found = streams.current()
+    try:
+        draws.check_target(tensor, generator, found is not None and found.agree)
+        write = draws.BY_NAME[name](tensor, *arguments)
+    except draws.REFUSED:  # nothing was drawn: torch does as without us, errors and warnings too
+        keyword = {} if generator is None else {"generator": generator}
+        return own(tensor, *arguments, **keyword)
+    write(streams.from_generator(generator) if found is None else found.key(tensor, generator))
+    return tensor
+
+
+def _drawn(name: str, tensor: Any, arguments: tuple[Any, ...], generator: Any, seed: Any) -> Any:
+    if seed is None:
+        return drawn(name, OWN[name], tensor, arguments, generator)
+    if generator is not None:
+        raise ValueError(
+            "one of `seed` and `generator` must be left out; got both: pass the seed alone for "
+            "philinit's numbers of that seed"
+        )
+    key = Key.from_seed(seed)
+    draws.check_target(tensor, None, True)
+    draws.BY_NAME[name](tensor, *arguments)(key)
+    return tensor
+
+
+def uniform_(
+    tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None, *, seed: int | None = None
+) -> Any:
+    """Fill `tensor` from U[a, b): ``philinit.Uniform(a, b)``."""
+    return _drawn("uniform_", tensor, (a, b), generator, seed)
+
+
+def normal_(
+    tensor: Any,
+    mean: float = 0.0,
+    std: float = 1.0,
+    generator: Any = None,
+    *,
+    seed: int | None = None,
+) -> Any:
+    """Fill `tensor` from N(mean, std**2): ``philinit.Normal(mean, std)``."""
+    return _drawn("normal_", tensor, (mean, std), generator, seed)
+
+
+def trunc_normal_(
+    tensor: Any,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
+    *,
+    seed: int | None = None,
+) -> Any:
+    """Fill `tensor` from N(mean, std**2) cut at the numbers a and b, both ends closed.
+
+    They are no multiples of `std`: ``philinit.TruncatedNormal(mean, std, (a - mean) / std,
+    (b - mean) / std)``. With torch's defaults and std=0.02 the cut lies at 100 standard deviations.
+    """
+    return _drawn("trunc_normal_", tensor, (mean, std, a, b), generator, seed)
+
+
+def xavier_uniform_(
+    tensor: Any, gain: float = 1.0, generator: Any = None, *, seed: int | None = None
+) -> Any:
+    """Fill `tensor` from U[-limit, limit), limit = gain sqrt(6 / (fan_in + fan_out))."""
+    return _drawn("xavier_uniform_", tensor, (gain,), generator, seed)
+
+
+def xavier_normal_(
+    tensor: Any, gain: float = 1.0, generator: Any = None, *, seed: int | None = None
+) -> Any:
+    """Fill `tensor` from N(0, std**2), not truncated, std = gain sqrt(2 / (fan_in + fan_out))."""
+    return _drawn("xavier_normal_", tensor, (gain,), generator, seed)
+
+
+def kaiming_uniform_(
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+    *,
+    seed: int | None = None,
+) -> Any:
+    """Fill `tensor` from U[-limit, limit), limit = calculate_gain(nonlinearity, a) sqrt(3 / fan)."""
+    return _drawn("kaiming_uniform_", tensor, (a, mode, nonlinearity), generator, seed)
+
+
+def kaiming_normal_(
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+    *,
+    seed: int | None = None,
+) -> Any:
+    """Fill `tensor` from N(0, std**2), std = calculate_gain(nonlinearity, a) / sqrt(fan)."""
+    return _drawn("kaiming_normal_", tensor, (a, mode, nonlinearity), generator, seed)
+
+
+def orthogonal_(
+    tensor: Any, gain: float = 1, generator: Any = None, *, seed: int | None = None
+) -> Any:
+    """Fill `tensor` with `gain` times a (semi-)orthogonal matrix, all axes but the first flattened.
+
+    ``philinit.Orthogonal(gain)`` of shape (len(tensor), -1); LAPACK's factors, so that the last
+    bits are not the same on all machines.
+    """
+    return _drawn("orthogonal_", tensor, (gain,), generator, seed)
+
+
+def sparse_(
+    tensor: Any,
+    sparsity: float,
+    std: float = 0.01,
+    generator: Any = None,
+    *,
+    seed: int | None = None,
+) -> Any:
+    """Fill `tensor`, of 2 axes, from N(0, std**2), but a share `sparsity` of each column with 0.
+
+    The zeros depend on `seed` or `generator` too; torch takes them from its default generator.
+    """
+    return _drawn("sparse_", tensor, (sparsity, std), generator, seed)
+
+
+# --- torch's names of before, which warn -----------------------------------------------------------
+
+
+def _deprecated(function: Callable[..., Any]) -> Callable[..., Any]:
+    def deprecated_init(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(
+            f"`nn.init.{function.__name__[:-1]}` is now deprecated in favor of "
+            f"`nn.init.{function.__name__}`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return function(*args, **kwargs)
+
+    deprecated_init.__name__ = deprecated_init.__qualname__ = function.__name__[:-1]
+    deprecated_init.__doc__ = f"`{function.__name__}`, as torch has it: deprecated."
+    return deprecated_init
+
+
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)
+
+__all__ = [
+    *("calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_"),
+    *("eye_", "dirac_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_"),
+    *("kaiming_normal_", "orthogonal_", "sparse_"),
+    *("uniform", "normal", "constant", "eye", "dirac", "xavier_uniform", "xavier_normal"),
+    *("kaiming_uniform", "kaiming_normal", "orthogonal", "sparse"),
+]
