@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn.init import calculate_gain
 
-from philinit.checks import finite
+from philinit.checks import finite, real
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.filling.devices import resolve_device
 from philinit.filling.memory import check_torch_memory
@@ -74,10 +74,19 @@ def write(tensor: Any, init: Any) -> None:
         tensor.copy_(fill_(made, init))
 
 
-def independent(tensor: Any, distribution: Distribution) -> Write:
-    """Every element of `tensor` from `distribution`."""
-    plan(distribution, DTYPES[tensor.dtype], "native")  # raises where the dtype cannot hold it
+def independent(tensor: Any, kind: Any, *parameters: Any) -> Write:
+    """Every element of `tensor` from the distribution of a class with these parameters."""
+    numbers = (real("parameter", value) for value in parameters)
+    distribution = _checked(kind, *numbers, DTYPES[tensor.dtype])
     return lambda key: write(tensor, KeyedDistribution(distribution, key))
+
+
+@functools.lru_cache(maxsize=1024)
+def _checked(kind: Any, *arguments: Any) -> Distribution:
+    *parameters, dtype = arguments
+    distribution: Distribution = kind(*parameters)
+    plan(distribution, dtype, "native")  # raises where the dtype cannot hold it
+    return distribution
 
 
 # --- what is drawn -------------------------------------------------------------------------------
@@ -85,19 +94,19 @@ def independent(tensor: Any, distribution: Distribution) -> Write:
 
 def uniform_(tensor: Any, a: Any = 0.0, b: Any = 1.0) -> Write:
     """U[a, b)."""
-    return independent(tensor, Uniform(a, b))
+    return independent(tensor, Uniform, a, b)
 
 
 def normal_(tensor: Any, mean: Any = 0.0, std: Any = 1.0) -> Write:
     """N(mean, std**2)."""
-    return independent(tensor, Normal(mean, std))
+    return independent(tensor, Normal, mean, std)
 
 
 def trunc_normal_(
     tensor: Any, mean: Any = 0.0, std: Any = 1.0, a: Any = -2.0, b: Any = 2.0
 ) -> Write:
     """N(mean, std**2), cut at a and b, which are no multiples of `std`."""
-    drawn = independent(tensor, _between(*map(float, (mean, std, a, b))))
+    drawn = independent(tensor, _between, mean, std, a, b)
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
@@ -107,10 +116,9 @@ def trunc_normal_(
     return drawn
 
 
-@functools.lru_cache(maxsize=256)
 def _between(mean: float, std: float, a: float, b: float) -> Distribution:
-    if not finite("std", std) > 0.0:
-        raise ValueError(f"`std` must be positive; got std={std}")
+    if not 0.0 < std < math.inf:
+        raise ValueError(f"`std` must be positive and finite; got std={std}")
     lower, upper = (a - mean) / std, (b - mean) / std
     while mean + lower * std < a:  # rounded outwards, if only by the last bit of a float64
         lower = math.nextafter(lower, math.inf)
