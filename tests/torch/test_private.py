@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What philinit.torch takes from torch's private parts is there, or one sentence says so."""
 
+import functools
 import importlib
 import re
 import sys
@@ -14,8 +15,9 @@ from philinit.torch import private  # noqa: E402  (torch may be missing)
 from tests.support.paths import ROOT  # noqa: E402
 
 
-def lost(name):
-    return re.escape(f".{name} of torch {private.OLDEST} to {private.NEWEST}; torch ")
+def lost(name, dot="."):
+    last = "" if name.endswith("without") else f" of torch {private.OLDEST} to {private.NEWEST}; torch "
+    return re.escape(f"{dot}{name}{last}")
 
 
 def test_a_missing_dispatch_ends_the_import_with_one_sentence(monkeypatch):
@@ -42,6 +44,48 @@ def test_the_base_of_a_view_is_the_tensor_whose_memory_it_has():
     assert private.base_of(weight) is private.base_of(weight[1:].view(-1)) is weight
     with pytest.raises(ImportError, match=lost("_base")):
         private.base_of(SimpleNamespace())
+
+
+def test_a_parameter_keeps_its_class():
+    class Scaled(torch.nn.Parameter):
+        pass
+
+    made = private.parameter_of(Scaled, torch.ones(2))
+    assert type(made) is Scaled and isinstance(made, torch.nn.Parameter)
+
+
+def test_functions_of_torchs_init_are_plain_ones_or_one_sentence_says_so(monkeypatch):
+    assert private.init_function("normal_") is torch.nn.init.normal_
+    with pytest.raises(ImportError, match=lost("torch.nn.init.gone_", dot="")):
+        private.init_function("gone_")
+
+    def skip(tensor):
+        return tensor
+
+    monkeypatch.setattr(torch.nn.init, "normal_", skip)
+    with pytest.raises(ImportError, match=lost("torch.nn.init.normal_, a function of its own,", "")):
+        private.init_function("normal_")
+    skip.__module__ = "torch.nn.init"
+    around = functools.wraps(skip)(lambda tensor: skip(tensor))
+    monkeypatch.setattr(torch.nn.init, "normal_", around)
+    with pytest.raises(ImportError, match=lost("torch.nn.init.normal_, a function without", "")):
+        private.init_function("normal_")
+
+
+def test_modes_watch_but_for_torchs_own_of_devices(monkeypatch):
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    assert not private.is_watched()
+    with torch.device("meta"):
+        assert not private.is_watched()
+        with TorchFunctionMode():
+            assert private.is_watched()
+    with TorchDispatchMode():
+        assert private.is_watched()
+    monkeypatch.delattr(torch._C, "_len_torch_dispatch_stack")
+    with pytest.raises(ImportError, match=lost("torch._C._len_torch_dispatch_stack", "")):
+        private.is_watched()
 
 
 def test_split_factors_are_told_by_the_private_placement_alone():
