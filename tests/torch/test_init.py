@@ -52,7 +52,7 @@ PAIRS = {
     "trunc_normal_": [
         ((0.0, 0.02, -0.04, 0.04), pi.TruncatedNormal(0.0, 0.02, seed=7)),
         ((1.0, 0.5, 0.5, 3.0), pi.TruncatedNormal(1.0, 0.5, -1.0, 4.0, seed=7)),
-        ((0.0, 0.02), pi.TruncatedNormal(0.0, 0.02, -100.0, 100.0, seed=7)),
+        ((0.0, 0.02), pi.Normal(0.0, 0.02, seed=7)),  # 100 stddevs away, nothing is cut
         ((0.0, 1.0, -math.inf, 2.0), pi.TruncatedNormal(0.0, 1.0, -math.inf, 2.0, seed=7)),
     ],
     "xavier_uniform_": [((2.0,), pt.layout(pi.GlorotUniform(gain=2.0, seed=7)))],
