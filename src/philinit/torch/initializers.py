@@ -35,17 +35,22 @@ def layout(init: Any) -> Any:
 
     Notes
     -----
-    torch's Kaiming and Xavier normals are not truncated, and philinit's are:
+    torch's Kaiming and Xavier normals are not truncated, and philinit's are. docs/torch.md has a
+    counterpart of every function of torch.nn.init; `philinit.torch.init` has the functions.
 
-    ===========================  ==========================================================
-    torch                        philinit
-    ===========================  ==========================================================
-    kaiming_uniform_             ``layout(pi.HeUniform(seed=1))``
-    kaiming_normal_              ``layout(pi.VarianceScaling(2.0, "fan_in", "normal"))``
-    xavier_uniform_              ``layout(pi.GlorotUniform(seed=1))``
-    xavier_normal_               ``layout(pi.VarianceScaling(1.0, "fan_avg", "normal"))``
-    Linear's and Conv's default  ``layout(pi.VarianceScaling(1 / 3, "fan_in", "uniform"))``
-    ===========================  ==========================================================
+    ============================  ==========================================================
+    torch                         philinit
+    ============================  ==========================================================
+    kaiming_uniform_              ``layout(pi.HeUniform(seed=1))``
+    the same with mode="fan_out"  ``layout(pi.VarianceScaling(2.0, "fan_out", "uniform"))``
+    kaiming_normal_               ``layout(pi.VarianceScaling(2.0, "fan_in", "normal"))``
+    xavier_uniform_               ``layout(pi.GlorotUniform(seed=1))``
+    xavier_normal_                ``layout(pi.VarianceScaling(1.0, "fan_avg", "normal"))``
+    Linear's and Conv's default   ``layout(pi.VarianceScaling(1 / 3, "fan_in", "uniform"))``
+    trunc_normal_(w, 0, s, a, b)  ``pi.TruncatedNormal(0, s, a / s, b / s)``
+    trunc_normal_(w, std=0.02)    ``pi.Normal(0, 0.02)``, since a and b are -2 and 2
+    orthogonal_, 3 axes or more   ``pi.Orthogonal()`` of ``w.view(len(w), -1)``
+    ============================  ==========================================================
 
     Examples
     --------
