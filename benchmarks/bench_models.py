@@ -3,8 +3,8 @@
 
     python benchmarks/bench_models.py [--quick] [--max-params 2**31] [--rounds N] [--json PATH]
 
-Two questions. What does `accelerate` make of a transformer's ``model.apply(init_weights)`` as it is,
-12 layers of GPT-2's? And what does filling by names take for GPT-2 XL, 1.5 billion parameters
+Two questions. What does `accelerate` make of a transformer's ``model.apply(init_weights)`` as it
+is, 12 layers of GPT-2's? And what does filling by names take for GPT-2 XL, 1.5 billion parameters
 (fewer layers where --max-params or memory say so), over the same loop with nn.init? Ratios are of
 medians within one run, contenders in turns; pages have been written before. That mean and stddev
 of every tensor are right is asserted before anything is timed. Writes JSON with every single time,
@@ -151,7 +151,11 @@ def filled(layers: int, model: Any, rounds: int) -> list[Result]:
     limit = math.sqrt(3.0) * STDDEV
     nn_init = torch.nn.init
     kinds: list[tuple[str, Callable[[Any], Any], Any, float, float]] = [
-        ("uniform_", lambda w: nn_init.uniform_(w, -limit, limit), pi.Uniform(-limit, limit, seed=1))
+        (
+            "uniform_",
+            lambda w: nn_init.uniform_(w, -limit, limit),
+            pi.Uniform(-limit, limit, seed=1),
+        )
         + (STDDEV, 10.0),
         ("normal_", lambda w: nn_init.normal_(w, 0.0, STDDEV), pi.Normal(stddev=STDDEV, seed=1))
         + (STDDEV, 10.0),

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import bench_models
+import bench_models  # noqa: E402  (torch may be missing)
 
 
 def test_bench_models_runs(tmp_path: Path, capsys: Any) -> None:

@@ -16,7 +16,11 @@ from tests.support.paths import ROOT  # noqa: E402
 
 
 def lost(name, dot="."):
-    last = "" if name.endswith("without") else f" of torch {private.OLDEST} to {private.NEWEST}; torch "
+    last = (
+        ""
+        if name.endswith("without")
+        else f" of torch {private.OLDEST} to {private.NEWEST}; torch "
+    )
     return re.escape(f"{dot}{name}{last}")
 
 
@@ -63,7 +67,9 @@ def test_functions_of_torchs_init_are_plain_ones_or_one_sentence_says_so(monkeyp
         return tensor
 
     monkeypatch.setattr(torch.nn.init, "normal_", skip)
-    with pytest.raises(ImportError, match=lost("torch.nn.init.normal_, a function of its own,", "")):
+    with pytest.raises(
+        ImportError, match=lost("torch.nn.init.normal_, a function of its own,", "")
+    ):
         private.init_function("normal_")
     skip.__module__ = "torch.nn.init"
     around = functools.wraps(skip)(lambda tensor: skip(tensor))

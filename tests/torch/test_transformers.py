@@ -46,8 +46,6 @@ MODELS = {
 }
 
 
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _no_folder_of_ours_is_taken_for_a_library():
     """`python -m pytest` looks into the root, and transformers for a library named `kernels`."""

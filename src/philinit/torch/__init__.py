@@ -35,6 +35,12 @@ from philinit.torch.modules import materialize
 from philinit.torch.patch import accelerate, install, uninstall
 
 __all__ = [
-    *("fill_", "layout", "materialize", "parameters_on_meta"),
-    *("accelerate", "install", "uninstall", "init"),
+    "accelerate",
+    "fill_",
+    "init",
+    "install",
+    "layout",
+    "materialize",
+    "parameters_on_meta",
+    "uninstall",
 ]

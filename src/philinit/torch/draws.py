@@ -15,23 +15,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch.nn.init import calculate_gain
 
 from philinit.checks import finite, real
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.filling.devices import resolve_device
 from philinit.filling.memory import check_torch_memory
+from philinit.initializers.base import Initializer
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.seeded import KeyedDistribution
 from philinit.kernels.plan import plan
 from philinit.keys import Key
+from philinit.targets import Target
 from philinit.torch.checks import DTYPES, check_dense, in_c_order, is_dtensor
-from philinit.torch.memory import fill_
 from philinit.torch.private import is_watched
 
-Shape = tuple[int, ...]
-Write = Callable[[Key], None]
+Draw = Callable[[Key], Initializer]  # what writes a tensor, once there is a key
 
 #: What says that a call is torch's to answer; other errors are bugs of ours, and show.
 REFUSED = (TypeError, ValueError, NotImplementedError, ImportError, RuntimeError)
@@ -68,21 +67,11 @@ def check_target(tensor: Any, generator: Any, agree: bool) -> None:
         resolve_device(str(tensor.device))
 
 
-def write(tensor: Any, init: Any) -> None:
-    """Fill a tensor of any strides: torch, too, copies where they are not in C order."""
-    if is_dtensor(tensor) or tensor.is_contiguous():
-        fill_(tensor, init)
-        return
-    made = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    with torch.no_grad():
-        tensor.copy_(fill_(made, init))
-
-
-def independent(tensor: Any, kind: Any, *parameters: Any) -> Write:
+def independent(tensor: Any, kind: Any, *parameters: Any) -> Draw:
     """Every element of `tensor` from the distribution of a class with these parameters."""
     numbers = (real("parameter", value) for value in parameters)
     distribution = _checked(kind, *numbers, DTYPES[tensor.dtype])
-    return lambda key: write(tensor, KeyedDistribution(distribution, key))
+    return lambda key: KeyedDistribution(distribution, key)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -96,19 +85,19 @@ def _checked(kind: Any, *arguments: Any) -> Distribution:
 # --- what is drawn -------------------------------------------------------------------------------
 
 
-def uniform_(tensor: Any, a: Any = 0.0, b: Any = 1.0) -> Write:
+def uniform_(tensor: Any, a: Any = 0.0, b: Any = 1.0) -> Draw:
     """U[a, b)."""
     return independent(tensor, Uniform, a, b)
 
 
-def normal_(tensor: Any, mean: Any = 0.0, std: Any = 1.0) -> Write:
+def normal_(tensor: Any, mean: Any = 0.0, std: Any = 1.0) -> Draw:
     """N(mean, std**2)."""
     return independent(tensor, Normal, mean, std)
 
 
 def trunc_normal_(
     tensor: Any, mean: Any = 0.0, std: Any = 1.0, a: Any = -2.0, b: Any = 2.0
-) -> Write:
+) -> Draw:
     """N(mean, std**2), cut at a and b, which are no multiples of `std`."""
     drawn = independent(tensor, _between, mean, std, a, b)
     if mean < a - 2 * std or mean > b + 2 * std:
@@ -133,31 +122,31 @@ def _between(mean: float, std: float, a: float, b: float) -> Distribution:
     return TruncatedNormal(mean, std, lower, upper)
 
 
-def xavier_uniform_(tensor: Any, gain: Any = 1.0) -> Write:
+def xavier_uniform_(tensor: Any, gain: Any = 1.0) -> Draw:
     """U[-limit, limit), limit = gain sqrt(6 / (fan_in + fan_out))."""
     return _symmetric(tensor, _xavier_stddev(tensor, gain))
 
 
-def xavier_normal_(tensor: Any, gain: Any = 1.0) -> Write:
+def xavier_normal_(tensor: Any, gain: Any = 1.0) -> Draw:
     """N(0, std**2), std = gain sqrt(2 / (fan_in + fan_out))."""
     return normal_(tensor, 0.0, _xavier_stddev(tensor, gain))
 
 
 def kaiming_uniform_(
     tensor: Any, a: Any = 0, mode: Any = "fan_in", nonlinearity: Any = "leaky_relu"
-) -> Write:
+) -> Draw:
     """U[-limit, limit), limit = gain sqrt(3 / fan)."""
     return _symmetric(tensor, _kaiming_stddev(tensor, a, mode, nonlinearity))
 
 
 def kaiming_normal_(
     tensor: Any, a: Any = 0, mode: Any = "fan_in", nonlinearity: Any = "leaky_relu"
-) -> Write:
+) -> Draw:
     """N(0, std**2), std = gain / sqrt(fan)."""
     return normal_(tensor, 0.0, _kaiming_stddev(tensor, a, mode, nonlinearity))
 
 
-def _symmetric(tensor: Any, stddev: float) -> Write:
+def _symmetric(tensor: Any, stddev: float) -> Draw:
     limit = math.sqrt(3.0) * stddev
     return uniform_(tensor, -limit, limit)
 
@@ -183,58 +172,66 @@ def _kaiming_stddev(tensor: Any, a: Any, mode: Any, nonlinearity: Any) -> float:
 # --- what starts from normals --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class _KeyedOrthogonal(Orthogonal):
-    stream: Key = Key((0, 0))
+    stream: Key
 
     @property
     def key(self) -> Key:
         return self.stream
 
 
-def orthogonal_(tensor: Any, gain: Any = 1) -> Write:
+@dataclass(frozen=True, repr=False, eq=False)
+class _Flattened(Initializer):
+    """A matrix of ``shape[0]`` rows, in a tensor of any number of axes."""
+
+    matrix: Initializer
+
+    def _write(self, target: Target) -> None:
+        flat = target.view.reshape(target.shape[0], -1)
+        self.matrix._write(target._replace(view=flat, shape=flat.shape))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class _Sparse(Initializer):
+    """`normals`, but for so many `zeros` in each column, chosen by numbers of another stream."""
+
+    normals: Initializer
+    zeros: int
+    stream: Key
+
+    def _write(self, target: Target) -> None:
+        self.normals._write(target)
+        rows, columns = target.shape
+        order = KeyedDistribution(Uniform(), self.stream)
+        step = max(1, _CHUNK // max(rows, 1))
+        for first in range(0, columns if self.zeros else 0, step):
+            part = slice(first, min(first + step, columns))
+            numbers = order.shard((columns, rows), part, np.float64)
+            chosen = np.argsort(numbers, axis=1, kind="stable")[:, : self.zeros]
+            np.put_along_axis(target.view[:, part], chosen.T, 0, axis=0)
+
+
+def orthogonal_(tensor: Any, gain: Any = 1) -> Draw:
     """(Semi-)orthogonal, all axes but the first flattened, times `gain`."""
     if tensor.dim() < 2 or tensor.numel() == 0 or is_dtensor(tensor) or not tensor.is_cpu:
         raise NotImplementedError("`tensor` must be a plain one of a CPU, of 2 axes, none empty")
     gain = finite("gain", gain)
-
-    def draw(key: Key) -> None:
-        matrix = torch.empty((len(tensor), tensor.numel() // len(tensor)), dtype=tensor.dtype)
-        in_place = tensor.is_contiguous()
-        target = tensor.detach().view(matrix.shape) if in_place else matrix
-        fill_(target, _KeyedOrthogonal(gain, seed=0, stream=key))
-        if not in_place:
-            with torch.no_grad():
-                tensor.copy_(matrix.view(tensor.shape))
-
-    return draw
+    return lambda key: _Flattened(_KeyedOrthogonal(gain, seed=0, stream=key))
 
 
-def sparse_(tensor: Any, sparsity: Any, std: Any = 0.01) -> Write:
+def sparse_(tensor: Any, sparsity: Any, std: Any = 0.01) -> Draw:
     """N(0, std**2), but ``ceil(sparsity * rows)`` zeros in each column, anywhere."""
     if tensor.dim() != 2 or is_dtensor(tensor) or not tensor.is_cpu:
         raise NotImplementedError("`tensor` must be a plain one of a CPU, of 2 axes")
     if not 0.0 <= finite("sparsity", sparsity) <= 1.0:
         raise ValueError(f"`sparsity` must lie in [0, 1]; got sparsity={sparsity}")
-    rows, columns = tensor.shape
-    zeros, normals = math.ceil(sparsity * rows), normal_(tensor, 0.0, std)
-
-    def draw(key: Key) -> None:
-        normals(key)
-        order = KeyedDistribution(Uniform(), key.fold_in("zeros"))
-        step = max(1, _CHUNK // max(rows, 1))
-        with torch.no_grad():
-            for first in range(0, columns if zeros else 0, step):
-                part = slice(first, min(first + step, columns))
-                numbers = order.shard((columns, rows), part, np.float64)
-                chosen = np.argsort(numbers, axis=1, kind="stable")[:, :zeros]
-                tensor[:, part].scatter_(0, torch.from_numpy(chosen.T.copy()), 0.0)
-
-    return draw
+    zeros, normals = math.ceil(sparsity * len(tensor)), normal_(tensor, 0.0, std)
+    return lambda key: _Sparse(normals(key), zeros, key.fold_in("zeros"))
 
 
 #: By name, from the arguments of the function but for `generator`.
-BY_NAME: dict[str, Callable[..., Write]] = {
+BY_NAME: dict[str, Callable[..., Draw]] = {
     draw.__name__: draw
     for draw in (
         *(uniform_, normal_, trunc_normal_, xavier_uniform_, xavier_normal_),

@@ -11,7 +11,7 @@ writes the tensor in place, outside of autograd, and returns it. The numbers com
 
 What cannot be drawn here torch draws, as it would without: other dtypes than float32, float64,
 float16 and bfloat16, other devices than CPUs and CUDA, the meta device, fake, sparse and quantized
-tensors, DTensors without a seed; with ``seed=`` it is an error. Constants are torch's own functions.
+tensors, DTensors without a seed; with ``seed=`` it is an error. Constants are torch's functions.
 
 Examples
 --------
@@ -29,10 +29,14 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch.nn.init import calculate_gain, constant_, dirac_, eye_, ones_, zeros_
 
+from philinit.initializers.base import Initializer
 from philinit.keys import Key
 from philinit.torch import draws, streams
+from philinit.torch.checks import is_dtensor
+from philinit.torch.memory import fill_
 from philinit.torch.private import init_function
 
 
@@ -49,16 +53,25 @@ OWN: dict[str, Callable[..., Any]] = {name: _copy(init_function(name)) for name 
 def drawn(
     name: str, own: Callable[..., Any], tensor: Any, arguments: tuple[Any, ...], generator: Any
 ) -> Any:
-    """What `draws` gives for `name`, written; where it refuses, what torch's `own` function does."""
+    """What `draws` gives for `name`, written; where it refuses, what `own` of torch does."""
     found = streams.current()
     try:
         draws.check_target(tensor, generator, found is not None and found.agree)
-        write = draws.BY_NAME[name](tensor, *arguments)
+        draw = draws.BY_NAME[name](tensor, *arguments)
     except draws.REFUSED:  # nothing was drawn: torch does as without us, errors and warnings too
         keyword = {} if generator is None else {"generator": generator}
         return own(tensor, *arguments, **keyword)
-    write(streams.from_generator(generator) if found is None else found.key(tensor, generator))
-    return tensor
+    key = streams.from_generator(generator) if found is None else found.key(tensor, generator)
+    return _written(tensor, draw(key))
+
+
+def _written(tensor: Any, init: Initializer) -> Any:
+    """`tensor`, filled whatever its strides: torch, too, copies where it is not contiguous."""
+    if is_dtensor(tensor) or tensor.is_contiguous():
+        return fill_(tensor, init)
+    made = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    with torch.no_grad():
+        return tensor.copy_(fill_(made, init))
 
 
 def _drawn(name: str, tensor: Any, arguments: tuple[Any, ...], generator: Any, seed: Any) -> Any:
@@ -71,8 +84,7 @@ def _drawn(name: str, tensor: Any, arguments: tuple[Any, ...], generator: Any, s
         )
     key = Key.from_seed(seed)
     draws.check_target(tensor, None, True)
-    draws.BY_NAME[name](tensor, *arguments)(key)
-    return tensor
+    return _written(tensor, draws.BY_NAME[name](tensor, *arguments)(key))
 
 
 def uniform_(
@@ -135,7 +147,7 @@ def kaiming_uniform_(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Fill `tensor` from U[-limit, limit), limit = calculate_gain(nonlinearity, a) sqrt(3 / fan)."""
+    """Fill `tensor` from U[-limit, limit), limit = gain sqrt(3 / fan), the gain torch's."""
     return _drawn("kaiming_uniform_", tensor, (a, mode, nonlinearity), generator, seed)
 
 
@@ -148,7 +160,7 @@ def kaiming_normal_(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Fill `tensor` from N(0, std**2), std = calculate_gain(nonlinearity, a) / sqrt(fan)."""
+    """Fill `tensor` from N(0, std**2), std = gain / sqrt(fan), the gain torch's."""
     return _drawn("kaiming_normal_", tensor, (a, mode, nonlinearity), generator, seed)
 
 
@@ -178,7 +190,7 @@ def sparse_(
     return _drawn("sparse_", tensor, (sparsity, std), generator, seed)
 
 
-# --- torch's names of before, which warn -----------------------------------------------------------
+# --- torch's names of before, which warn ----------------------------------------------------------
 
 
 def _deprecated(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -209,9 +221,30 @@ orthogonal = _deprecated(orthogonal_)
 sparse = _deprecated(sparse_)
 
 __all__ = [
-    *("calculate_gain", "uniform_", "normal_", "trunc_normal_", "constant_", "ones_", "zeros_"),
-    *("eye_", "dirac_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_"),
-    *("kaiming_normal_", "orthogonal_", "sparse_"),
-    *("uniform", "normal", "constant", "eye", "dirac", "xavier_uniform", "xavier_normal"),
-    *("kaiming_uniform", "kaiming_normal", "orthogonal", "sparse"),
+    "calculate_gain",
+    "uniform_",
+    "normal_",
+    "trunc_normal_",
+    "constant_",
+    "ones_",
+    "zeros_",
+    "eye_",
+    "dirac_",
+    "xavier_uniform_",
+    "xavier_normal_",
+    "kaiming_uniform_",
+    "kaiming_normal_",
+    "orthogonal_",
+    "sparse_",
+    "uniform",
+    "normal",
+    "constant",
+    "eye",
+    "dirac",
+    "xavier_uniform",
+    "xavier_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "orthogonal",
+    "sparse",
 ]

@@ -7,10 +7,10 @@ import dataclasses
 import functools
 from typing import Any
 
-from philinit.initializers import VarianceScaling
 from philinit.initializers.base import check_init
 from philinit.initializers.fans import DEFAULT_ROLES
 from philinit.initializers.orthogonal import Orthogonal
+from philinit.initializers.scaling import VarianceScaling
 
 
 def layout(init: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which stream a tensor is drawn from: of a seed, of a parameter's name, or of torch's generator."""
+"""Where a tensor's stream comes from: a seed, its name, or torch's generator."""
 
 from __future__ import annotations
 
