@@ -65,7 +65,7 @@ class Result:
 # ---------------------------------------------------------------------------- the model
 
 
-class Block(torch.nn.Module):
+class Block(torch.nn.Module):  # type: ignore[misc]  # torch is Any here
     """The parameters of one of GPT-2's layers, 12 width**2 of them in matrices."""
 
     def __init__(self, width: int) -> None:
@@ -75,7 +75,7 @@ class Block(torch.nn.Module):
         self.up, self.down = torch.nn.Linear(width, 4 * width), torch.nn.Linear(4 * width, width)
 
 
-class GPT2(torch.nn.Module):
+class GPT2(torch.nn.Module):  # type: ignore[misc]  # as above
     """The parameters of GPT-2, whose head is its embedding."""
 
     def __init__(self, width: int, layers: int, vocabulary: int) -> None:
@@ -177,7 +177,7 @@ def filled(layers: int, model: Any, rounds: int) -> list[Result]:
             for path, weight in matrices(model):
                 pt.fill_(weight, init.named(path))
 
-        calls = dict(zip(CONTENDERS, (theirs, ours), strict=True))
+        calls: dict[str, Call] = {CONTENDERS[0]: theirs, CONTENDERS[1]: ours}
         what = f"GPT-2 XL, {layers} of 48 layers, {name}"
         results.append(measured(what, model, calls, stddev, bound, rounds))
     return results

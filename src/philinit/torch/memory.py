@@ -20,6 +20,7 @@ from philinit.targets import Target
 from philinit.torch.checks import DTYPES, check_shard, check_tensor
 from philinit.torch.initializers import check_layout
 from philinit.torch.parts import regions_of
+from philinit.torch.traced import fill_in_graph, operator_of
 
 
 def fill_(
@@ -69,7 +70,8 @@ def fill_(
 
     Notes
     -----
-    Every process computes the whole matrix of an `Orthogonal`, and keeps its part.
+    Every process computes the whole matrix of an `Orthogonal`, and keeps its part. Under
+    torch.compile this is an operator of the graph, ``philinit::fill_``, for plain tensors.
 
     Under ``torch.no_grad()`` what is computed bears no mark of it: there the weight of a
     weight-normed or otherwise parametrized layer, a new tensor at each look, is filled as any
@@ -84,6 +86,8 @@ def fill_(
     >>> weight is linear.weight, bool(weight.abs().max() <= (6 / 64) ** 0.5)
     (True, True)
     """
+    if torch.compiler.is_compiling():
+        return fill_in_graph(_operator, tensor, init, shard, threads, progress)
     local = check_tensor(tensor)
     if shard is not None:
         check_shard(tensor, shard)
@@ -116,6 +120,9 @@ def fill_(
     finally:
         torch.autograd.graph.increment_version(tensor)
     return tensor
+
+
+_operator = operator_of(fill_)
 
 
 def _opened(piece: Any) -> contextlib.AbstractContextManager[Any]:

@@ -55,11 +55,11 @@ class Names:
 
     def _look(self) -> None:
         plain = [
-            (local_of(tensor).data_ptr(), number, weakref.ref(tensor), name)
+            (local_of(tensor).data_ptr(), -number, weakref.ref(tensor), name)
             for number, (name, tensor) in enumerate(self._named())
             if local_of(tensor).dtype in DTYPES and not tensor.is_meta
         ]
-        plain.sort(key=lambda entry: entry[:2])
+        plain.sort(key=lambda entry: entry[:2])  # of two at one address the first one counts
         self._starts = [start for start, *_ in plain]
         self._found = [(reference, name) for *_, reference, name in plain]
 
