@@ -36,7 +36,7 @@ from philinit.initializers.base import Initializer
 from philinit.keys import Key
 from philinit.torch import draws, streams
 from philinit.torch.checks import is_dtensor
-from philinit.torch.memory import fill_
+from philinit.torch.memory import fill_, write
 from philinit.torch.private import init_function
 
 
@@ -67,11 +67,13 @@ def drawn(
 
 def _written(tensor: Any, init: Initializer) -> Any:
     """`tensor`, filled whatever its strides: torch, too, copies where it is not contiguous."""
-    if is_dtensor(tensor) or tensor.is_contiguous():
+    if is_dtensor(tensor):
         return fill_(tensor, init)
+    if tensor.is_contiguous():
+        return write(tensor, init)
     made = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     with torch.no_grad():
-        return tensor.copy_(fill_(made, init))
+        return tensor.copy_(write(made, init))
 
 
 def _drawn(name: str, tensor: Any, arguments: tuple[Any, ...], generator: Any, seed: Any) -> Any:

@@ -125,6 +125,16 @@ def fill_(
 _operator = operator_of(fill_)
 
 
+def write(tensor: Any, init: Any) -> Any:
+    """`fill_` of a plain, contiguous tensor with memory that was checked."""
+    try:
+        with _opened(tensor) as view:
+            init._write(Target(view, tuple(tensor.shape)))
+    finally:
+        torch.autograd.graph.increment_version(tensor)
+    return tensor
+
+
 def _opened(piece: Any) -> contextlib.AbstractContextManager[Any]:
     """A context that yields a contiguous tensor, which outlives it, as an array to write.
 
