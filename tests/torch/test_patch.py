@@ -276,6 +276,24 @@ def test_compiled_code_is_torchs(function, answered):
     torch.compiler.reset()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch is about to give TorchScript up
+def test_programs_and_transforms_keep_torchs_operations(answered):
+    with pt.accelerate(seed=42):
+        scripted = torch.jit.script(on_script)
+        graph = torch.jit.trace(
+            lambda x: x.clone().normal_() + x, torch.zeros(2), check_trace=False
+        )
+        with pytest.raises(RuntimeError, match="vmap: "):  # which would draw the same for all
+            torch.func.vmap(lambda x: torch.empty(9).normal_() + x)(torch.zeros(3))
+        before = len(answered)
+        assert scripted(torch.zeros(1000)).std() > 0.5 and len(answered) == before
+    assert "normal_" in str(graph.graph)
+
+
+def on_script(x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.init.normal_(x)
+
+
 # --- modules -------------------------------------------------------------------------------------
 
 MODULES = {

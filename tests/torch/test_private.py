@@ -78,6 +78,7 @@ def test_functions_of_torchs_init_are_plain_ones_or_one_sentence_says_so(monkeyp
         private.init_function("normal_")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch is about to give TorchScript up
 def test_modes_watch_but_for_torchs_own_of_devices(monkeypatch):
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -89,6 +90,10 @@ def test_modes_watch_but_for_torchs_own_of_devices(monkeypatch):
             assert private.is_watched()
     with TorchDispatchMode():
         assert private.is_watched()
+    seen = []
+    torch.func.vmap(lambda x: seen.append(private.is_watched()) or x)(torch.zeros(2))
+    torch.jit.trace(lambda x: seen.append(private.is_watched()) or x + 1, torch.zeros(2))
+    assert seen[:2] == [True, True] and not private.is_watched()
     monkeypatch.delattr(torch._C, "_len_torch_dispatch_stack")
     with pytest.raises(ImportError, match=lost("torch._C._len_torch_dispatch_stack", "")):
         private.is_watched()

@@ -148,7 +148,10 @@ def _patch(wanted: bool) -> None:
 
 
 def _rerouted(name: str, function: Any) -> Any:
-    """Code with the parameters of `function`, which asks `answer`."""
+    """Code with the parameters of `function`, which asks `answer`.
+
+    It names torch's source as its own, which TorchScript reads and compiles.
+    """
     parameters = ", ".join(inspect.signature(function).parameters)
     lines = (
         f"def {name}({parameters}):",
@@ -156,8 +159,10 @@ def _rerouted(name: str, function: Any) -> Any:
         f"    return answer({name!r}, {parameters})",
     )
     found: dict[str, Any] = {}
-    exec(compile("\n".join(lines), f"<{__name__}>", "exec"), found)
-    return found[name].__code__
+    exec("\n".join(lines), found)
+    own = function.__code__
+    ours = found[name].__code__
+    return ours.replace(co_filename=own.co_filename, co_firstlineno=own.co_firstlineno)
 
 
 def answer(name: str, *arguments: Any) -> Any:

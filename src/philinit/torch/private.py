@@ -98,12 +98,14 @@ def init_function(name: str) -> types.FunctionType:
 
 
 def is_watched() -> bool:
-    """Whether somebody wants to see each operation of torch: fake tensors, a tracer, a log.
+    """Whether somebody wants to see each operation of torch: fake tensors, a tracer, vmap, a log.
 
-    Missing: a public name for what modes are active. ``with torch.device(...)`` is one of them, and
-    has no interest in tensors that exist.
+    Missing: a public name for what modes and transforms are active. ``with torch.device(...)`` is
+    one of them, and has no interest in tensors that exist.
     """
-    if needed(torch._C, "_len_torch_dispatch_stack")():
+    if torch.jit.is_tracing() or needed(torch._C, "_len_torch_dispatch_stack")():
+        return True
+    if needed(needed(torch._C, "_functorch"), "maybe_current_level")() is not None:
         return True
     modes = needed(torch.overrides, "_get_current_function_mode_stack")()
     return not all(isinstance(mode, needed(_device, "DeviceContext")) for mode in modes)
