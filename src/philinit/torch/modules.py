@@ -13,12 +13,12 @@ import torch
 from philinit.checks import Progress, check_progress, check_threads, progress_within
 from philinit.filling import pages
 from philinit.initializers.base import Initializer
+from philinit.torch import streams
 from philinit.torch.checks import DTYPES, check_tensor, is_dtensor, local_of
 from philinit.torch.initializers import check_layout
 from philinit.torch.memory import fill_
 from philinit.torch.parts import regions_of
 from philinit.torch.private import exchange
-from philinit.torch.streams import named
 
 
 def materialize(
@@ -91,8 +91,8 @@ def materialize(
         raise TypeError(f"`module` must be a torch.nn.Module; got {type(module).__name__}")
     device = _as_device(device)
     threads, progress = check_threads(threads), check_progress(progress)
-    find, tensors = _checked(rules), [*module.named_parameters(), *module.named_buffers()]
-    missing = [(name, tensor) for name, tensor in tensors if tensor.is_meta]
+    find, named = _checked(rules), [*module.named_parameters(), *module.named_buffers()]
+    missing = [(name, tensor) for name, tensor in named if tensor.is_meta]
     if not missing:
         raise ValueError(
             "`module` must have something on the meta device; got none: philinit.torch.fill_ "
@@ -107,7 +107,8 @@ def materialize(
     for name, tensor in missing:
         _check(name, tensor, wanted[id(tensor)][1])
     total = sum(local_of(tensor).numel() for _, tensor in missing)
-    _put(module, _Maker(wanted, total, device, threads, progress))
+    makers = {key: _by_name(name, init) for key, (name, init) in wanted.items()}
+    _put(module, _Maker(makers, total, device, threads, progress))
     return module
 
 
@@ -157,11 +158,23 @@ def _check(name: str, tensor: Any, init: Any) -> None:
         raise type(error)(f"{name}: {error}") from error
 
 
+def _by_name(name: str, init: Any) -> Any:
+    """`init` on the key of a name; or a callable that draws from the stream of the name."""
+    if isinstance(init, Initializer):
+        return init.named(name)
+
+    def write(tensor: Any) -> None:
+        with streams.named(name, tensor):
+            init(tensor)
+
+    return write
+
+
 @dataclass
 class _Maker:
     """Turns a tensor on the meta device into a filled one; gives back all others as they are."""
 
-    wanted: dict[int, tuple[str, Any]]  # by id of the tensor, its name and initializer
+    wanted: dict[int, Any]  # by id of the tensor, its initializer, or what writes it
     total: int
     device: Any
     threads: int | None
@@ -174,13 +187,13 @@ class _Maker:
             return tensor
         made = self.made.get(id(tensor))
         if made is None:
-            made = self._make(tensor, *self.wanted[id(tensor)])
+            made = self._make(tensor, self.wanted[id(tensor)])
             # A DTensor parameter takes over the new memory by itself: not to be kept here, too.
             if not (is_dtensor(made) and isinstance(tensor, torch.nn.Parameter)):
                 self.made[id(tensor)] = made
         return made
 
-    def _make(self, tensor: Any, name: str, init: Any) -> Any:
+    def _make(self, tensor: Any, init: Any) -> Any:
         made = torch.empty_like(tensor, device=self.device, requires_grad=False)
         local = local_of(made)
         if local.is_cpu:
@@ -188,9 +201,9 @@ class _Maker:
         count = local.numel()
         report = progress_within(self.progress, self.done, self.total)
         if isinstance(init, Initializer):
-            fill_(made, init.named(name), threads=self.threads, progress=report)
+            fill_(made, init, threads=self.threads, progress=report)
         else:
-            with torch.no_grad(), named(name, made):
+            with torch.no_grad():
                 init(made)
             if report is not None:
                 report(count, count)
