@@ -12,6 +12,7 @@ writes the tensor in place, outside of autograd, and returns it. The numbers com
 What cannot be drawn here torch draws, as it would without: other dtypes than float32, float64,
 float16 and bfloat16, other devices than CPUs and CUDA, the meta device, fake, sparse and quantized
 tensors, DTensors without a seed; with ``seed=`` it is an error. Constants are torch's functions.
+A tensor that is not contiguous gets the numbers of its shape from new memory, by a copy.
 
 Examples
 --------
