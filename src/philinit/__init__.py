@@ -43,6 +43,7 @@ if _TYPE_CHECKING:
     from philinit.initializers import XavierNormal as XavierNormal
     from philinit.initializers import XavierUniform as XavierUniform
     from philinit.initializers import Zeros as Zeros
+    from philinit.initializers import models as models
     from philinit.initializers.fans import compute_fans as compute_fans
     from philinit.initializers.functions import constant as constant
     from philinit.initializers.functions import glorot_normal as glorot_normal
@@ -80,6 +81,7 @@ _HOMES = {
     """,
     "initializers.fans": "compute_fans",
     "initializers.gains": "gain",
+    "initializers.models": "models",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["Key", "Rows", "Shard", "distributions", "fill"]
@@ -90,7 +92,8 @@ def __getattr__(name: str) -> _Any:
     if name in _HOME:
         with _forks.lock:  # no child may find the module half imported
             module = _import_module(f"philinit.{_HOME[name]}")
-        globals()[name] = value = getattr(module, name)
+        value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+        globals()[name] = value
         return value
     raise AttributeError(f"module 'philinit' has no attribute {name!r}")
 

@@ -105,6 +105,9 @@ def described(description: Mapping[str, Any]) -> Any:
 
 def _own(name: Any) -> Any:
     """The initializer class of this name, which every process with philinit has; None if none."""
-    package = importlib.import_module("philinit.initializers")  # imports this module: late
-    found = getattr(package, name, None) if isinstance(name, str) else None
-    return found if isinstance(found, type) and issubclass(found, Configured) else None
+    for home in ("philinit.initializers", "philinit.initializers.models"):
+        package = importlib.import_module(home)  # imports this module: late
+        found = getattr(package, name, None) if isinstance(name, str) else None
+        if isinstance(found, type) and issubclass(found, Configured):
+            return found
+    return None
