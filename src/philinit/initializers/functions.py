@@ -42,6 +42,9 @@ def variance_scaling(
     in_axis: Axes = -2,
     out_axis: Axes = -1,
     batch_axis: Axes = (),
+    lower: float = -2.0,
+    upper: float = 2.0,
+    after_cut: bool = True,
     seed: int | None = None,
     sampler: str = "native",
     **call: Unpack[AnyCall],
@@ -198,12 +201,14 @@ def truncated_normal(
     stddev: float = 0.05,
     lower: float = -2.0,
     upper: float = 2.0,
+    after_cut: bool = False,
     seed: int | None = None,
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
     """Normal cut at mean + lower * stddev and mean + upper * stddev. See `TruncatedNormal`."""
-    init = TruncatedNormal(mean, stddev, lower, upper, seed=seed, sampler=sampler)
+    cut = (lower, upper)
+    init = TruncatedNormal(mean, stddev, *cut, after_cut=after_cut, seed=seed, sampler=sampler)
     return init(shape, dtype, **call)
 
 

@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from philinit import distributions
+from philinit.checks import shown
 from philinit.distributions import Distribution
 from philinit.initializers.seeded import Sampled
+from philinit.kernels.tails import spread
+
+
+def check_after_cut(after_cut: Any) -> None:
+    """Refuse what is no bool."""
+    if not isinstance(after_cut, bool):
+        raise TypeError(f"`after_cut` must be a bool; got after_cut={shown(after_cut)}")
 
 
 class _Plain(Sampled):
@@ -55,11 +63,23 @@ class TruncatedNormal(_Plain):
 
     `stddev` is the one before the cut: no correction. Parameters as in
     `distributions.TruncatedNormal`; torch's ``trunc_normal_`` has absolute bounds instead.
+
+    With ``after_cut=True`` `stddev` is the one of the weights: the normal that is cut has
+    ``stddev / s``, and its bounds count in units of that, where s is the stddev of N(0, 1) cut at
+    `lower` and `upper`; 0.8796 for +-2, 0.9866 for +-3. `mean` is the one before the cut always.
     """
 
     mean: float = 0.0
     stddev: float = 0.05
     lower: float = -2.0
     upper: float = 2.0
+    after_cut: bool = field(default=False, kw_only=True)
 
     _KIND = distributions.TruncatedNormal
+
+    def __post_init__(self) -> None:
+        check_after_cut(self.after_cut)
+        super().__post_init__()
+        if self.after_cut:
+            stddev = self.stddev / spread(self.lower, self.upper)
+            object.__setattr__(self, "_made", replace(self._made, stddev=stddev))

@@ -13,7 +13,9 @@ from philinit.checks import finite, one_of, positive
 from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers.fans import Axes, as_roles, compute_fans
 from philinit.initializers.gains import gain_squared
+from philinit.initializers.plain import check_after_cut
 from philinit.initializers.seeded import Sampled
+from philinit.kernels.tails import spread
 from philinit.rounding import to_nearest
 
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
@@ -23,7 +25,12 @@ DISTRIBUTIONS = ("uniform", "normal", "truncated_normal")
 @functools.lru_cache(maxsize=4096)
 @to_nearest()
 def _scaled(
-    scale: float, mode: str, distribution: str, axes: tuple[Any, Any, Any], shape: tuple[int, ...]
+    scale: float,
+    mode: str,
+    distribution: str,
+    cut: tuple[float, float, bool],
+    axes: tuple[Any, Any, Any],
+    shape: tuple[int, ...],
 ) -> Distribution:
     """The distribution of variance scale / n; operations in the order of Keras, for its bits."""
     fan_in, fan_out = compute_fans(shape, *axes)
@@ -42,7 +49,11 @@ def _scaled(
         return distributions.Uniform(-limit, limit)
     if distribution == "normal":
         return distributions.Normal(0.0, math.sqrt(variance))
-    return distributions.TruncatedNormal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, -2.0, 2.0)
+    lower, upper, after_cut = cut
+    stddev = math.sqrt(variance)
+    if after_cut:
+        stddev /= TRUNCATED_STDDEV if (lower, upper) == (-2.0, 2.0) else spread(lower, upper)
+    return distributions.TruncatedNormal(0.0, stddev, lower, upper)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -65,6 +76,10 @@ class VarianceScaling(Sampled):
         "uniform", "normal" or "truncated_normal".
     in_axis, out_axis, batch_axis : int or sequence of int
         As in `compute_fans`.
+    lower, upper : float
+        Where "truncated_normal" is cut, in units of the stddev before the cut.
+    after_cut : bool
+        Whether ``sqrt(scale / n)`` is the stddev of the weights, as above, or the one before.
     seed, sampler, names, from_entropy
         As in `Seeded` and `Sampled`.
 
@@ -84,6 +99,9 @@ class VarianceScaling(Sampled):
     in_axis: Axes = field(default=-2, kw_only=True)
     out_axis: Axes = field(default=-1, kw_only=True)
     batch_axis: Axes = field(default=(), kw_only=True)
+    lower: float = field(default=-2.0, kw_only=True)
+    upper: float = field(default=2.0, kw_only=True)
+    after_cut: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,6 +109,24 @@ class VarianceScaling(Sampled):
         one_of("mode", self.mode, MODES)
         one_of("distribution", self.distribution, DISTRIBUTIONS)
         self._check_axes()
+        self._check_cut()
+
+    def _check_cut(self) -> None:
+        check_after_cut(self.after_cut)
+        if self._cut == (-2.0, 2.0, True):
+            return
+        cut = distributions.TruncatedNormal(0.0, 1.0, self.lower, self.upper)
+        if self.distribution != "truncated_normal":
+            raise ValueError(
+                "`lower`, `upper` and `after_cut` must be left out unless the distribution is "
+                f"truncated_normal; got distribution={self.distribution!r}"
+            )
+        object.__setattr__(self, "lower", cut.lower)
+        object.__setattr__(self, "upper", cut.upper)
+
+    @property
+    def _cut(self) -> tuple[float, float, bool]:
+        return self.lower, self.upper, self.after_cut
 
     def _check_axes(self) -> None:
         roles = as_roles(self.in_axis, self.out_axis, self.batch_axis)
@@ -99,7 +135,7 @@ class VarianceScaling(Sampled):
 
     def _distribution(self, shape: tuple[int, ...]) -> Distribution:
         axes = (self.in_axis, self.out_axis, self.batch_axis)
-        return _scaled(self.scale, self.mode, self.distribution, axes, shape)
+        return _scaled(self.scale, self.mode, self.distribution, self._cut, axes, shape)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -124,6 +160,9 @@ class Specialized(VarianceScaling):
     scale: float = field(init=False, repr=False)
     mode: str = field(init=False, repr=False)
     distribution: str = field(init=False, repr=False)
+    lower: float = field(default=-2.0, init=False, repr=False)
+    upper: float = field(default=2.0, init=False, repr=False)
+    after_cut: bool = field(default=True, init=False, repr=False)
     gain: float | None = field(default=None, kw_only=True)
     activation: str | None = field(default=None, kw_only=True)
     param: float | None = field(default=None, kw_only=True)

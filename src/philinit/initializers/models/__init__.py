@@ -30,12 +30,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from philinit.checks import Progress, check_progress, check_threads, progress_within
+from philinit.checks import Progress, check_progress, check_threads
 from philinit.filling.devices import opened
 from philinit.initializers.models.adjusted import FORMULAS, Keep, Padded, Scaled
 from philinit.initializers.models.maps import ParameterMap, normalized
 from philinit.initializers.models.pieces import Parts, Stacked
-from philinit.initializers.models.tables import Table, planned
+from philinit.initializers.models.plans import in_turn, planned
+from philinit.initializers.models.tables import Table
 
 __all__ = [
     "FORMULAS", "Keep", "Padded", "ParameterMap", "Parts", "Scaled", "Stacked", "Table",
@@ -74,11 +75,9 @@ def initialize(
     """
     threads, progress = check_threads(threads), check_progress(progress)
     plan = planned(parameters, _described(arrays), seed)
-    done, total = 0, sum(one.size for one in plan)
-    for one, array in zip(plan, arrays.values(), strict=True):
-        report = progress_within(progress, done, total)
+    turns = in_turn(plan, [one.size for one in plan], progress)
+    for (one, report), array in zip(turns, arrays.values(), strict=True):
         one.init.fill(array, threads=threads, progress=report)
-        done += one.size
     return arrays
 
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a map of names to initializers does to a model: checked, as a list and as a table."""
+"""What a map of names to initializers does to a model, as a table: expected and observed."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,82 +16,13 @@ from philinit.initializers.constants import Constant, Identity
 from philinit.initializers.fans import compute_fans
 from philinit.initializers.models.adjusted import Padded, Scaled
 from philinit.initializers.models.composites import Composite, replaced
-from philinit.initializers.models.maps import ParameterMap, brief, normalized
+from philinit.initializers.models.maps import brief
+from philinit.initializers.models.plans import Planned
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.scaling import VarianceScaling
 from philinit.initializers.seeded import Seeded
 
-Named = tuple[str, Any, Any]  # name, shape, dtype
 _CHUNK = 1 << 20  # elements that are summed at a time
-
-
-class Planned(NamedTuple):
-    """A parameter and its initializer, with seed and name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: Any
-    init: Initializer
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
-
-
-def planned(
-    parameters: Any,
-    named: Iterable[Named],
-    seed: int,
-    layout: Callable[[Initializer], Initializer] | None = None,
-    check: Callable[[Planned], None] | None = None,
-) -> list[Planned]:
-    """The initializer of each parameter, where none of them would be refused.
-
-    Parameters
-    ----------
-    parameters : ParameterMap, or what makes one
-        Which initializer for which name.
-    named : iterable of (name, shape, dtype)
-        One of the four dtypes of NumPy; None if `check` looks at it.
-    seed : int
-        Of all initializers that have none of their own.
-    layout : callable, optional
-        Gives an initializer the fans of a framework's weights.
-    check : callable, optional
-        Raises what filling would raise beyond shape and dtype.
-
-    Raises
-    ------
-    TypeError, ValueError, NotImplementedError
-        What filling would raise, with the name; names that no pattern matches, all of them.
-    """
-    listed = list(named)
-    found = ParameterMap.of(parameters).initializers(
-        _distinct((name, shape) for name, shape, _ in listed), seed
-    )
-    plan = []
-    for name, shape, dtype in listed:
-        name = normalized(name)
-        try:
-            init = found[name] if layout is None else layout(found[name])
-            one = Planned(name, tuple(shape), dtype, init)
-            if check is not None:
-                check(one)
-            init._check(one.shape, dtype)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise type(error)(f"{name}: {error}") from error
-        plan.append(one)
-    return plan
-
-
-def _distinct(pairs: Iterator[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, shape in pairs:
-        if name in found:
-            raise ValueError(f"names of parameters must differ; got {name} twice")
-        found[name] = shape
-    return found
 
 
 @dataclass(frozen=True)
@@ -224,7 +155,7 @@ def _mixture(
 def statistics(arrays: Any) -> tuple[float, float]:
     """Mean and standard deviation of all elements of an array, or of several, in float64."""
     count, mean, spread = 0, 0.0, 0.0
-    for array in arrays if isinstance(arrays, (list, tuple)) else [arrays]:
+    for array in [arrays] if hasattr(arrays, "reshape") else arrays:
         flat = array.reshape(-1)
         for start in range(0, flat.size, _CHUNK):
             chunk = np.asarray(flat[start : start + _CHUNK], np.float64)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The initializer of every parameter of a model, found and checked before anything is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from philinit.checks import Progress, progress_within
+from philinit.initializers.base import Initializer
+from philinit.initializers.models.maps import ParameterMap, normalized
+
+Named = tuple[str, Any, Any]  # name, shape, dtype
+
+
+class Planned(NamedTuple):
+    """A parameter and its initializer, with seed and name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+    init: Initializer
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+def planned(
+    parameters: Any,
+    named: Iterable[Named],
+    seed: int,
+    layout: Callable[[Initializer, tuple[int, ...]], Initializer] | None = None,
+    check: Callable[[Planned], None] | None = None,
+) -> list[Planned]:
+    """The initializer of each parameter, where none of them would be refused.
+
+    Parameters
+    ----------
+    parameters : ParameterMap, or what makes one
+        Which initializer for which name.
+    named : iterable of (name, shape, dtype)
+        The dtype is one of NumPy's, of the four.
+    seed : int
+        Of all initializers that have none of their own.
+    layout : callable, optional
+        Gives an initializer the fans of a framework's weights, for a shape.
+    check : callable, optional
+        Raises what filling would raise beyond shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        What filling would raise, with the name; names that no pattern matches, all of them.
+    """
+    listed = list(named)
+    found = ParameterMap.of(parameters).initializers(
+        _distinct((name, shape) for name, shape, _ in listed), seed
+    )
+    plan = []
+    for name, shape, dtype in listed:
+        name = normalized(name)
+        try:
+            init = found[name] if layout is None else layout(found[name], tuple(shape))
+            one = Planned(name, tuple(shape), dtype, init)
+            if check is not None:
+                check(one)
+            init._check(one.shape, dtype)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise type(error)(f"{name}: {error}") from error
+        plan.append(one)
+    return plan
+
+
+def _distinct(pairs: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, shape in pairs:
+        if name in found:
+            raise ValueError(f"names of parameters must differ; got {name} twice")
+        found[name] = shape
+    return found
+
+
+def in_turn(
+    plan: list[Planned], sizes: list[int], progress: Progress | None
+) -> Iterator[tuple[Planned, Progress | None]]:
+    """Each parameter, and the progress of its own part of all `sizes` elements."""
+    done, total = 0, sum(sizes)
+    for one, size in zip(plan, sizes, strict=True):
+        yield one, progress_within(progress, done, total)
+        done += size
+
+
+def chosen(names: Iterable[str], only: Any) -> set[str]:
+    """Which of the names `only`, names or patterns of them, asks for; all for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `only` is a str, or no sequence of them; entries that match no name, all of them.
+    """
+    listed = list(names)
+    if only is None:
+        return set(listed)
+    if isinstance(only, (str, bytes)) or not isinstance(only, Iterable):
+        raise TypeError(
+            f"`only` must be a sequence of names or patterns of them; got only={only!r}"
+        )
+    found: set[str] = set()
+    unknown = []
+    for pattern in only:
+        matched = {n for n in listed if fnmatchcase(normalized(n), normalized(pattern))}
+        found |= matched
+        if not matched:
+            unknown.append(pattern)
+    if unknown:
+        raise ValueError(
+            f"`only` must name parameters of the model; got {', '.join(unknown)}, which it has not"
+        )
+    return found
