@@ -20,5 +20,6 @@ except ModuleNotFoundError as error:
 
 from philinit.jax.arrays import array, sharded
 from philinit.jax.initializers import initializer
+from philinit.jax.trees import dry_run, initialize
 
-__all__ = ["array", "initializer", "sharded"]
+__all__ = ["array", "dry_run", "initialize", "initializer", "sharded"]

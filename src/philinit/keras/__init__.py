@@ -56,6 +56,7 @@ from philinit.keras.initializers import (
     variance_scaling,
     zeros,
 )
+from philinit.keras.models import dry_run, initialize
 from philinit.keras.parts import partitioned
 from philinit.keras.patch import accelerate, install, uninstall
 
@@ -67,5 +68,5 @@ __all__ = [
     "random_uniform", "random_normal", "truncated_normal", "variance_scaling",
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
     "orthogonal", "identity", "constant", "zeros", "ones",
-    "accelerate", "install", "uninstall", "partitioned",
+    "accelerate", "install", "uninstall", "partitioned", "initialize", "dry_run",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import keras
 
-import philinit.initializers
+import philinit.initializers.models
 from philinit.checks import check_sampler
 from philinit.initializers.config import Configured
 from philinit.keras import draws
@@ -20,7 +20,7 @@ _registered = keras.saving.register_keras_serializable(package="philinit")
 
 # philinit's own initializers go into Keras's layers too. Their names alone would bring back Keras's
 # own classes, with arguments that those do not have.
-for _kind in vars(philinit.initializers).values():
+for _kind in (*vars(philinit.initializers).values(), *vars(philinit.initializers.models).values()):
     if isinstance(_kind, type) and issubclass(_kind, Configured):
         keras.saving.register_keras_serializable(package="philinit.initializers")(_kind)
 if backend() == "tensorflow":

@@ -23,9 +23,11 @@ except ModuleNotFoundError as error:
 
 from philinit.tensorflow.dtensor import dtensor_variable
 from philinit.tensorflow.initializers import initializer
+from philinit.tensorflow.models import dry_run, initialize
 from philinit.tensorflow.servers import serve
 from philinit.tensorflow.variables import fill, from_dlpack, to_tensor, variable
 
 __all__ = [
     "variable", "to_tensor", "initializer", "fill", "dtensor_variable", "from_dlpack", "serve",
+    "initialize", "dry_run",
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 
 - `fill_` writes a tensor, or the local shard of a DTensor, in place;
 - `materialize` gives a module made on the meta device its memory and weights, shard by shard;
+- `initialize` fills a whole module that has memory by a map of names, `philinit.models`;
+  `dry_run` shows what that would do;
 - `parameters_on_meta` builds such modules, with buffers that their own code computes;
 - `layout` gives an initializer the fans of torch's weights, which are (out, in, ...);
 - `accelerate`, `install` and `uninstall` answer torch's own initialization, in code as it is;
@@ -31,13 +33,16 @@ from philinit.torch import init
 from philinit.torch.initializers import layout
 from philinit.torch.memory import fill_
 from philinit.torch.meta import parameters_on_meta
+from philinit.torch.models import dry_run, initialize
 from philinit.torch.modules import materialize
 from philinit.torch.patch import accelerate, install, uninstall
 
 __all__ = [
     "accelerate",
+    "dry_run",
     "fill_",
     "init",
+    "initialize",
     "install",
     "layout",
     "materialize",

@@ -9,6 +9,7 @@ from typing import Any
 
 from philinit.initializers.base import check_init
 from philinit.initializers.fans import DEFAULT_ROLES
+from philinit.initializers.models.composites import Composite
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.scaling import VarianceScaling
 
@@ -62,6 +63,8 @@ def layout(init: Any) -> Any:
     True
     """
     check_init(init)
+    if isinstance(init, Composite):
+        return init._map(layout)
     if not isinstance(init, VarianceScaling):
         return init
     if (init.in_axis, init.out_axis) != (DEFAULT_ROLES["in_axis"], DEFAULT_ROLES["out_axis"]):
@@ -81,6 +84,10 @@ def _as_torch(init: VarianceScaling) -> VarianceScaling:
 
 def check_layout(init: Any, shape: tuple[int, ...]) -> None:
     """Refuse what is no initializer, and one that would read a weight of torch the wrong way."""
+    if isinstance(init, Composite):
+        for piece in init.pieces(shape):
+            check_layout(piece.init, piece.shape)
+        return
     as_torch = layout(init)
     if len(shape) < 2:
         return

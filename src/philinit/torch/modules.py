@@ -13,10 +13,13 @@ import torch
 from philinit.checks import Progress, check_progress, check_threads, progress_within
 from philinit.filling import pages
 from philinit.initializers.base import Initializer
+from philinit.initializers.models.maps import ParameterMap
+from philinit.initializers.models.plans import refuse_keep
 from philinit.torch import streams
 from philinit.torch.checks import DTYPES, check_tensor, is_dtensor, local_of
 from philinit.torch.initializers import check_layout
 from philinit.torch.memory import fill_
+from philinit.torch.models import plan_of, without_wrappers
 from philinit.torch.parts import regions_of
 from philinit.torch.private import exchange
 
@@ -26,6 +29,7 @@ def materialize(
     rules: Any,
     device: Any = "cpu",
     *,
+    seed: int | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Any:
@@ -43,14 +47,18 @@ def materialize(
         What is on the meta device is allocated and filled: parameters, and buffers, persistent
         or not. What has memory stays as it is. Tied parameters stay tied, and have the first of
         their names, the one that ``module.named_parameters()`` gives.
-    rules : mapping of str to initializer, or callable(name, tensor) -> initializer
+    rules : mapping of str to initializer, ParameterMap, or callable(name, tensor) -> initializer
         In a mapping the first pattern that matches the whole name counts (`fnmatch`, case and
         dots as they are: ``*`` is everything, ``*.bias`` all biases, ``layers.[0-3].*`` four
         layers). It names a philinit initializer, with `philinit.torch.layout` where it has
         fans; or a callable that writes the tensor it is given in place, for what is not drawn:
-        ``torch.Tensor.zero_`` for counters, a function of yours for a table of positions.
+        ``torch.Tensor.zero_`` for counters, a function of yours for a table of positions. A
+        `philinit.models.ParameterMap` is used as `initialize` uses it; then buffers on the meta
+        device must be in the map, too.
     device : str or torch.device
         Where to. With ``fully_shard(offload_policy=CPUOffloadPolicy())``: "cpu".
+    seed : int, optional
+        With a ParameterMap, and only there: as in `initialize`.
     threads : int, optional
         As in ``init(shape)``.
     progress : callable, optional
@@ -91,13 +99,30 @@ def materialize(
         raise TypeError(f"`module` must be a torch.nn.Module; got {type(module).__name__}")
     device = _as_device(device)
     threads, progress = check_threads(threads), check_progress(progress)
-    find, named = _checked(rules), [*module.named_parameters(), *module.named_buffers()]
+    named = [*module.named_parameters(), *module.named_buffers()]
     missing = [(name, tensor) for name, tensor in named if tensor.is_meta]
     if not missing:
         raise ValueError(
             "`module` must have something on the meta device; got none: philinit.torch.fill_ "
             "fills parameters that have memory"
         )
+    if isinstance(rules, ParameterMap):
+        wanted = _wanted_by_map(module, missing, rules, seed)
+    else:
+        wanted = _wanted(missing, rules, seed)
+    total = sum(local_of(tensor).numel() for _, tensor in missing)
+    _put(module, _Maker(wanted, total, device, threads, progress))
+    return module
+
+
+def _wanted(missing: list[tuple[str, Any]], rules: Any, seed: Any) -> dict[int, Any]:
+    """By id of the tensor, its initializer on the key of its name, or what writes it."""
+    if seed is not None:
+        raise ValueError(
+            "`seed` must be left out unless `rules` is a philinit.models.ParameterMap; got "
+            f"seed={seed!r}: the initializers have the seeds"
+        )
+    find = _checked(rules)
     wanted = {id(tensor): (name, find(name, tensor)) for name, tensor in missing}
     if unmatched := [name for name, init in wanted.values() if init is None]:
         raise ValueError(
@@ -106,10 +131,18 @@ def materialize(
         )
     for name, tensor in missing:
         _check(name, tensor, wanted[id(tensor)][1])
-    total = sum(local_of(tensor).numel() for _, tensor in missing)
-    makers = {key: _by_name(name, init) for key, (name, init) in wanted.items()}
-    _put(module, _Maker(makers, total, device, threads, progress))
-    return module
+    return {key: _by_name(name, init) for key, (name, init) in wanted.items()}
+
+
+def _wanted_by_map(
+    module: Any, missing: list[tuple[str, Any]], parameters: ParameterMap, seed: Any
+) -> dict[int, Any]:
+    """As `_wanted`, by a map."""
+    named = [(without_wrappers(name), tensor) for name, tensor in missing]
+    plan = plan_of(module, named, parameters, seed, on_meta=True)
+    for one in plan:
+        refuse_keep(one)
+    return {id(tensor): one.init for one, (_, tensor) in zip(plan, missing, strict=True)}
 
 
 def _as_device(device: Any) -> Any:

@@ -184,9 +184,8 @@ class Scaled(_Adjusted):
             return dataclasses.replace(init, gain=init.gain * gain)
         return init if init.value == 0.0 else Constant(init.value * gain)
 
-    def pieces(self, shape: tuple[int, ...]) -> list[Piece]:
-        """The whole tensor, scaled."""
-        return [Piece(self._scaled(shape), shape, 0, shape[0] if shape else 1)]
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._scaled(shape)._check(shape, dtype)
 
     def _write(self, target: Target) -> None:
         self._scaled(target.shape)._write(target)

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from philinit.checks import Progress, progress_within
 from philinit.initializers.base import Initializer
+from philinit.initializers.models.adjusted import Keep
 from philinit.initializers.models.maps import ParameterMap, normalized
+from philinit.initializers.models.pieces import Parts
 
 Named = tuple[str, Any, Any]  # name, shape, dtype
 
@@ -82,6 +84,22 @@ def _distinct(pairs: Iterator[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"names of parameters must differ; got {name} twice")
         found[name] = shape
     return found
+
+
+def keeps(init: Initializer) -> bool:
+    """Whether `init` leaves anything as it is."""
+    if isinstance(init, Parts):
+        return any(keeps(child) for _, child in init.parts)
+    inside = getattr(init, "initializer", None)  # of other composites
+    return isinstance(init, Keep) or (inside is not None and keeps(inside))
+
+
+def refuse_keep(one: Planned) -> None:
+    """Refuse to leave as it is what has no memory yet."""
+    if keeps(one.init):
+        raise ValueError(
+            f"{one.name}: `Keep` must be for a parameter that has memory; got one to be allocated"
+        )
 
 
 def in_turn(

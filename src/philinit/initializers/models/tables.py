@@ -123,6 +123,8 @@ def expected(init: Initializer, shape: tuple[int, ...]) -> tuple[float, float] |
     if isinstance(init, Padded):
         rows = len(init._rows(shape)) / max(shape[0], 1)
         return _mixture([(1.0 - rows, expected(init.initializer, shape)), (rows, (0.0, 0.0))])
+    if isinstance(init, Scaled):
+        return expected(init._scaled(shape), shape)
     if isinstance(init, Composite):
         pieces = init.pieces(shape)
         sizes = [math.prod(piece.shape) for piece in pieces]
