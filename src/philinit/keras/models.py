@@ -32,8 +32,9 @@ def initialize(
 
     A weight gets the values of ``init.named(name)`` for its shape, on every backend the same. So a
     model that was trained is reset to its first weights; its optimizer is not. Weights that layers
-    share are filled once. On the TensorFlow, torch and NumPy backends that is done in place; on
-    JAX, whose arrays never change, each weight gets a new array, spread as the old one.
+    share are filled once. On the TensorFlow, torch and NumPy backends that is done in place, but
+    for weights that lie transposed; on JAX, whose arrays never change, each weight gets a new
+    array, spread as the old one.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ def _fill(variable: Any, init: Initializer, threads: int | None, progress: Progr
         from philinit.tensorflow.variables import fill
 
         fill(variable, init, **call)
-    elif name == "torch":
+    elif name == "torch" and variable.value.is_contiguous():
         import torch
 
         init.fill(variable.value.detach(), **call)
@@ -140,8 +141,10 @@ def _fill(variable: Any, init: Initializer, threads: int | None, progress: Progr
             variable.assign(sharded(init, shape, value.sharding, dtype, **call))
         else:
             variable.assign(array(init, shape, dtype, **call))
-    else:
+    elif name == "numpy" and variable.value.flags.c_contiguous and variable.value.flags.writeable:
         init.fill(variable.value, **call)
+    else:  # what Keras transposed when it made it, as it does with Orthogonal
+        variable.assign(init(shape, variable.dtype, **call))
 
 
 def _values(variable: Any) -> Iterator[Any]:

@@ -128,7 +128,8 @@ def _walk(value: Any, name: str, above: set[int]) -> Iterator[tuple[str, Any]]:
         yield name, value
         return
     if isinstance(value, tf.Module):
-        children: Any = sorted(vars(value).items())
+        # What begins with _self_ is TensorFlow's own record of what it tracks in the module.
+        children: Any = sorted(i for i in vars(value).items() if not i[0].startswith("_self_"))
     elif isinstance(value, Mapping):
         children = value.items()
     elif isinstance(value, (list, tuple)):

@@ -77,7 +77,7 @@ class ParameterMap(Configured):
     def __post_init__(self) -> None:
         entries = self.entries
         if isinstance(entries, Mapping):
-            entries = entries.items()
+            entries = tuple(entries.items())
         if is_ordered(entries):
             found = tuple(_as_entry(entry) for entry in entries)
             if not found:
