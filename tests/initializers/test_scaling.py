@@ -92,3 +92,32 @@ def test_sampler_tensorflow_gives_the_bits_of_keras() -> None:
     ]:
         for shape in [(64, 48), (3, 3, 5, 7), (11,)]:
             assert same(ours(shape), np.asarray(theirs(shape)))
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(-2, 2), (-3, 3), (-1, 2.5), (-math.inf, 3)])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "fan_avg"])
+def test_any_cut_before_and_after_the_correction(lower: float, upper: float, mode: str) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    n = {"fan_in": FAN_IN, "fan_out": FAN_OUT, "fan_avg": (FAN_IN + FAN_OUT) / 2}[mode]
+    stddev = math.sqrt(0.5 / n)
+    for after_cut in (True, False):
+        cut = {"lower": lower, "upper": upper, "after_cut": after_cut}
+        found = pi.VarianceScaling(0.5, mode, seed=1, **cut).distribution_for(SHAPE)
+        ratio = float(stats.truncnorm(lower, upper).std())
+        assert found.stddev == pytest.approx(stddev / (ratio if after_cut else 1), rel=1e-9)
+        assert found.moments()[1] == pytest.approx(stddev * (1 if after_cut else ratio), rel=1e-9)
+        assert (found.lower, found.upper) == (lower, upper)
+
+
+def test_the_cut_is_for_truncated_normals() -> None:
+    for distribution in ("normal", "uniform"):
+        for cut in ({"lower": -3.0}, {"upper": 3.0}, {"after_cut": False}):
+            with pytest.raises(ValueError, match="must be left out unless the distribution is"):
+                pi.VarianceScaling(1.0, "fan_in", distribution, **cut)
+    with pytest.raises(ValueError, match="`lower` must be below `upper`"):
+        pi.VarianceScaling(lower=3)
+    init = pi.VarianceScaling(lower=-3, upper=3, seed=1)
+    assert type(init).from_config(init.get_config()) == init != pi.VarianceScaling(seed=1)
+    assert repr(init) == "VarianceScaling(seed=1, lower=-3.0, upper=3.0)"
+    with pytest.raises(TypeError):
+        pi.GlorotNormal(lower=-3)  # type: ignore[call-arg]

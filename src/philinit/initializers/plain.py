@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from philinit import distributions
@@ -82,4 +82,5 @@ class TruncatedNormal(_Plain):
         super().__post_init__()
         if self.after_cut:
             stddev = self.stddev / spread(self.lower, self.upper)
-            object.__setattr__(self, "_made", replace(self._made, stddev=stddev))
+            made = distributions.TruncatedNormal(self.mean, stddev, self.lower, self.upper)
+            object.__setattr__(self, "_made", made)

@@ -85,7 +85,7 @@ def initialize(
     made = [leaf for _, leaf in leaves]
     turns = in_turn(plan, [one.size for one in plan], progress)
     for (one, report), position, target in zip(turns, positions, targets, strict=True):
-        call = {"threads": threads, "progress": report}
+        call: Any = {"threads": threads, "progress": report}
         if isinstance(one.init, Keep):
             if report is not None:
                 report(one.size, one.size)

@@ -123,7 +123,7 @@ def _named(model: Any, only: Any) -> list[tuple[str, Any]]:
 def _fill(variable: Any, init: Initializer, threads: int | None, progress: Progress | None) -> None:
     """The weights of `init` in a variable of Keras's backend."""
     name, shape = backend(), tuple(variable.shape)
-    call = {"threads": threads, "progress": progress}
+    call: Any = {"threads": threads, "progress": progress}
     if name == "tensorflow":
         from philinit.tensorflow.variables import fill
 

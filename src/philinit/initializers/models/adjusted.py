@@ -206,27 +206,27 @@ class Padded(_Adjusted):
     Parameters
     ----------
     initializer : initializer
-    rows : int, or sequence of int
-        Positions on the first axis; negative ones count from the end.
+    padding : int, or sequence of int
+        Rows, by their positions on the first axis; negative ones count from the end.
     """
 
     initializer: Any
-    rows: Any
+    padding: Any
 
     def __post_init__(self) -> None:
         check_init(self.initializer)
-        rows = tuple(self.rows) if is_ordered(self.rows) else (self.rows,)
+        rows = tuple(self.padding) if is_ordered(self.padding) else (self.padding,)
         if any(is_bool(row) or not isinstance(row, int) for row in rows):
-            raise TypeError(f"`rows` must be ints; got rows={shown(self.rows)}")
-        object.__setattr__(self, "rows", rows)
+            raise TypeError(f"`padding` must be ints; got padding={shown(self.padding)}")
+        object.__setattr__(self, "padding", rows)
 
     def _rows(self, shape: tuple[int, ...]) -> list[int]:
         """The rows counted from the front."""
-        if not shape or not all(-shape[0] <= row < shape[0] for row in self.rows):
+        if not shape or not all(-shape[0] <= row < shape[0] for row in self.padding):
             raise ValueError(
-                f"`rows` must lie in the tensor; got rows={self.rows} for shape={shape}"
+                f"`padding` must be rows of the tensor; got {self.padding} for shape={shape}"
             )
-        return sorted({row % shape[0] for row in self.rows})
+        return sorted({row % shape[0] for row in self.padding})
 
     def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._rows(shape)

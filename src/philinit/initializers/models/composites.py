@@ -136,7 +136,10 @@ class Joined(Composite):
         )
         view, total, done = view.reshape(lengths), view.size, 0
         index = [slice(s, s + n) for s, n in zip(starts, lengths, strict=True)]
-        for piece in self.pieces(shape):
+        pieces = self.pieces(shape)
+        for piece in pieces:  # before any of them is written
+            piece.init._check(piece.shape, view.dtype)
+        for piece in pieces:
             low = max(piece.start, starts[axis])
             high = min(piece.stop, starts[axis] + lengths[axis])
             if low >= high and (low > high or piece.start < piece.stop):

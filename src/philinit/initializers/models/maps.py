@@ -161,12 +161,16 @@ class ParameterMap(Configured):
         return ParameterMap((*self, *other))
 
     def __iter__(self) -> Iterator[Entry]:
-        if callable(self.entries):
-            raise TypeError("a map that is a callable has no entries to list")
-        return iter(self.entries)
+        return iter(self._listed())
 
     def __len__(self) -> int:
-        return len(tuple(self))
+        return len(self._listed())
+
+    def _listed(self) -> tuple[Entry, ...]:
+        if callable(self.entries):
+            raise TypeError("a map that is a callable has no entries to list")
+        listed: tuple[Entry, ...] = self.entries
+        return listed
 
     def __repr__(self) -> str:
         if callable(self.entries):

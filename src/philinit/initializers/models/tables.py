@@ -23,6 +23,7 @@ from philinit.initializers.scaling import VarianceScaling
 from philinit.initializers.seeded import Seeded
 
 _CHUNK = 1 << 20  # elements that are summed at a time
+_WIDEST = 60  # characters of an initializer in a terminal
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Table:
         heads = ["name", "shape", "dtype", "initializer", "fans", "mean", "stddev"]
         heads += ["observed_mean", "observed_stddev"] if self.found is not None else []
         lines = [heads, *([_shown(row[head]) for head in heads] for row in rows)]
+        for line in lines:
+            line[3] = line[3] if len(line[3]) <= _WIDEST else f"{line[3][: _WIDEST - 3]}..."
         widths = [max(len(line[c]) for line in lines) for c in range(len(heads))]
         text = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
