@@ -35,7 +35,7 @@ def test_masses_are_rounded_once(lower, upper):
 @pytest.mark.parametrize(
     ("lower", "upper"),
     [
-        *[pair for pair in PAIRS if pair[1] - pair[0] > 0 and pair != (0.0, 5e-324)],
+        *[(a, b) for a, b in PAIRS if b - a > 1e-70],
         (-3.0, 3.0), (-1.0, 1.0), (0.0, 1.0), (-math.inf, math.inf), (2.0, math.inf), (30.0, 36.0),
         (-36.0, -35.0), (-1e-3, 1e-3), (5.0, 5.0000001), (-100.0, 2.0), (-math.inf, -30.0),
     ],
