@@ -55,5 +55,9 @@ def test_fsdp2_with_tensor_parallelism(group):
     assert group.passes("fsdp2_with_tensor_parallelism")
 
 
+def test_modules_by_a_map_of_names(group):
+    assert group.passes("modules_by_a_map_of_names")
+
+
 def test_memory_is_that_of_the_shards(group):
     assert group.passes("memory_is_that_of_the_shards")

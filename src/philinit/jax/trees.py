@@ -155,15 +155,13 @@ def _spread(shardings: Any, leaves: list[Any], structure: Any) -> list[Any]:
         return [_own_sharding(leaf) for leaf in leaves]
     if isinstance(shardings, kinds):
         return [shardings] * len(leaves)
-    found = jax.tree_util.tree_flatten(
-        shardings, is_leaf=lambda each: each is None or isinstance(each, kinds)
-    )
-    if len(found[0]) != len(leaves):
+    try:
+        return list(structure.flatten_up_to(shardings))
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            "`shardings` must be one sharding, or a tree with one for each leaf of `tree`; got "
-            f"{len(found[0])} for {len(leaves)} leaves"
-        )
-    return list(found[0])
+            "`shardings` must be one sharding, or a tree of the structure of `tree`; got another "
+            f"structure: {error}"
+        ) from error
 
 
 def _own_sharding(leaf: Any) -> Any:

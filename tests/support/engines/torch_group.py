@@ -237,6 +237,28 @@ def fsdp2_with_tensor_parallelism(grid):
             check_step(model, hidden=hidden)
 
 
+def modules_by_a_map_of_names(grid):
+    mesh = init_device_mesh("cpu", (WORLD,))
+    parts = pi.models.Parts([(5, pi.HeNormal()), (None, pi.Uniform())])
+    parameters = pi.models.ParameterMap({"first.weight": parts, "*": pi.Normal()})
+    alone = pt.initialize(Model(), parameters, seed=3)
+    model = on_meta()
+    model.steps = torch.zeros((), dtype=torch.int64)
+    fully_shard(model.first, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    pt.materialize(model, parameters, seed=3)
+    for _ in range(2):
+        for name, parameter in model.named_parameters():
+            assert same(parameter.full_tensor(), alone.get_parameter(name)), name
+        for parameter in model.parameters():
+            pt.fill_(parameter, pi.Ones())
+        calls = []
+        pt.initialize(model, parameters, seed=3, progress=lambda *c: calls.append(c))  # noqa: B023
+        held = sum(p.to_local().numel() for p in model.parameters())
+        assert calls[-1] == (held, held)
+    assert len(pt.dry_run(model, parameters, seed=3).observed().rows()) == 5
+
+
 # --- memory ---------------------------------------------------------------------------------------
 
 
