@@ -66,7 +66,7 @@ def initialize(
     >>> parameters = {"*.bias": pi.Zeros(), "*.recurrent_kernel": pi.Orthogonal(),
     ...               "*": pi.GlorotUniform()}
     >>> model = pk.initialize(model, parameters, seed=42)
-    >>> model.layers[0].kernel.shape
+    >>> tuple(model.layers[0].kernel.shape)
     (3, 8)
     """
     threads, progress = check_threads(threads), check_progress(progress)
