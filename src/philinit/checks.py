@@ -29,6 +29,12 @@ def is_bool(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
+def check_bool(name: str, value: Any) -> None:
+    """Refuse what is no bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a bool; got {name}={shown(value)}")
+
+
 def shown(value: Any) -> str:
     """`value` for a message: its repr, but short, in one line, and harmless for a terminal."""
     try:

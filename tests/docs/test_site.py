@@ -19,6 +19,7 @@ INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 MODULES = {
     "philinit": None,
     "philinit.distributions": None,
+    "philinit.initializers.models": None,
     "philinit.filling.memory": None,
     "philinit.filling.dlpack": None,
     "philinit.tensorflow": "tensorflow",

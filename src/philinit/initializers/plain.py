@@ -7,16 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from philinit import distributions
-from philinit.checks import shown
+from philinit.checks import check_bool
 from philinit.distributions import Distribution
 from philinit.initializers.seeded import Sampled
 from philinit.kernels.tails import spread
-
-
-def check_after_cut(after_cut: Any) -> None:
-    """Refuse what is no bool."""
-    if not isinstance(after_cut, bool):
-        raise TypeError(f"`after_cut` must be a bool; got after_cut={shown(after_cut)}")
 
 
 class _Plain(Sampled):
@@ -78,7 +72,7 @@ class TruncatedNormal(_Plain):
     _KIND = distributions.TruncatedNormal
 
     def __post_init__(self) -> None:
-        check_after_cut(self.after_cut)
+        check_bool("after_cut", self.after_cut)
         super().__post_init__()
         if self.after_cut:
             stddev = self.stddev / spread(self.lower, self.upper)

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from philinit import distributions
-from philinit.checks import finite, one_of, positive
+from philinit.checks import check_bool, finite, one_of, positive
 from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers.fans import Axes, as_roles, compute_fans
 from philinit.initializers.gains import gain_squared
-from philinit.initializers.plain import check_after_cut
 from philinit.initializers.seeded import Sampled
 from philinit.kernels.tails import spread
 from philinit.rounding import to_nearest
@@ -112,7 +111,7 @@ class VarianceScaling(Sampled):
         self._check_cut()
 
     def _check_cut(self) -> None:
-        check_after_cut(self.after_cut)
+        check_bool("after_cut", self.after_cut)
         if self._cut == (-2.0, 2.0, True):
             return
         cut = distributions.TruncatedNormal(0.0, 1.0, self.lower, self.upper)

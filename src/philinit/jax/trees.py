@@ -11,8 +11,8 @@ import numpy as np
 
 from philinit.checks import Progress, as_shape, check_progress, check_threads
 from philinit.initializers.models.adjusted import Keep
-from philinit.initializers.models.maps import normalized
-from philinit.initializers.models.plans import Planned, chosen, in_turn, keeps, planned, refuse_keep
+from philinit.initializers.models.maps import Planned, normalized
+from philinit.initializers.models.plans import chosen, in_turn, keeps, planned, refuse_keep
 from philinit.initializers.models.tables import Table
 from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype

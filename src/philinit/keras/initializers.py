@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import keras
 
-import philinit.initializers.models
+import philinit.initializers
 from philinit.checks import check_sampler
 from philinit.initializers.config import Configured
+from philinit.initializers.models import adjusted, pieces
 from philinit.keras import draws
 from philinit.keras.checks import KerasOnlyError, backend, check_parameters
 from philinit.keras.memory import laid_out, requested, weights
@@ -20,7 +21,7 @@ _registered = keras.saving.register_keras_serializable(package="philinit")
 
 # philinit's own initializers go into Keras's layers too. Their names alone would bring back Keras's
 # own classes, with arguments that those do not have.
-for _kind in (*vars(philinit.initializers).values(), *vars(philinit.initializers.models).values()):
+for _kind in (v for m in (philinit.initializers, pieces, adjusted) for v in vars(m).values()):
     if isinstance(_kind, type) and issubclass(_kind, Configured):
         keras.saving.register_keras_serializable(package="philinit.initializers")(_kind)
 if backend() == "tensorflow":

@@ -13,8 +13,8 @@ from philinit import dtypes
 from philinit.checks import Progress, check_progress, check_threads
 from philinit.initializers.base import Initializer
 from philinit.initializers.models.adjusted import Keep
-from philinit.initializers.models.maps import normalized
-from philinit.initializers.models.plans import Planned, chosen, in_turn, planned
+from philinit.initializers.models.maps import Planned, normalized
+from philinit.initializers.models.plans import chosen, in_turn, planned
 from philinit.initializers.models.tables import Table
 from philinit.keras.checks import backend
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import Progress, check_progress, check_threads
-from philinit.initializers.models.maps import normalized
-from philinit.initializers.models.plans import Planned, chosen, in_turn, planned
+from philinit.initializers.models.maps import Planned, normalized
+from philinit.initializers.models.plans import chosen, in_turn, planned
 from philinit.initializers.models.tables import Table
 from philinit.tensorflow import memory
 from philinit.tensorflow.checks import check_eager

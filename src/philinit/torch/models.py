@@ -3,27 +3,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from philinit.checks import Progress, check_progress, check_threads
-from philinit.filling.memory import check_torch_memory
-from philinit.initializers.base import Initializer
-from philinit.initializers.models.adjusted import Keep, Padded
-from philinit.initializers.models.composites import Composite
 from philinit.initializers.models.maps import normalized
-from philinit.initializers.models.plans import Planned, chosen, in_turn, planned
+from philinit.initializers.models.plans import chosen, in_turn
 from philinit.initializers.models.tables import Table
-from philinit.torch.checks import DTYPES, check_tensor, local_of
-from philinit.torch.initializers import check_layout, layout
+from philinit.torch.checks import local_of
 from philinit.torch.memory import fill_
-from philinit.torch.parts import regions_of
+from philinit.torch.plans import plan_of, without_wrappers
 
-# Components that wrappers put into names: torch.compile, FSDP, activation checkpointing.
-_WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _CHUNK = 1 << 20  # elements
 
 
@@ -95,50 +87,6 @@ def dry_run(module: Any, parameters: Any, seed: int, *, only: Any = None) -> Tab
     return Table(plan, lambda name: _chunks(tensors[name]))
 
 
-def plan_of(
-    module: Any, named: list[tuple[str, Any]], parameters: Any, seed: Any, *, on_meta: bool = False
-) -> list[Planned]:
-    """The initializers of named tensors of a module; what filling would raise is raised here."""
-    described = []
-    for name, tensor in named:
-        try:
-            local = check_tensor(tensor)
-            if local.is_meta and not on_meta:
-                raise ValueError(
-                    "`module` must have memory; got a parameter on the meta device: "
-                    "philinit.torch.materialize allocates and fills a module"
-                )
-            if not local.is_meta:
-                check_torch_memory(local, "tensor")
-            regions_of(tensor)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise type(error)(f"{name}: {error}") from error
-        described.append((name, tuple(tensor.shape), DTYPES[local.dtype]))
-    plan = planned(parameters, described, seed, as_torch, lambda p: check_layout(p.init, p.shape))
-    rows = {id(weight): row for weight, row in _padding(module)}
-    return [
-        one._replace(init=Padded(one.init, rows[id(tensor)]))
-        if id(tensor) in rows and not isinstance(one.init, Keep)
-        else one
-        for one, (_, tensor) in zip(plan, named, strict=True)
-    ]
-
-
-def as_torch(init: Initializer, shape: tuple[int, ...]) -> Initializer:
-    """`init` with torch's fans for weights that have an input and an output axis."""
-    if isinstance(init, Composite):
-        ranks = {len(piece.shape): piece.shape for piece in init.pieces(shape)}
-        own = next(iter(ranks.values()), ())  # pieces have one rank
-        return init._map(lambda child: as_torch(child, own))
-    found: Initializer = layout(init) if len(shape) > 1 else init
-    return found
-
-
-def without_wrappers(name: str) -> str:
-    """A parameter's name without the components that wrappers put into it."""
-    return _WRAPPERS.sub("", name)
-
-
 def _named(module: Any, only: Any) -> list[tuple[str, Any]]:
     """Name and tensor of each parameter that is wanted, tied ones once."""
     if not isinstance(module, torch.nn.Module):
@@ -152,14 +100,6 @@ def _named(module: Any, only: Any) -> list[tuple[str, Any]]:
 
 def _cleaned(only: Any) -> Any:
     return only if isinstance(only, str) else [normalized(without_wrappers(name)) for name in only]
-
-
-def _padding(module: Any) -> Iterator[tuple[Any, int]]:
-    """The weights of which one row is padding, and the row."""
-    for each in module.modules():
-        known = isinstance(each, (torch.nn.Embedding, torch.nn.EmbeddingBag))
-        if known and each.padding_idx is not None:
-            yield each.weight, each.padding_idx
 
 
 def _chunks(tensor: Any) -> Iterator[Any]:

@@ -19,8 +19,8 @@ from philinit.torch import streams
 from philinit.torch.checks import DTYPES, check_tensor, is_dtensor, local_of
 from philinit.torch.initializers import check_layout
 from philinit.torch.memory import fill_
-from philinit.torch.models import plan_of, without_wrappers
 from philinit.torch.parts import regions_of
+from philinit.torch.plans import plan_of, without_wrappers
 from philinit.torch.private import exchange
 
 

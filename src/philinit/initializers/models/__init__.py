@@ -5,7 +5,8 @@ Each adapter has an `initialize(model, parameters, seed)` and a `dry_run` of the
 `philinit.torch`, `philinit.keras`, `philinit.tensorflow`, `philinit.jax`, and this module for a
 mapping of names to arrays. A parameter has the weights of ``init.named(name)``, where `init` has
 the seed, and `name` is the full name with dots between its components. So weights depend neither
-on the order of parameters, nor on the number of processes, nor on the framework.
+on the order of parameters, nor on the number of processes, nor on the framework. `FORMULAS` are the
+gains by depth that `Scaled` knows by name.
 
 Examples
 --------

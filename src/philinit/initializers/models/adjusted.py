@@ -15,9 +15,8 @@ from philinit import distributions
 from philinit.checks import is_bool, is_ordered, one_of, positive, shown
 from philinit.distributions import Distribution
 from philinit.initializers.base import Initializer, check_init
-from philinit.initializers.constants import Constant, Identity
+from philinit.initializers.constants import Constant
 from philinit.initializers.models.composites import Composite, Piece, replaced
-from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.seeded import Independent, KeyedDistribution
 from philinit.keys import Key
 from philinit.parts import Rows
@@ -103,7 +102,8 @@ class Scaled(_Adjusted):
 
     def __post_init__(self) -> None:
         check_init(self.initializer)
-        if not isinstance(self.initializer, (Independent, Constant, Identity, Orthogonal, Scaled)):
+        known = isinstance(self.initializer, (Independent, Constant, Scaled))
+        if not (known or hasattr(self.initializer, "gain")):  # as Identity and Orthogonal have
             raise TypeError(
                 "`initializer` must be one for the whole tensor, to be scaled; got "
                 f"initializer={self.initializer!r}: scale each of its parts"
@@ -180,9 +180,10 @@ class Scaled(_Adjusted):
         if isinstance(init, Independent):
             drawn = _times(init.distribution_for(shape), gain)
             return KeyedDistribution(drawn, init.key, init.sampler)
-        if isinstance(init, (Identity, Orthogonal)):
-            return dataclasses.replace(init, gain=init.gain * gain)
-        return init if init.value == 0.0 else Constant(init.value * gain)
+        if isinstance(init, Constant):
+            return init if init.value == 0.0 else Constant(init.value * gain)
+        scaled: Initializer = dataclasses.replace(init, gain=init.gain * gain)
+        return scaled
 
     def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._scaled(shape)._check(shape, dtype)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from philinit.checks import as_shape, is_ordered, shown
 from philinit.initializers.base import Initializer
@@ -34,6 +35,20 @@ def normalized(name: str) -> str:
     if not isinstance(name, str) or not name:
         raise TypeError(f"names of parameters must be non-empty str; got {shown(name)}")
     return re.sub(r":\d+$", "", name).replace("/", ".")
+
+
+class Planned(NamedTuple):
+    """A parameter and its initializer, with seed and name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Any
+    init: Initializer
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -3,32 +3,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 from philinit.checks import Progress, progress_within
 from philinit.initializers.base import Initializer
 from philinit.initializers.models.adjusted import Keep
-from philinit.initializers.models.maps import ParameterMap, normalized
+from philinit.initializers.models.maps import ParameterMap, Planned, normalized
 from philinit.initializers.models.pieces import Parts
 
 Named = tuple[str, Any, Any]  # name, shape, dtype
-
-
-class Planned(NamedTuple):
-    """A parameter and its initializer, with seed and name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: Any
-    init: Initializer
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
 
 
 def planned(

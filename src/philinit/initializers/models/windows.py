@@ -9,7 +9,6 @@ import numpy as np
 
 from philinit.checks import Progress, progress_within
 from philinit.filling.devices import empty
-from philinit.initializers.base import Initializer
 from philinit.parts import Shard
 from philinit.targets import Target
 
@@ -18,7 +17,7 @@ _LONG = 1 << 16  # elements of a row from which on it is worth a call of its own
 
 
 def write_window(
-    init: Initializer,
+    init: Any,
     window: Any,
     shape: tuple[int, ...],
     index: tuple[slice, ...],
