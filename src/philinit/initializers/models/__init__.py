@@ -33,6 +33,7 @@ from typing import Any, TypeVar
 
 from philinit.checks import Progress, check_progress, check_threads
 from philinit.filling.devices import opened
+from philinit.initializers.logarithms import LogRange, LogUniform, UniformLogarithm
 from philinit.initializers.models.adjusted import FORMULAS, Keep, Padded, Scaled
 from philinit.initializers.models.maps import ParameterMap, normalized
 from philinit.initializers.models.pieces import Parts, Stacked
@@ -40,7 +41,8 @@ from philinit.initializers.models.plans import in_turn, planned
 from philinit.initializers.models.tables import Table
 
 __all__ = [
-    "FORMULAS", "Keep", "Padded", "ParameterMap", "Parts", "Scaled", "Stacked", "Table",
+    "FORMULAS", "Keep", "LogRange", "LogUniform", "Padded", "ParameterMap", "Parts", "Scaled",
+    "Stacked", "Table", "UniformLogarithm",
     "dry_run", "initialize", "normalized",
 ]  # fmt: skip
 

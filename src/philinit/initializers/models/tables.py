@@ -47,7 +47,7 @@ class Table:
 
         Its keys: "name"; "shape"; "dtype"; "initializer", the repr without seed and names; "fans",
         all pairs (fan_in, fan_out) that it depends on; "mean" and "stddev", those expected of the
-        weights, None where philinit writes none; after `observed` "observed_mean" and
+        weights, None where they are not known; after `observed` "observed_mean" and
         "observed_stddev".
         """
         return [self._row(one) for one in self.parameters]
@@ -117,7 +117,7 @@ def fans_of(init: Initializer, shape: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def expected(init: Initializer, shape: tuple[int, ...]) -> tuple[float, float] | None:
-    """Mean and standard deviation of the weights over the tensor; None where not all are written.
+    """Mean and standard deviation of the weights over the tensor; None where they are not known.
 
     Those of the distribution, of the mixture for a tensor in parts; in exact arithmetic for
     constants and identities.
@@ -141,8 +141,9 @@ def expected(init: Initializer, shape: tuple[int, ...]) -> tuple[float, float] |
     if isinstance(init, Identity):
         ones = min(shape) / max(math.prod(shape), 1)
         return _mixture([(ones, (init.gain, 0.0)), (1.0 - ones, (0.0, 0.0))])
-    found = init.distribution_for(shape)
-    return None if found is None else found.moments()
+    found = init.distribution_for(shape) or init
+    known: tuple[float, float] | None = found.moments() if hasattr(found, "moments") else None
+    return known
 
 
 def _mixture(
