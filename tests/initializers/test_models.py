@@ -278,3 +278,34 @@ def test_expected_moments_of_what_draws_nothing() -> None:
     for row in dry_run(weights, parameters, seed=1).observed().rows():
         second = math.hypot(row["mean"], row["stddev"])
         assert math.hypot(row["observed_mean"], row["observed_stddev"]) == pytest.approx(second)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "layer"),
+    [
+        (re.compile(r"layers\.(\d+)"), "model.layers.3.up", 3),
+        (re.compile(r"stage(\d)\.block(?P<layer>\d+)"), "net.stage1.block2.w", 2),
+        (re.compile(r"layers\.\d+"), "model.layers.4.up.0", 4),  # no group: the first number
+        (re.compile(r"(a|b)\.w"), "h.5.a.w", 5),  # a group, but no number
+        ("*.block_?.*", "x.block_3.7.w", 7),
+        ("*", "encoder/6/kernel:0", 6),
+    ],
+)
+def test_the_number_of_a_layer_is_taken_from_its_name(pattern: Any, name: str, layer: int) -> None:
+    gains = [1.0 + i for i in range(8)]
+    found = ParameterMap([(pattern, Scaled(pi.Normal(0, 1), gains))]).find(name, (2, 2))
+    assert found is not None
+    assert found.distribution_for(2).stddev == 1.0 + layer
+    nested = ParameterMap(
+        [(pattern, Stacked(Scaled(pi.Normal(0, 1), gains)))]
+    )  # experts of a layer
+    weights = initialize({name: np.empty((2, 64, 64))}, nested, seed=1)[name]
+    assert weights.std() == pytest.approx(1.0 + layer, rel=0.05)
+
+
+def test_a_layer_without_a_number_is_an_error() -> None:
+    parameters = {"*": Scaled(pi.Normal(), "1/sqrt(i+1)")}
+    with pytest.raises(ValueError, match=r"^block_3\.w: `layer` must be known.*a group"):
+        initialize(arrays({"block_3.w": (3,)}), parameters, seed=1)
+    said = {"*": Scaled(pi.Normal(0, 1), "1/sqrt(i+1)", layer=3)}
+    assert dry_run(arrays({"9.w": (3,)}), said, seed=1).rows()[0]["stddev"] == 0.5

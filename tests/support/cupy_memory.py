@@ -231,7 +231,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         host = self._host
 
         def store() -> None:
-            host[index] = value
+            host[index] = value._host if isinstance(value, ndarray) else value
 
         get_current_stream().queue().append(store)
 
