@@ -212,6 +212,8 @@ def test_any_lengths_on_any_axis(lengths: list[int], axis: int, data: Any) -> No
         (lambda: Scaled(SMALL, 1, depth=0), ValueError, "`depth` must be at least 1"),
         (lambda: Scaled(SMALL, 1, layer=-1), ValueError, "`layer` must be at least 0"),
         (lambda: Scaled(SMALL, 1, layer=1.0), TypeError, "`layer` must be an int"),
+        (lambda: Stacked(SMALL, names="ab"), TypeError, "`names` must be a sequence of str"),
+        (lambda: Parts([SMALL], names=(True,)), TypeError, "`names` must be a sequence of str"),
         (lambda: Padded(SMALL, 1.5), TypeError, "`padding` must be ints"),
     ],
 )

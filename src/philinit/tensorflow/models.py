@@ -144,8 +144,7 @@ def _walk(value: Any, name: str, above: set[int]) -> Iterator[tuple[str, Any]]:
 
 def _chunks(variable: Any) -> Iterator[Any]:
     """The elements of a variable as arrays of rows."""
-    value = variable.value if not isinstance(variable, tf.Variable) else variable
-    for one in held(value):
+    for one in held(variable):
         shape = memory.shape_now(one.variable)
         if not shape:
             yield one.variable.numpy().reshape(1)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from philinit.checks import is_bool, progress_within, shown
+from philinit.checks import is_bool, is_ordered, progress_within, shown
 from philinit.initializers.base import Initializer
 from philinit.initializers.config import describe, described
 from philinit.initializers.models.windows import write_window
@@ -86,7 +86,12 @@ class Joined(Composite):
     def __post_init__(self) -> None:
         if is_bool(self.axis) or not isinstance(self.axis, int):
             raise TypeError(f"`axis` must be an int; got axis={shown(self.axis)}")
-        object.__setattr__(self, "names", tuple(self.names))
+        names = tuple(self.names) if is_ordered(self.names) else (None,)
+        if not all(isinstance(name, (str, int)) and not is_bool(name) for name in names):
+            raise TypeError(
+                f"`names` must be a sequence of str and int; got names={shown(self.names)}"
+            )
+        object.__setattr__(self, "names", names)
 
     def named(self, name: str | int) -> Self:
         """The same with an independent key for each piece; nests."""
