@@ -147,7 +147,7 @@ class Joined(Composite):
         for piece in pieces:
             low = max(piece.start, starts[axis])
             high = min(piece.stop, starts[axis] + lengths[axis])
-            if low >= high and (low > high or piece.start < piece.stop):
+            if low >= high:
                 continue
             local: Any = low - starts[axis]
             local = local if dropped else slice(local, local + high - low)
