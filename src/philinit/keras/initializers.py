@@ -10,7 +10,7 @@ import keras
 import philinit.initializers
 from philinit.checks import check_sampler
 from philinit.initializers.config import Configured
-from philinit.initializers.models import adjusted, pieces
+from philinit.initializers.models import adjusted, pieces, scaled
 from philinit.keras import draws
 from philinit.keras.checks import KerasOnlyError, backend, check_parameters
 from philinit.keras.memory import laid_out, requested, weights
@@ -21,7 +21,8 @@ _registered = keras.saving.register_keras_serializable(package="philinit")
 
 # philinit's own initializers go into Keras's layers too. Their names alone would bring back Keras's
 # own classes, with arguments that those do not have.
-for _kind in (v for m in (philinit.initializers, pieces, adjusted) for v in vars(m).values()):
+_HOMES = (philinit.initializers, pieces, adjusted, scaled)
+for _kind in (v for m in _HOMES for v in vars(m).values()):
     if isinstance(_kind, type) and issubclass(_kind, Configured):
         keras.saving.register_keras_serializable(package="philinit.initializers")(_kind)
 if backend() == "tensorflow":

@@ -34,10 +34,11 @@ from typing import Any, TypeVar
 from philinit.checks import Progress, check_progress, check_threads
 from philinit.filling.devices import opened
 from philinit.initializers.logarithms import LogRange, LogUniform, UniformLogarithm
-from philinit.initializers.models.adjusted import FORMULAS, Keep, Padded, Scaled
+from philinit.initializers.models.adjusted import Keep, Padded
 from philinit.initializers.models.maps import ParameterMap, normalized
 from philinit.initializers.models.pieces import Parts, Stacked
 from philinit.initializers.models.plans import in_turn, planned
+from philinit.initializers.models.scaled import FORMULAS, Scaled
 from philinit.initializers.models.tables import Table
 
 __all__ = [

@@ -16,6 +16,7 @@ from philinit.checks import is_bool, is_ordered, progress_within, shown
 from philinit.initializers.base import Initializer
 from philinit.initializers.config import describe, described
 from philinit.initializers.models.windows import write_window
+from philinit.keys import Key
 from philinit.parts import Rows
 from philinit.targets import Target
 
@@ -165,3 +166,35 @@ def replaced(composite: C, **fields: Any) -> C:
     """`composite` with these fields."""
     changed: Any = composite
     return dataclasses.replace(changed, **fields)  # type: ignore[no-any-return]
+
+
+class Adjusted(Composite):
+    """One initializer for the whole tensor, and what is done to it."""
+
+    initializer: Any
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]  # a class attribute elsewhere
+        """Whether a shard can be made without the whole tensor."""
+        return bool(self.initializer.elementwise)
+
+    @property
+    def key(self) -> Key | None:
+        """The key of the initializer inside."""
+        found: Key | None = self.initializer.key
+        return found
+
+    def named(self, name: str | int) -> Self:
+        """The same on an independent key."""
+        return self._map(lambda init: init.named(name))
+
+    def _map(self, change: Change) -> Self:
+        return replaced(self, initializer=change(self.initializer))
+
+    def axis_of(self, shape: tuple[int, ...]) -> int:
+        """An axis along which there is one piece: the first."""
+        return 0
+
+    def pieces(self, shape: tuple[int, ...]) -> list[Piece]:
+        """The whole tensor."""
+        return [Piece(self.initializer, shape, 0, shape[0] if shape else 1)]

@@ -14,9 +14,10 @@ import numpy as np
 from philinit.initializers.base import Initializer
 from philinit.initializers.constants import Constant, Identity
 from philinit.initializers.fans import compute_fans
-from philinit.initializers.models.adjusted import Padded, Scaled
+from philinit.initializers.models.adjusted import Padded
 from philinit.initializers.models.composites import Composite, replaced
 from philinit.initializers.models.maps import Planned, brief
+from philinit.initializers.models.scaled import Scaled
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.scaling import VarianceScaling
 from philinit.initializers.seeded import Seeded
