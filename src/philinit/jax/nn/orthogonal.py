@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orthogonal matrices with JAX's choice of axes, and kernels of convolutions that hold one."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from philinit.checks import is_bool
+from philinit.initializers.base import Array
+from philinit.initializers.orthogonal import Orthogonal
+from philinit.targets import Target
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ColumnsOrthogonal(Orthogonal):
+    """`Orthogonal` whose columns are numbered along `column_axis`, its rows along all others."""
+
+    column_axis: int = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        axis = self.column_axis
+        if is_bool(axis) or not hasattr(axis, "__index__"):
+            raise TypeError(f"`column_axis` must be an int; got column_axis={axis!r}")
+        object.__setattr__(self, "column_axis", operator.index(axis))
+
+    def _write(self, target: Target) -> None:
+        if len(target.shape) > 1:  # else it has no matrix, says the class above
+            self._check_axis(len(target.shape), target.shape)
+        super()._write(target)
+
+    def _check_axis(self, rank: int, shape: tuple[int, ...]) -> None:
+        if not -rank <= self.column_axis < rank:
+            raise ValueError(
+                f"`column_axis` must lie in [{-rank}, {rank}) for shape={shape}; "
+                f"got column_axis={self.column_axis}"
+            )
+
+    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
+        others = list(shape)
+        columns = others.pop(self.column_axis)
+        matrix = super()._matrix((*others, columns), dtype, threads)
+        return np.moveaxis(matrix, -1, self.column_axis)
+
+
+class DeltaOrthogonal(ColumnsOrthogonal):
+    """An orthogonal matrix in the middle of a kernel, 0 elsewhere; Xiao et al. 2018.
+
+    The convolution then maps every pixel by itself, and keeps the norm of what comes in.
+    """
+
+    def _write(self, target: Target) -> None:
+        shape = target.shape
+        if not 3 <= len(shape) <= 5:
+            raise ValueError(
+                "`shape` must have 3, 4 or 5 axes for the kernel of a convolution; "
+                f"got shape={shape}"
+            )
+        if shape[-2] > shape[-1]:
+            raise ValueError(
+                "`shape` must not have more channels in, its last axis but one, than channels "
+                f"out, its last; got shape={shape}"
+            )
+        self._check_axis(2, shape)
+        super()._write(target)
+
+    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
+        kernel = np.zeros(shape, dtype)
+        middle = tuple((length - 1) // 2 for length in shape[:-2])
+        kernel[middle] = super()._matrix(shape[-2:], dtype, threads)
+        return kernel
