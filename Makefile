@@ -11,7 +11,7 @@ ARGS ?=
 # Two workers that take whole files, in their order: what a file makes once is made once.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo torch test test-fast lint format bench quality soak docs clean distclean
+.PHONY: help demo torch jax test test-fast lint format bench quality soak docs clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,8 @@ demo: $(VENV)/.bench ## one billion weights into a tf.Variable (ARGS="--params 2
 	@$(BIN)/python -m philinit demo $(ARGS)
 
 torch: $(VENV)/.dev $(VENV)/.torch-test ## PyTorch into .venv, so that its tests run rather than skip
+
+jax: $(VENV)/.dev $(VENV)/.jax-test ## Flax, Haiku and Equinox into .venv, likewise
 
 test: $(VENV)/.dev ## tests/, and each benchmark once, untimed (ARGS="-k name", ARGS="-n 0")
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -70,7 +72,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # A stamp for each extra: the demo need not wait for linters.
-$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.torch-test: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
+$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.torch-test $(VENV)/.jax-test: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
 	@echo "installing philinit[$*] into $(VENV) (once; TensorFlow for the CPU is some 300 MB)"
 	@PYTHONWARNINGS="ignore:Editable installation" \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"

@@ -3,7 +3,7 @@
 
 The blocks of a page are one script, in their order; in sharding.md those of a section are. What
 needs a framework runs in other processes, and shares one where it can, for the seconds that
-TensorFlow takes to start. docs/migrating.md is in test_migrating.py.
+TensorFlow takes to start. docs/migrating.md and docs/jax.md have tests of their own.
 """
 
 import json
@@ -50,7 +50,8 @@ def python_of(name):
     return "\n".join(blocks_of(page(name), "python"))
 
 
-GUIDES = sorted(p.name for p in DOCS.glob("*.md") if p.name not in ("migrating.md", "sharding.md"))
+ELSEWHERE = ("jax.md", "migrating.md", "sharding.md")
+GUIDES = sorted(p.name for p in DOCS.glob("*.md") if p.name not in ELSEWHERE)
 SCRIPTS = {name: code for name in [*GUIDES, "notebook.ipynb"] if (code := python_of(name))}
 WITH_FRAMEWORK = [name for name in SCRIPTS if frameworks_of(SCRIPTS[name])]
 ALONE = [name for name in SCRIPTS if name not in WITH_FRAMEWORK]

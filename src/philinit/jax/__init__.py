@@ -5,6 +5,8 @@ Each device's shard is computed alone and from the global index, so that the val
 on the mesh nor on the number of processes, and no process holds more than its own shards. On CPUs
 they lie in JAX's own memory, which a training step that donates them updates in place. On GPUs and
 TPUs each shard is computed in host memory, one at a time, and copied to its device.
+
+`philinit.jax.nn.initializers` has the names and signatures of ``jax.nn.initializers``.
 """
 
 from __future__ import annotations
