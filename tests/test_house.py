@@ -216,7 +216,16 @@ BRITISH = re.compile(
     r"|whilst|amongst|judgement|acknowledgement|fulfil|fulfils|skilful|ageing|sceptic\w*|programme)\b",
     re.IGNORECASE,
 )
-TEXTS = ("src", "kernels", "docs", "benchmarks", "tests", "README.md", "CONTRIBUTING.md")
+TEXTS = (
+    "src",
+    "kernels",
+    "docs",
+    "examples",
+    "benchmarks",
+    "tests",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 FOREIGN = re.compile(r"\.cancelled\(")  # names of other people's, as they write them
 
 

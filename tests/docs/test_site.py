@@ -119,6 +119,6 @@ def test_files_and_programs_that_pages_name_exist():
     for path in [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         text = path.read_text(encoding="utf-8")
         for name in re.findall(
-            r"\b((?:tests|docs|benchmarks|kernels)/[\w/]+\.(?:py|md|ipynb|json))", text
+            r"\b((?:tests|docs|examples|benchmarks|kernels)/[\w/]+\.(?:py|md|ipynb|json))", text
         ):
             assert (ROOT / name).exists(), f"{path.name}: {name}"

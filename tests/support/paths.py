@@ -6,6 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCES = {"philinit": ROOT / "src" / "philinit", "philinit.kernels": ROOT / "kernels"}
 DOCS = ROOT / "docs"
+EXAMPLES = ROOT / "examples"
 TESTS = ROOT / "tests"
 ENGINES = TESTS / "support" / "engines"
 
