@@ -45,6 +45,10 @@ def test_bad_input_is_one_sentence(initializers):
     assert initializers.passes("bad_input")
 
 
+def test_it_differs_from_jax_as_the_page_says(initializers):
+    assert initializers.passes("differences")
+
+
 def test_what_is_returned_compares_hashes_and_pickles(initializers):
     assert initializers.passes("objects")
 

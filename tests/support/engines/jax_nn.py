@@ -230,6 +230,29 @@ def bad_input():
     refused(lambda: ours.delta_orthogonal(1.0, 2)(KEY, (3, 4, 8)), ValueError, axis)
 
 
+def differences():
+    """The table of docs/jax.md: what JAX does there, and what philinit does instead."""
+    shape = (16, 24)
+    for dtype in (np.complex64, jnp.float8_e4m3fn):
+        assert theirs.he_normal()(KEY, shape, dtype).dtype == dtype
+        refused(lambda d=dtype: ours.he_normal()(KEY, shape, d), ValueError, "`dtype` must be one")
+    assert theirs.normal(-1.0)(KEY, shape).std() > 0.5
+    assert theirs.normal(jnp.ones(24))(KEY, shape).shape == shape
+    theirs.variance_scaling(1.0, "fan", "normal")
+    for module in (ours, theirs):
+        refused(lambda m=module: m.he_normal()(KEY, (5,)), ValueError, "in_axis")
+    both = theirs.variance_scaling(1.0, "fan_in", "uniform", in_axis=-1)(KEY, (1, 1000))
+    assert 0.9 < jnp.abs(both).max() / np.sqrt(3) < 1  # a fan of 1
+    with pytest.raises(ZeroDivisionError):
+        theirs.he_normal()(KEY, (0, 3))
+    assert ours.he_normal()(KEY, (0, 3)).shape == (0, 3)
+    for changed in ({"dtype": jnp.bfloat16}, {"out_sharding": NamedSharding(mesh(8), P("x"))}):
+        with pytest.raises(NotImplementedError):
+            theirs.orthogonal()(KEY, shape, **changed)
+        assert ours.orthogonal()(KEY, shape, **changed).shape == shape
+    assert theirs.he_normal() != theirs.he_normal() and ours.he_normal() == ours.he_normal()
+
+
 def objects():
     """What is returned can be a static argument of jit, and pickled."""
     for call, _ in [*DRAWN.values(), (("delta_orthogonal", 2.0), None)]:
