@@ -88,9 +88,9 @@ def variance_scaling(
     dtype : optional
         That of calls that name none.
     """
-    axes = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
     if isinstance(in_axis, int):
-        axes["in_axis"] = (in_axis,)  # else vectors would have philinit's fans; here they have none
+        in_axis = (in_axis,)  # else vectors would have philinit's fans; here they have none
+    axes: dict[str, Any] = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
 
     def make(scale: float) -> base.Initializer:
         return scaling.VarianceScaling(scale, mode, distribution, seed=_SEED, **axes)
