@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax.sharding import PartitionSpec
 
 from philinit.checks import as_shape
 from philinit.initializers.base import Initializer, check_init
 from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
+from philinit.jax.parts import current_mesh
 from philinit.jax.private import Tracer
 from philinit.jax.traced import named, traced
 
@@ -32,7 +34,8 @@ def initializer(init: Initializer, sharding: Any = None) -> Callable[..., jax.Ar
         As in `sharded`.
     sharding : jax.sharding.Sharding or PartitionSpec, optional
         How the weights are spread, unless the call names an `out_sharding`: each device then
-        computes its own shard. Flax names none, not even where its metadata does.
+        computes its own shard. Flax names none, not even where its metadata does. With none
+        every device of the mesh of ``jax.set_mesh``, if that has set one, has the whole tensor.
 
     Returns
     -------
@@ -83,6 +86,8 @@ class _Initializer:
         words = as_words(key)
         if not isinstance(words, Tracer):
             init = named(self.init, words)
+            if sharding is None and current_mesh() is not None:
+                sharding = PartitionSpec()  # as of JAX's own results: on every device of the mesh
             alone = sharding is None
             return array(init, shape, found) if alone else sharded(init, shape, sharding, found)
         self.init._check(shape, found)

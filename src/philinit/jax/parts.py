@@ -16,6 +16,12 @@ def parts(sharding: Any, shape: tuple[int, ...]) -> dict[jax.Device, Shard]:
     return {d: Shard(shape, i) for d, i in sharding.addressable_devices_indices_map(shape).items()}
 
 
+def current_mesh() -> Any:
+    """The mesh of ``jax.set_mesh``, outside of jax.jit; None where there is none."""
+    found = jax.sharding.get_mesh() if hasattr(jax.sharding, "get_mesh") else None  # from 0.9 on
+    return None if found is None or found.empty else found
+
+
 def concrete(sharding: Any, shape: tuple[int, ...]) -> Any:
     """`sharding` over devices that exist, if it fits `shape`; those of the mesh that is set."""
     check_sharding(sharding, shape)
@@ -23,8 +29,8 @@ def concrete(sharding: Any, shape: tuple[int, ...]) -> Any:
     mesh = None if alone else getattr(sharding, "mesh", None)
     if not (alone or isinstance(mesh, jax.sharding.AbstractMesh)):
         return sharding
-    found = jax.sharding.get_mesh() if hasattr(jax.sharding, "get_mesh") else None  # from 0.9 on
-    if found is None or found.empty or (mesh is not None and mesh.shape != found.shape):
+    found = current_mesh()
+    if found is None or (mesh is not None and mesh.shape != found.shape):
         raise ValueError(
             "`sharding` must name its devices, or jax.set_mesh must have set a mesh that does; "
             f"got sharding={sharding!r}"

@@ -8,7 +8,12 @@ import inspect
 import pickle
 from functools import partial
 
-from tests.support.engines.jax_cases import check, mesh, refused  # first: the number of devices
+from tests.support.engines.jax_cases import (
+    TELLS_ITS_MESH,
+    check,
+    mesh,
+    refused,
+)  # first: it sets the number of devices
 
 # isort: split
 import jax
@@ -17,7 +22,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from jax.nn import initializers as theirs
-from jax.sharding import NamedSharding
+from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import philinit as pi
@@ -110,6 +115,13 @@ def shards():
             assert found.sharding.is_equivalent_to(where, want.ndim)
             check(found, np.asarray(want))
         assert "all-" not in program.lower(KEY).compile().as_text()
+    draw = ours.he_normal()
+    for kind in (AxisType.Auto, AxisType.Explicit) if TELLS_ITS_MESH else ():
+        with jax.set_mesh(mesh(8, axis_types=(kind,))):
+            found, want = draw(KEY, shape), theirs.he_normal()(KEY, shape)
+            assert found.sharding.is_equivalent_to(want.sharding, 2)
+            assert jax.typeof(found) == jax.typeof(want)
+            check(found, named(pi.HeNormal(seed=0), KEY)(shape))
 
 
 def check_distribution(found, want, stddev):
@@ -325,6 +337,11 @@ def flax_nnx():
 
     found, want = (nnx.state(build(inits), nnx.Param) for inits in (ours, theirs))
     same_but_for_numbers(nnx.to_pure_dict(found), nnx.to_pure_dict(want), 8)
+    with jax.set_mesh(mesh(8)):  # Flax then spreads what it names axes for
+        init = nnx.with_partitioning(ours.he_normal(), (None, "x"))
+        spread = nnx.Linear(8, 16, kernel_init=init, rngs=nnx.Rngs(0)).kernel[...]
+    assert spread.addressable_shards[0].data.shape == (8, 2)
+    check(spread, np.asarray(found[0].kernel[...]))
     again = nnx.state(nnx.jit(lambda: build(ours))(), nnx.Param)
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(again), strict=True):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
