@@ -24,6 +24,7 @@ USES = [
         "ops.control_flow_util",
         "GraphOrParentsInXlaContext",
     ),
+    (lambda: private.put_up("name", print), "eager.context", "eager_mode"),
     (lambda: private.put_up("name", print), "ops.script_ops", "EagerFunc"),
     (lambda: private.put_up("name", print), "ops.script_ops", "_py_funcs"),
 ]

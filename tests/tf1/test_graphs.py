@@ -154,6 +154,30 @@ def test_g3_layers_of_tensorflow_1_hold_tensorflows_bits():
     run_python(LAYERS, env={"TF_USE_LEGACY_KERAS": "1"})
 
 
+# TensorFlow calls us back from threads of its own, several at a time, and none is eager then.
+AS_IN_2016 = """
+import tensorflow.compat.v1 as tf
+from philinit import tf1
+tf.disable_v2_behavior()
+
+def weights(initializer):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        made = [tf.get_variable(f"w{i}", [16, 8], initializer=initializer()) for i in range(8)]
+        session.run(tf.global_variables_initializer())
+        return session.run(made)
+
+want = weights(tf.glorot_uniform_initializer)
+for _ in range(10):
+    for found, expected in zip(weights(tf1.glorot_uniform_initializer), want, strict=True):
+        assert found.tobytes() == expected.tobytes()
+"""
+
+
+def test_g3_programs_of_tensorflow_1_that_disable_version_2():
+    run_python(AS_IN_2016)
+
+
 def test_keras_layers_take_them():
     layer = tf.keras.layers.Dense(4, kernel_initializer=tf1.xavier_initializer(seed=1))
     layer.build((None, 6))

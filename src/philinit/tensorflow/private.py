@@ -115,8 +115,10 @@ def put_up(name: str, function: Callable[[Any], Any]) -> Any:
     """Let the op EagerPyFunc, run in this process with `name` as its token, call `function`.
 
     Missing: a py_function with a name of one's own, not one that only its own process knows.
-    TensorFlow holds what is returned weakly.
+    TensorFlow holds what is returned weakly. It calls from threads of its own, which are not eager
+    after ``tf.compat.v1.disable_v2_behavior``.
     """
+    eager_mode = _taken("eager.context", "eager_mode")
 
     class Served(_taken("ops.script_ops", "EagerFunc")):  # type: ignore[misc]  # untyped base
         def __init__(self) -> None:
@@ -124,7 +126,7 @@ def put_up(name: str, function: Callable[[Any], Any]) -> Any:
 
         def __call__(self, device: Any, token: Any, args: Any) -> Any:
             # The base class may keep the result for a gradient: then the first update would copy.
-            with tf.init_scope():
+            with eager_mode(), tf.init_scope():
                 return function(args[0])
 
     served = Served()
