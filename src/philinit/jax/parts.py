@@ -17,9 +17,14 @@ def parts(sharding: Any, shape: tuple[int, ...]) -> dict[jax.Device, Shard]:
 
 
 def current_mesh() -> Any:
-    """The mesh of ``jax.set_mesh``, outside of jax.jit; None where there is none."""
-    found = jax.sharding.get_mesh() if hasattr(jax.sharding, "get_mesh") else None  # from 0.9 on
-    return None if found is None or found.empty else found
+    """The mesh of ``jax.set_mesh``; None where there is none, and while JAX traces."""
+    if not hasattr(jax.sharding, "get_mesh"):  # from 0.9 on
+        return None
+    try:
+        found = jax.sharding.get_mesh()
+    except ValueError:  # as vmap and grad do even of a key that is no tracer
+        return None
+    return None if found.empty else found
 
 
 def concrete(sharding: Any, shape: tuple[int, ...]) -> Any:
