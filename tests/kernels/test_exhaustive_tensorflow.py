@@ -18,7 +18,6 @@ from numba import njit
 
 from philinit.kernels.constants import CALLED, GLIBC, ROUNDED
 from philinit.kernels.cpu import box_muller as bm
-from philinit.kernels.cpu.philox import u64xN
 from philinit.kernels.cpu.simd.memory import store
 from philinit.kernels.cpu.simd.operators import constant, sqrt
 from philinit.kernels.libm import libm
@@ -32,7 +31,7 @@ pytestmark = pytest.mark.slow
 COUNT = 1 << 23
 NAMES = {GLIBC: "glibc", ROUNDED: "rounded"}
 
-lane_numbers = constant(u64xN, range(bm.N))
+lane_numbers = constant(bm.u64xN, range(bm.N))
 
 
 @functools.cache

@@ -26,6 +26,7 @@ from tests.support import cupy_stand_in as stand_in
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
+from philinit.tensorflow import private  # noqa: E402
 
 pytestmark = pytest.mark.skipif(cuda_host.compiler() is None, reason="needs g++")
 
@@ -37,12 +38,14 @@ INIT = pi.GlorotUniform(seed=42)
 @pytest.fixture
 def cupy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The stand-in, and two GPUs that TensorFlow says it has."""
-    real = tf.config.list_logical_devices
+    context = private._context()()
+    real = context.list_logical_devices
 
-    def devices(kind: str | None = None) -> Any:
-        return ["GPU:0", "GPU:1"] if kind == "GPU" else real(kind)
+    def devices(device_type: str | None = None) -> Any:
+        gpus = ["GPU:0", "GPU:1"]
+        return gpus if device_type == "GPU" else real(device_type) + gpus * (device_type is None)
 
-    monkeypatch.setattr(tf.config, "list_logical_devices", devices)
+    monkeypatch.setattr(context, "list_logical_devices", devices)
     with stand_in.installed(cache) as module:
         yield module
 

@@ -16,7 +16,6 @@ from philinit.distributions import Distribution, Normal, TruncatedNormal, Unifor
 from philinit.kernels import cuda, table
 from philinit.kernels.cpu import box_muller as bm
 from philinit.kernels.cpu import kernels
-from philinit.kernels.cpu.philox import BLOCKS, u64xN
 from philinit.kernels.cpu.simd.memory import store
 from philinit.kernels.cpu.simd.operators import constant, sqrt
 from philinit.keys import Key
@@ -246,8 +245,8 @@ def test_all_radii_and_directions_of_tensorflow_normals(libm: str) -> None:
         "glibc": (bm.glibc_squared_radius, bm.glibc_direction),
         "rounded": (bm.rounded_squared_radius, bm.rounded_direction),
     }[libm]
-    lanes = constant(u64xN, [i | i << 32 for i in range(BLOCKS)])
-    step = BLOCKS
+    lanes = constant(bm.u64xN, [i | i << 32 for i in range(bm.N)])
+    step = bm.N
 
     @njit
     def scan(count, radii, directions):
