@@ -25,7 +25,8 @@ def test_ratios_of_shards_run(tmp_path: Path, capsys: Any) -> None:
         (part, row) for part in ("aligned", "not aligned", "by number") for row in (16, 128, 1024)
     }
     assert len({(r["distribution"], r["dtype"], r["threads"]) for r in results}) in (12, 24)
-    assert all(r["ratio"] > 0 and r["bound"] in (2.0, 1.3, 1.1) for r in results)
+    assert all(r["ratio"] > 0 for r in results)
+    assert {r["bound"] for r in results if r["part"] == "by number"} == {1.6, 1.2, 1.1}
     assert "must be" in capsys.readouterr().out
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from philinit.filling import pages
+
 HUGE = 2 << 20
 SMAPS = Path("/proc/self/smaps")
 
@@ -35,6 +37,27 @@ def whole_pages(start, nbytes):
     """What should be advised of a block made by us: from the first whole huge page to the last."""
     first, last = -(-start // HUGE) * HUGE, (start + nbytes) // HUGE * HUGE
     return [(first - start, last - start)]
+
+
+def watched(monkeypatch):
+    """What the system is asked for from now on, as (start, nbytes) of whole huge pages.
+
+    For memory of an allocator's, which may have been advised before under another owner.
+    """
+    asked, real = [], pages._madvise()
+
+    def madvise(start, nbytes):
+        asked.append((start, nbytes))
+        return real(start, nbytes)
+
+    monkeypatch.setattr(pages, "_madvise", lambda: madvise)
+    return asked
+
+
+def wanted_of(start, nbytes):
+    """What `watched` should have of one block made by us."""
+    ((low, high),) = whole_pages(start, nbytes)
+    return [(start + low, high - low)]
 
 
 def mapped(nbytes):

@@ -9,7 +9,7 @@ import philinit as pi
 
 torch = pytest.importorskip("torch")
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
-from tests.support.pages import advised, mapped, needs_huge_pages, whole_pages  # noqa: E402
+from tests.support.pages import advised, mapped, needs_huge_pages, wanted_of, watched  # noqa: E402
 from tests.support.torch_tensors import DTYPES, same  # noqa: E402
 
 by_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -256,16 +256,16 @@ def test_bad_rules_are_one_sentence_and_nothing_is_allocated(case):
 
 
 @needs_huge_pages
-def test_new_memory_is_advised_before_it_is_written_and_a_users_is_not():
-    found = {}
+def test_new_memory_is_advised_before_it_is_written_and_a_users_is_not(monkeypatch):
+    asked, before = watched(monkeypatch), []
 
     def seen(tensor):
-        found["advised"] = advised(tensor.data_ptr(), tensor.nbytes)
+        before.extend(asked)
         tensor.zero_()
 
     module = on_meta(lambda: torch.nn.Linear(1024, 4096))
     pt.materialize(module, {"bias": pi.Zeros(), "weight": seen})
-    assert found["advised"] == whole_pages(module.weight.data_ptr(), module.weight.nbytes)
+    assert before == wanted_of(module.weight.data_ptr(), module.weight.nbytes)
     with mapped(16 << 20) as raw:
         tensor = torch.frombuffer(raw, dtype=torch.float32)
         pt.fill_(tensor, NORMAL)
