@@ -44,6 +44,7 @@ if _TYPE_CHECKING:
     from philinit.initializers import XavierUniform as XavierUniform
     from philinit.initializers import Zeros as Zeros
     from philinit.initializers import models as models
+    from philinit.initializers import recipes as recipes
     from philinit.initializers.fans import compute_fans as compute_fans
     from philinit.initializers.functions import constant as constant
     from philinit.initializers.functions import glorot_normal as glorot_normal
@@ -82,6 +83,7 @@ _HOMES = {
     "initializers.fans": "compute_fans",
     "initializers.gains": "gain",
     "initializers.models": "models",
+    "initializers.recipes": "recipes",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["Key", "Rows", "Shard", "distributions", "fill"]

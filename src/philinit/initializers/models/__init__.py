@@ -40,10 +40,11 @@ from philinit.initializers.models.pieces import Parts, Stacked
 from philinit.initializers.models.plans import in_turn, planned
 from philinit.initializers.models.scaled import FORMULAS, Scaled
 from philinit.initializers.models.tables import Table
+from philinit.initializers.sparse import DeltaOrthogonal, Dirac, Sparse
 
 __all__ = [
-    "FORMULAS", "Keep", "LogRange", "LogUniform", "Padded", "ParameterMap", "Parts", "Scaled",
-    "Stacked", "Table", "UniformLogarithm",
+    "FORMULAS", "DeltaOrthogonal", "Dirac", "Keep", "LogRange", "LogUniform", "Padded",
+    "ParameterMap", "Parts", "Scaled", "Sparse", "Stacked", "Table", "UniformLogarithm",
     "dry_run", "initialize", "normalized",
 ]  # fmt: skip
 
