@@ -20,6 +20,7 @@ MODULES = {
     "philinit": None,
     "philinit.distributions": None,
     "philinit.initializers.models": None,
+    "philinit.initializers.recipes": None,
     "philinit.filling.memory": None,
     "philinit.filling.dlpack": None,
     "philinit.tensorflow": "tensorflow",

@@ -17,6 +17,7 @@ from philinit.initializers.constants import nearest
 from philinit.initializers.fans import as_roles, compute_fans
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.seeded import Seeded
+from philinit.kernels.plan import plan
 from philinit.targets import Target
 
 
@@ -237,6 +238,7 @@ class Sparse(_Mostly, Seeded):
     def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if len(shape) != 2:
             raise ValueError(f"`shape` must have 2 axes for a sparse matrix; got shape={shape}")
+        plan(Normal(0.0, self.stddev), dtype, "native")
 
     def _fill(self, whole: Array, threads: int | None) -> None:
         rows, columns = whole.shape
