@@ -206,7 +206,7 @@ head.weight head V D
 head.bias bias V
 """
 KERAS_VIT = """
-patching_and_embedding/class_token cls 1 1 D
+patching_and_embedding/token_layer/cls_token cls 1 1 D
 patching_and_embedding/patch_embedding/kernel patch P P 3 D
 patching_and_embedding/patch_embedding/bias patch_bias D
 patching_and_embedding/position_embedding/embeddings pos T D
@@ -218,7 +218,7 @@ encoder/transformer_block_{}/mha/attention_output/kernel matrix H K D
 encoder/transformer_block_{}/mlp/dense_1/kernel matrix D F
 encoder/transformer_block_{}/mlp/dense_1/bias mlp_bias F
 encoder/transformer_block_{}/mlp/dense_2/kernel matrix F D
-encoder/layer_norm/gamma norm D
+encoder/ln/gamma norm D
 predictions/kernel head D V
 """
 CONVNEXT = """

@@ -62,8 +62,11 @@ class _Centered(_Mostly):
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", finite("gain", self.gain))
         for name, axis in as_roles(self.in_axis, self.out_axis, ()).items():
-            if name != "batch_axis" and not isinstance(axis, int):
+            if name == "batch_axis":
+                continue
+            if not isinstance(axis, int):
                 raise TypeError(f"`{name}` must be one axis of a kernel; got {name}={axis}")
+            object.__setattr__(self, name, axis)
 
     def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if len(shape) < 3:
@@ -244,8 +247,8 @@ class Sparse(_Mostly, Seeded):
         rows, columns = whole.shape
         draw(Target(whole, whole.shape, threads=threads), Normal(0.0, self.stddev), self.key)
         zeros = math.ceil(self.sparsity * rows)
-        order = np.empty(rows, np.float64)
+        order, key = np.empty(rows, np.float64), self.key.fold_in("zeros")
         for column in range(columns):  # the rows in the order of random numbers
-            key = self.key.fold_in("zeros").fold_in(column)
-            draw(Target(order, order.shape, threads=1), Uniform(0.0, 1.0), key)
+            target = Target(order, order.shape, threads=1)
+            draw(target, Uniform(0.0, 1.0), key.fold_in(column))
             whole[np.argsort(order, kind="stable")[:zeros], column] = 0
