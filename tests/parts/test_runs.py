@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs: where the elements of a part lie, as few stretches as can be."""
+"""Runs: where the elements of a part lie, as few stretches as can be; and long ones, written."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from unittest import mock
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import philinit as pi
+from philinit.dtypes import NAMES, as_dtype
+from philinit.filling import cpu
 from philinit.parts import Shard, runs_of
 
 
@@ -33,3 +37,30 @@ def test_a_shard_of_a_convolution_kernel_needs_one_axis_of_runs() -> None:
     shard = Shard((3, 3, 256, 512), (slice(None), slice(None), slice(64, 128)))
     assert shard.as_runs.axes == ((9, 256 * 512),)
     assert shard.as_runs.length == 64 * 512
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.data(),
+    name=st.sampled_from(NAMES),
+    sampler=st.sampled_from(["native", "tensorflow"]),
+    threads=st.sampled_from([1, 3]),
+)
+def test_g1_long_runs_past_the_caches(
+    data: st.DataObject, name: str, sampler: str, threads: int
+) -> None:
+    """Lines that bypass the caches, the ends of runs that cannot, and the bytes around."""
+    dtype = as_dtype(name)
+    width = data.draw(st.sampled_from([700, 1024, 4097, 9000]))
+    low = data.draw(st.integers(0, width - 500))
+    high = data.draw(st.integers(low + 400, width))
+    rows, before = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 80))
+    part = pi.Shard((rows, width), (slice(0, rows), slice(low, high)))
+    nbytes = rows * (high - low) * dtype.itemsize
+    memory = np.full(before + nbytes + 80, 0xA5, np.uint8)
+    out = memory[before : before + nbytes].view(dtype).reshape(part.shape)
+    init = pi.Normal(seed=9, sampler=sampler)
+    with mock.patch.object(cpu, "STREAMING_BYTES", 0):
+        init.fill(out, shard=part, threads=threads)
+    assert out.tobytes() == init((rows, width), dtype)[:, low:high].tobytes()
+    assert (np.delete(memory, slice(before, before + nbytes)) == 0xA5).all()

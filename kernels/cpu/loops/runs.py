@@ -13,8 +13,8 @@ from numba import njit
 from philinit.kernels.cpu.arguments import FIELDS
 from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.loops.fill import AHEAD, PAGE
+from philinit.kernels.cpu.loops.pieces import copy_lines, copy_pieces, store_piece
 from philinit.kernels.cpu.simd.memory import (
-    copy,
     fence,
     load_anywhere,
     load_int64,
@@ -22,7 +22,6 @@ from philinit.kernels.cpu.simd.memory import (
     prefetch_page,
     scratch,
     store,
-    store_int64,
     store_streaming,
 )
 from philinit.kernels.cpu.simd.operators import constant
@@ -100,39 +99,6 @@ def after(position, taken, times, axes, layout, inner):
 @njit
 def unsigned_less(a, b):
     return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
-
-
-# --- pieces: their offset in scratch, their bytes, how many there are and how far apart ----------
-
-
-@njit(forceinline=True)
-def store_piece(pieces, number, offset, size, times, step):
-    store_int64(pieces, 4 * number, offset)
-    store_int64(pieces, 4 * number + 1, size)
-    store_int64(pieces, 4 * number + 2, times)
-    store_int64(pieces, 4 * number + 3, step)
-
-
-@njit
-def copy_freely(target, source, size, end):
-    """memcpy that may write up to 63 bytes more, before `end`: the next run will overwrite them."""
-    if target + size + 63 < end:
-        for i in range(0, size, 64):
-            store(target + i, load_anywhere(u8x64, source + i))
-    else:
-        copy(target, source, size)
-
-
-@njit
-def copy_pieces(target, spare, pieces, count, end):
-    """The wanted numbers of a tile from scratch memory to where they belong, one after another."""
-    for i in range(count):
-        piece, size = spare + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
-        step = load_int64(pieces, 4 * i + 3)
-        for _ in range(load_int64(pieces, 4 * i + 2)):
-            copy_freely(target, piece, size, end)
-            piece += step
-            target += size
 
 
 # --- the loop ------------------------------------------------------------------------------------
@@ -225,6 +191,7 @@ def entry(name: str) -> Any:
         # Runs of such axes begin at the same index of a block: whole ones are taken many at a time.
         alike = layout.near != 0 and inner.stride & (per_block - 1) == 0
         hop = (inner.stride >> block_shift) << reserved_shift
+        long = 2 * layout.length >= tile_blocks * per_block  # no tile has pieces of two such runs
         end = out + count * size
         done = 0
         while done < count:
@@ -245,11 +212,8 @@ def entry(name: str) -> Any:
                 in_run = min(layout.length - position.within, left)
                 need = blocks_of_piece(lead, in_run, room, c_low)
                 taken = min(need * per_block - lead, in_run)
-                # What fills half a tile has one to itself: counters that follow each other, and no
-                # copy, cost less than what is left of the tile.
-                straight = 2 * need >= tile_blocks and (
-                    (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
-                )
+                # Counters that follow each other cost less than what is left of the tile.
+                straight = long and (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
                 if straight and blocks != 0:
                     straight = False
                     break
@@ -277,13 +241,17 @@ def entry(name: str) -> Any:
             if full and streaming and target & 63 == 0:
                 transform(source, target, words, p, store_streaming)
                 continue
+            # Memory that is too slow for stores of parts of lines takes longer than a copy.
+            lines = streaming and straight
             # A piece that begins inside a block can be written where it belongs: what comes before
             # it is put back, and what comes after it will be overwritten.
-            inside = straight and target - 64 >= out and target + tile_bytes <= end
+            inside = straight and not lines and target - 64 >= out and target + tile_bytes <= end
             before = load_anywhere(u8x64, target - 64 if inside else source)
-            direct = full or inside
+            direct = inside or (full and not lines)
             transform(source, target - load_int64(pieces, 0) if direct else spare, words, p, store)
-            if not direct:
+            if lines:
+                copy_lines(target, spare + load_int64(pieces, 0), load_int64(pieces, 1))
+            elif not direct:
                 copy_pieces(target, spare, pieces, parts, end)
             elif inside:
                 store(target - 64, before)
