@@ -13,8 +13,9 @@ from numba import njit
 from philinit.kernels.cpu.arguments import FIELDS
 from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.loops.fill import AHEAD, PAGE
-from philinit.kernels.cpu.loops.pieces import copy_lines, copy_pieces, store_piece
 from philinit.kernels.cpu.simd.memory import (
+    copy_freely,
+    copy_lines,
     fence,
     load_anywhere,
     load_int64,
@@ -22,6 +23,7 @@ from philinit.kernels.cpu.simd.memory import (
     prefetch_page,
     scratch,
     store,
+    store_int64,
     store_streaming,
 )
 from philinit.kernels.cpu.simd.operators import constant
@@ -99,6 +101,29 @@ def after(position, taken, times, axes, layout, inner):
 @njit
 def unsigned_less(a, b):
     return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
+
+
+# --- pieces: their offset in scratch, their bytes, how many there are and how far apart ----------
+
+
+@njit(forceinline=True)
+def store_piece(pieces, number, offset, size, times, step):
+    store_int64(pieces, 4 * number, offset)
+    store_int64(pieces, 4 * number + 1, size)
+    store_int64(pieces, 4 * number + 2, times)
+    store_int64(pieces, 4 * number + 3, step)
+
+
+@njit
+def copy_pieces(target, spare, pieces, count, end):
+    """The wanted numbers of a tile from scratch memory to where they belong, one after another."""
+    for i in range(count):
+        piece, size = spare + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
+        step = load_int64(pieces, 4 * i + 3)
+        for _ in range(load_int64(pieces, 4 * i + 2)):
+            copy_freely(target, piece, size, end)
+            piece += step
+            target += size
 
 
 # --- the loop ------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ from collections import namedtuple
 from typing import Any
 
 from llvmlite import ir
+from numba import njit
 from numba.core import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from philinit.kernels.cpu.simd.lanes import shuffled
-from philinit.kernels.cpu.simd.types import llvm_type
+from philinit.kernels.cpu.simd.types import llvm_type, u8x64
 
 
 def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
@@ -123,6 +124,27 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
         return context.get_dummy_value()
 
     return signature(types.void, types.int64, types.int64, types.int64), codegen
+
+
+@njit
+def copy_freely(target, source, size, end):
+    """memcpy that may write up to 63 bytes more, before `end`: the next run will overwrite them."""
+    if target + size + 63 < end:
+        for i in range(0, size, 64):
+            store(target + i, load_anywhere(u8x64, source + i))
+    else:
+        copy(target, source, size)
+
+
+@njit
+def copy_lines(target, source, size):
+    """memcpy whose whole lines bypass the caches."""
+    head = min(-target & 63, size)
+    copy(target, source, head)
+    for i in range(head, size - 63, 64):
+        store_streaming(target + i, load_anywhere(u8x64, source + i))
+    tail = (size - head) & 63
+    copy(target + size - tail, source + size - tail, tail)
 
 
 def _prefetch(write: int, locality: int) -> Any:
