@@ -48,7 +48,7 @@ def layout(init: Any) -> Any:
     xavier_uniform_               ``layout(pi.GlorotUniform(seed=1))``
     xavier_normal_                ``layout(pi.VarianceScaling(1.0, "fan_avg", "normal"))``
     Linear's and Conv's default   ``layout(pi.VarianceScaling(1 / 3, "fan_in", "uniform"))``
-    trunc_normal_(w, 0, s, a, b)  ``pi.TruncatedNormal(0, s, a / s, b / s)``
+    trunc_normal_(0, s, a, b)     ``pi.TruncatedNormal(0, s, a / s, b / s)``
     trunc_normal_(w, std=0.02)    ``pi.Normal(0, 0.02)``, since a and b are -2 and 2
     orthogonal_, 3 axes or more   ``pi.Orthogonal()`` of ``w.view(len(w), -1)``
     ============================  ==========================================================
