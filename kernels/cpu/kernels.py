@@ -10,14 +10,9 @@ from philinit.kernels.cpu import tensorflow_maps as tf
 from philinit.kernels.cpu.rounding import between, to_bfloat16, to_bfloat16_exact, to_float16
 from philinit.kernels.cpu.simd.memory import loader
 from philinit.kernels.cpu.simd.target import has_feature
-from philinit.kernels.cpu.tensorflow import (
-    LARGEST_TILE,
-    normals32,
-    normals64,
-    truncated32,
-    truncated64,
-)
+from philinit.kernels.cpu.tensorflow import normals32, normals64, truncated32, truncated64
 from philinit.kernels.cpu.tiles import Tile, as_16_bit, as_float32, as_float64, as_words
+from philinit.kernels.cpu.words import LARGEST_TILE
 from philinit.kernels.table import FLOATS, LIBM, Kernel
 
 _scaled32 = as_float32(tf.scaled32)

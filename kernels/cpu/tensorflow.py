@@ -22,10 +22,15 @@ from philinit.kernels.cpu.simd.memory import (
 )
 from philinit.kernels.cpu.simd.operators import bits, constant, convert, sqrt
 from philinit.kernels.cpu.simd.types import VectorType, u32x8, u32x16, u64x8
-from philinit.kernels.cpu.words import Draw, words_of_every, write_words, write_words_at
+from philinit.kernels.cpu.words import (
+    LARGEST_TILE,
+    Draw,
+    words_of_every,
+    write_words,
+    write_words_at,
+)
 from philinit.kernels.table import RESERVED_BLOCKS
 
-LARGEST_TILE = 480
 square_scratch = scratch(8 * LARGEST_TILE)
 list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
 retry_scratch = scratch(16 * LARGEST_TILE)

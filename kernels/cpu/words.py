@@ -11,6 +11,8 @@ from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER, load, store_interleaved
 from philinit.kernels.cpu.simd.operators import constant, splat
 
+LARGEST_TILE = 480  # counter blocks at once, at the most: scratch memory is made for so many
+
 STORE_ORDER = [i - i % 8 + INTERLEAVE_ORDER[i % 8] for i in range(LANES)]
 in_store_order = shuffle(u64xN, STORE_ORDER)
 

@@ -29,12 +29,12 @@ from philinit.kernels.cpu.simd.memory import (
 from philinit.kernels.cpu.simd.operators import constant
 from philinit.kernels.cpu.simd.types import u8x64, u64x8
 from philinit.kernels.cpu.tiles import STEP_BLOCKS
+from philinit.kernels.cpu.words import LARGEST_TILE
 from philinit.kernels.table import KERNELS, RESERVED_BLOCKS
 
 eight = constant(u64x8, range(8))
 load_layout = loader("Layout", integers=FIELDS)
 AXES = 8 * len(FIELDS)  # bytes from the layout to its axes
-LEAST_TILE = 480  # counter blocks: a tile costs more here, beside its weights, than in `fill`
 
 
 # --- where runs are ------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ def entry(name: str) -> Any:
     the runs; ``k0, k1``: the key; ``parameters``: address of the struct in table.py; ``streaming``:
     whether whole lines may bypass the caches.
     """
-    kernel, (transform, draw, tile_blocks) = KERNELS[name], TILES[name]
-    tile_blocks = max(tile_blocks, LEAST_TILE)
+    kernel, (transform, draw, _) = KERNELS[name], TILES[name]
+    tile_blocks = LARGEST_TILE  # a tile costs more here, beside its weights, than in `fill`
     size, reserved, per_block = kernel.itemsize, kernel.reserved, 4 // kernel.words
     (draw_in_order, draw_at), load_parameters = draw, parameters_of(kernel)
     block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
@@ -238,10 +238,10 @@ def entry(name: str) -> Any:
                 need = blocks_of_piece(lead, in_run, room, c_low)
                 taken = min(need * per_block - lead, in_run)
                 # Counters that follow each other cost less than what is left of the tile.
-                straight = long and (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
-                if straight and blocks != 0:
-                    straight = False
+                alone = long and (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
+                if alone and blocks != 0:
                     break
+                straight = alone
                 times = 1
                 if alike and not straight and taken == layout.length and 2 * need <= room:
                     ahead = inner.size - position.run
