@@ -32,3 +32,12 @@ def test_every_must_is_measured(tmp_path: Path) -> None:
     left_out = document["left_out"]
     measured = [row.measured is not None for row in ratios.new_memory(document)]
     assert all(measured) or left_out
+
+
+@pytest.mark.parametrize(
+    ("share", "best", "measured"), [(5.0, 0.9, 0.9), (0.7, 0.9, 0.7), (0.9, 0.7, 0.7)]
+)
+def test_a_slow_memset_flatters_no_share(share: float, best: float, measured: float) -> None:
+    found = [{"title": title, "share": share, "best": best, "times": 1.0} for title in ratios.NEW]
+    shares = [row for row in ratios.new_memory({"results": found}) if "of memset" in row.what]
+    assert [row.measured for row in shares] == [measured] * len(ratios.NEW)
