@@ -32,12 +32,6 @@ def test_the_examples_run_as_they_stand() -> None:
     assert names["layer"].kernel_initializer.sampler == "tensorflow"
 
 
-def test_its_commands_are_targets_of_the_makefile() -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
-        assert target in targets
-
-
 def test_it_fits_on_a_page() -> None:
     assert len(README.splitlines()) < 200
 

@@ -13,6 +13,8 @@ import pytest
 from tests.support.paths import DOCS, ROOT
 
 PAGES = sorted(DOCS.rglob("*.md"))
+BESIDE = ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY", "kernels/README", "benchmarks/README")
+ALL_PAGES = [*PAGES, *(ROOT / f"{name}.md" for name in BESIDE)]
 INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 
 # A public module, and what it needs.
@@ -101,7 +103,7 @@ def anchors_of(text):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+@pytest.mark.parametrize("path", ALL_PAGES)
 def test_links_lead_somewhere(path):
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
     for link in re.findall(r"\]\(([^)\s]*)\)", text):
@@ -117,9 +119,20 @@ def test_links_lead_somewhere(path):
 
 
 def test_files_and_programs_that_pages_name_exist():
-    for path in [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+    for path in ALL_PAGES:
         text = path.read_text(encoding="utf-8")
-        for name in re.findall(
-            r"\b((?:tests|docs|examples|benchmarks|kernels)/[\w/]+\.(?:py|md|ipynb|json))", text
-        ):
+        folders = "tests|docs|examples|benchmarks|kernels"
+        names = re.findall(rf"\b((?:{folders})/[\w/-]+\.(?:py|md|ipynb|json|svg))", text)
+        for name in names:
             assert (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+def test_make_has_every_target_that_pages_name():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = {
+        name
+        for path in ALL_PAGES
+        for name in re.findall(r"(?:^ {4}|`)make ([a-z-]+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert {"demo", "test", "bench"} <= named <= targets
