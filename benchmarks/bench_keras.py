@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -205,13 +204,10 @@ def _figure(number: float) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = scripts.options(__doc__)
-    parser.add_argument("--quick", action="store_true", help="at most 2**25 weights, three rounds")
+    parser = scripts.measuring(__doc__, "at most 2**25 weights, three rounds")
     parser.add_argument(
         "--max-params", type=scripts.count, help="weights of the largest tensor or model"
     )
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     most = options.max_params or (1 << 25 if options.quick else LARGEST)
     rounds = options.rounds or (3 if options.quick else 7)

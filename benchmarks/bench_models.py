@@ -17,7 +17,6 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -202,11 +201,8 @@ def show(console: Console, results: list[Result]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = scripts.options(__doc__)
-    parser.add_argument("--quick", action="store_true", help="at most 2**27 weights, three rounds")
+    parser = scripts.measuring(__doc__, "at most 2**27 weights, three rounds")
     parser.add_argument("--max-params", type=scripts.count, help="weights of the larger model")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     most = options.max_params or (1 << 27 if options.quick else 1 << 31)
     most = min(most, free_memory() // 6)  # bytes; torch's truncated normal needs room beside it

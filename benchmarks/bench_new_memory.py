@@ -259,12 +259,9 @@ def show(console: Console, results: list[Result]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = scripts.options(__doc__)
-    parser.add_argument("--quick", action="store_true", help="2**24 weights, five rounds")
+    parser = scripts.measuring(__doc__, "2**24 weights, five rounds")
     parser.add_argument("--size", type=scripts.count, help="weights")
-    parser.add_argument("--rounds", type=int)
     parser.add_argument("--library", action="append", choices=LIBRARIES, help="may be repeated")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     size = options.size or (1 << 24 if options.quick else 1 << 28)
     rounds = options.rounds or (5 if options.quick else 9)

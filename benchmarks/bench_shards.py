@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -184,11 +183,8 @@ def summary(results: list[Result], titles: list[tuple[str, int]]) -> Table:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = scripts.options(__doc__)
-    parser.add_argument("--quick", action="store_true", help="2**22 weights, five rounds")
+    parser = scripts.measuring(__doc__, "2**22 weights, five rounds")
     parser.add_argument("--size", type=scripts.count, help="weights")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     size = options.size or (1 << 22 if options.quick else 1 << 24)
     rounds = options.rounds or (5 if options.quick else 9)

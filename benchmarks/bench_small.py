@@ -16,7 +16,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -247,11 +246,9 @@ def show(results: list[Result], shape: Shape, say: Callable[[Any], None]) -> Non
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
-    parser = scripts.options(__doc__)
+    parser = scripts.measuring(__doc__, rounds=100)
     parser.add_argument("--shape", type=scripts.count, nargs=2, default=(64, 64))
-    parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--calls", type=int, default=20)
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     console, shape = scripts.console(), tuple(options.shape)
     results, missing = [], []

@@ -16,6 +16,7 @@ import numpy as np
 
 import scripts
 from philinit.distributions import Normal, TruncatedNormal, Uniform
+from philinit.filling.cpu import STREAMING_BYTES
 from philinit.filling.memory import address, empty
 from philinit.kernels.cpu.compiler import kernel
 from philinit.kernels.plan import plan
@@ -31,7 +32,6 @@ PLANS = [
     plan(Normal(0.0, 0.05), FLOAT32, "tensorflow"),
 ]
 SIZES = {"L2, 512 KiB": 512 << 10, "memory, 64 MiB": 64 << 20}
-STREAMING = 16 << 20  # bytes, as filling/cpu.py has it
 ROUND = 1 << 18  # weights of a short round, some 50 microseconds
 
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
             for name, (call, where) in calls.items():
                 start = time.perf_counter()
                 for _ in range(repeats):
-                    call(address(out), count, 0, 0, 1, 2, 3, 4, 5, where, nbytes >= STREAMING)
+                    call(address(out), count, 0, 0, 1, 2, 3, 4, 5, where, nbytes >= STREAMING_BYTES)
                 seconds = (time.perf_counter() - start) / repeats / count
                 best[name, size] = min(best[name, size], seconds * 1e9)
     for p in PLANS:

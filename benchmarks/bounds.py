@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -56,10 +55,8 @@ def speed(seconds: dict[str, list[float]], name: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write."""
-    parser = scripts.options(__doc__)
+    parser = scripts.measuring(__doc__, rounds=40)
     parser.add_argument("--weights", type=scripts.count, default=1 << 24)
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--json", type=Path, help="where the figures go; results/ without it")
     options = parser.parse_args(arguments)
     found: dict[str, Any] = measure(options.weights, options.rounds)
     table = Table("weights/s of normal's", *DTYPES, box=box.SIMPLE_HEAD)

@@ -22,6 +22,18 @@ def options(doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=(doc or "").splitlines()[0])
 
 
+def measuring(
+    doc: str | None, quick: str = "", rounds: int | None = None
+) -> argparse.ArgumentParser:
+    """The parser of a script that measures: --rounds, --json, and --quick where that says what."""
+    parser = options(doc)
+    if quick:
+        parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--json", type=Path, help="where the figures go; results/ without it")
+    return parser
+
+
 def count(text: str) -> int:
     """A number such as 4096, 1e6 or 2**24."""
     base, _, power = text.partition("**")
