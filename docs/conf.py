@@ -2,7 +2,7 @@
 """Settings of Sphinx for these pages: ``make docs`` writes them to build/docs.
 
 The reference is made from docstrings. philinit itself is imported for it, and needs NumPy and Numba
-only; TensorFlow, Keras, torch, JAX and CuPy are stood in for, and need not be installed.
+only; TensorFlow, Keras, JAX and CuPy are stood in for, and need not be installed, nor need torch.
 """
 
 import sys
