@@ -134,21 +134,21 @@ class Suite:
     def small(self) -> None:
         """bench_small.py; not in a quick run."""
         self.tell("a small tensor in every library")
-        self._script("small", "bench_small.py")
+        self._script("small", "philinit", "bench_small.py")
 
     def keras(self) -> None:
         """bench_keras.py; not in a quick run."""
         self.tell("Keras's initializers and models beside philinit's in Keras")
-        self._script("keras", "bench_keras.py", "--rounds", "3")
+        self._script("keras", "Keras", "bench_keras.py", "--rounds", "3")
 
     def new_memory(self) -> None:
         """bench_new_memory.py; not in a quick run."""
         self.tell("new tensors on pages mapped anew, in every library")
-        self._script("new_memory", "bench_new_memory.py", "--rounds", "7")
+        self._script("new_memory", "philinit", "bench_new_memory.py", "--rounds", "7")
 
-    def _script(self, key: str, name: str, *arguments: str) -> None:
-        """The document of a script with Keras, in a process of its own."""
-        if self.options.quick or CONTENDERS["Keras"].missing() is not None:
+    def _script(self, key: str, needs: str, name: str, *arguments: str) -> None:
+        """The document of a script that `needs` a contender, in a process of its own."""
+        if self.options.quick or CONTENDERS[needs].missing() is not None:
             return
         self.workers.end()
         with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +161,7 @@ class Suite:
                 return
         words = " ".join(done.stderr.strip().splitlines()[-1:])
         workload = Workload(name, WORKLOADS[0].work, "")
-        self.report.leave_out(workload, CONTENDERS["Keras"], Failed(words))
+        self.report.leave_out(workload, CONTENDERS[needs], Failed(words))
 
 
 SECTIONS = (
