@@ -141,8 +141,11 @@ def test_only_some_parameters():
     assert not other.experts.any()
     with pytest.raises(ValueError, match="`only` must name parameters of the model; got b, c"):
         pt.initialize(other, PARAMETERS, seed=7, only=["experts", "b", "c"])
-    with pytest.raises(TypeError, match="`only` must be a sequence"):
-        pt.initialize(other, PARAMETERS, seed=7, only="experts")
+    for bad in ("experts", 3):
+        with pytest.raises(TypeError, match="`only` must be a sequence"):
+            pt.initialize(other, PARAMETERS, seed=7, only=bad)
+    with pytest.raises(TypeError, match="names of parameters must be non-empty str; got 3"):
+        pt.initialize(other, PARAMETERS, seed=7, only=[3])
 
 
 def test_what_is_kept_stays():

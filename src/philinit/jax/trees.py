@@ -132,8 +132,8 @@ def _plan(
     leaves: list[tuple[str, Any]], parameters: Any, seed: Any, only: Any
 ) -> tuple[list[Planned], list[int]]:
     """The initializer of each leaf that is wanted, and its position among all."""
-    wanted = chosen([name for name, _ in leaves], only)
-    positions = [number for number, (name, _) in enumerate(leaves) if name in wanted]
+    numbered = [(name, number) for number, (name, _) in enumerate(leaves)]
+    positions = [number for _, number in chosen(numbered, only)]
     described = []
     for name, leaf in (leaves[number] for number in positions):
         if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):

@@ -116,8 +116,7 @@ def _named(model: Any, only: Any) -> list[tuple[str, Any]]:
             f"`model` must have weights; got none in {model.name!r}: build it first, as "
             "model.build(input_shape) does, or call it once"
         )
-    wanted = chosen([name for name, _ in named], only)
-    return [(name, variable) for name, variable in named if name in wanted]
+    return chosen(named, only)
 
 
 def _fill(variable: Any, init: Initializer, threads: int | None, progress: Progress | None) -> None:

@@ -118,8 +118,7 @@ def _named(model: Any, only: Any) -> list[tuple[str, Any]]:
             named.append((normalized(name), variable))
     if not named:
         raise ValueError("`model` must have variables; got none")
-    wanted = chosen([name for name, _ in named], only)
-    return [(name, variable) for name, variable in named if name in wanted]
+    return chosen(named, only)
 
 
 def _walk(value: Any, name: str, above: set[int]) -> Iterator[tuple[str, Any]]:

@@ -94,12 +94,7 @@ def _named(module: Any, only: Any) -> list[tuple[str, Any]]:
     named = [(without_wrappers(name), tensor) for name, tensor in module.named_parameters()]
     if not named:
         raise ValueError("`module` must have parameters; got none")
-    wanted = chosen([name for name, _ in named], None if only is None else _cleaned(only))
-    return [(name, tensor) for name, tensor in named if name in wanted]
-
-
-def _cleaned(only: Any) -> Any:
-    return only if isinstance(only, str) else [normalized(without_wrappers(name)) for name in only]
+    return chosen(named, only, lambda name: without_wrappers(normalized(name)))
 
 
 def _chunks(tensor: Any) -> Iterator[Any]:

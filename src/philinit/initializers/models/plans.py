@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 from philinit.checks import Progress, progress_within
 from philinit.initializers.base import Initializer
@@ -14,6 +14,7 @@ from philinit.initializers.models.maps import ParameterMap, Planned, normalized
 from philinit.initializers.models.pieces import Parts
 
 Named = tuple[str, Any, Any]  # name, shape, dtype
+T = TypeVar("T")
 
 
 def planned(
@@ -97,25 +98,30 @@ def in_turn(
         done += size
 
 
-def chosen(names: Iterable[str], only: Any) -> set[str]:
-    """Which of the names `only`, names or patterns of them, asks for; all for None.
+def chosen(
+    named: list[tuple[str, T]], only: Any, spelled: Callable[[str], str] = normalized
+) -> list[tuple[str, T]]:
+    """What has a name that `only`, names or patterns of them, asks for; all for None.
+
+    `spelled` makes the one spelling in which names and patterns are compared.
 
     Raises
     ------
     TypeError, ValueError
         `only` is a str, or no sequence of them; entries that match no name, all of them.
     """
-    listed = list(names)
     if only is None:
-        return set(listed)
+        return named
     if isinstance(only, (str, bytes)) or not isinstance(only, Iterable):
         raise TypeError(
             f"`only` must be a sequence of names or patterns of them; got only={only!r}"
         )
+    names = {name: spelled(name) for name, _ in named}
     found: set[str] = set()
     unknown = []
     for pattern in only:
-        matched = {n for n in listed if fnmatchcase(normalized(n), normalized(pattern))}
+        wanted = spelled(pattern)
+        matched = {name for name in names if fnmatchcase(names[name], wanted)}
         found |= matched
         if not matched:
             unknown.append(pattern)
@@ -123,4 +129,4 @@ def chosen(names: Iterable[str], only: Any) -> set[str]:
         raise ValueError(
             f"`only` must name parameters of the model; got {', '.join(unknown)}, which it has not"
         )
-    return found
+    return [(name, it) for name, it in named if name in found]
