@@ -12,7 +12,7 @@ import numpy as np
 from philinit.checks import Progress, as_shape, check_progress, check_threads
 from philinit.initializers.models.adjusted import Keep
 from philinit.initializers.models.maps import Planned, normalized
-from philinit.initializers.models.plans import chosen, in_turn, keeps, planned, refuse_keep
+from philinit.initializers.models.plans import chosen, in_turn, keeps, naming, planned, refuse_keep
 from philinit.initializers.models.tables import Table
 from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype
@@ -75,11 +75,9 @@ def initialize(
     spread = _spread(shardings, [leaf for _, leaf in leaves], structure)
     targets = []
     for one, position in zip(plan, positions, strict=True):
-        try:
+        with naming(one.name):
             where = spread[position]
             targets.append(None if where is None else concrete(where, one.shape))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{one.name}: {error}") from error
         if keeps(one.init) and not (isinstance(one.init, Keep) and _is_array(leaves[position][1])):
             refuse_keep(one)
     made = [leaf for _, leaf in leaves]
@@ -141,10 +139,8 @@ def _plan(
                 f"{name}: `tree` must have leaves with a shape and a dtype, such as "
                 f"jax.ShapeDtypeStruct or arrays; got {type(leaf).__name__}"
             )
-        try:
+        with naming(name):
             described.append((normalized(name), as_shape(leaf.shape), as_dtype(leaf.dtype)))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from error
     return planned(parameters, described, seed), positions
 
 

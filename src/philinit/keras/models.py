@@ -14,7 +14,7 @@ from philinit.checks import Progress, check_progress, check_threads
 from philinit.initializers.base import Initializer
 from philinit.initializers.models.adjusted import Keep
 from philinit.initializers.models.maps import Planned, normalized
-from philinit.initializers.models.plans import chosen, in_turn, planned
+from philinit.initializers.models.plans import chosen, in_turn, naming, planned
 from philinit.initializers.models.tables import Table
 from philinit.keras.checks import backend
 
@@ -92,10 +92,8 @@ def dry_run(model: Any, parameters: Any, seed: int, *, only: Any = None) -> Tabl
 def _plan(named: list[tuple[str, Any]], parameters: Any, seed: Any) -> list[Planned]:
     described = []
     for name, variable in named:
-        try:
+        with naming(name):
             dtype = dtypes.as_dtype(keras.backend.standardize_dtype(variable.dtype))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from error
         described.append((name, tuple(variable.shape), dtype))
     return planned(parameters, described, seed)
 

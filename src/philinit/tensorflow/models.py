@@ -11,7 +11,7 @@ import tensorflow as tf
 from philinit import dtypes
 from philinit.checks import Progress, check_progress, check_threads
 from philinit.initializers.models.maps import Planned, normalized
-from philinit.initializers.models.plans import chosen, in_turn, planned
+from philinit.initializers.models.plans import chosen, in_turn, naming, planned
 from philinit.initializers.models.tables import Table
 from philinit.tensorflow import memory
 from philinit.tensorflow.checks import check_eager
@@ -88,10 +88,8 @@ def dry_run(model: Any, parameters: Any, seed: int, *, only: Any = None) -> Tabl
 def _plan(named: list[tuple[str, Any]], parameters: Any, seed: Any) -> list[Planned]:
     described = []
     for name, variable in named:
-        try:
+        with naming(name):
             first = held(variable)[0]
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise type(error)(f"{name}: {error}") from error
         part, dtype = first.part, dtypes.as_dtype(first.variable.dtype)
         shape = memory.shape_now(first.variable) if part is None else part.global_shape
         described.append((name, shape, dtype))

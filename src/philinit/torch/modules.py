@@ -14,7 +14,7 @@ from philinit.checks import Progress, check_progress, check_threads, progress_wi
 from philinit.filling import pages
 from philinit.initializers.base import Initializer
 from philinit.initializers.models.maps import ParameterMap
-from philinit.initializers.models.plans import refuse_keep
+from philinit.initializers.models.plans import naming, refuse_keep
 from philinit.torch import streams
 from philinit.torch.checks import DTYPES, check_tensor, is_dtensor, local_of
 from philinit.torch.initializers import check_layout
@@ -181,14 +181,12 @@ def _check(name: str, tensor: Any, init: Any) -> None:
             f"{name}: `rules` must give a philinit initializer such as philinit.Zeros(), or a "
             f"callable that writes a tensor in place; got {init!r}"
         )
-    try:
-        if isinstance(init, Initializer):
+    if isinstance(init, Initializer):
+        with naming(name):
             local, shape = check_tensor(tensor), tuple(tensor.shape)
             check_layout(init, shape)
             regions_of(tensor)
             init._check(shape, DTYPES[local.dtype])
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise type(error)(f"{name}: {error}") from error
 
 
 def _by_name(name: str, init: Any) -> Any:

@@ -14,7 +14,7 @@ from philinit.initializers.base import Initializer
 from philinit.initializers.models.adjusted import Keep, Padded
 from philinit.initializers.models.composites import Composite
 from philinit.initializers.models.maps import Planned
-from philinit.initializers.models.plans import planned
+from philinit.initializers.models.plans import naming, planned
 from philinit.torch.checks import DTYPES, check_tensor
 from philinit.torch.initializers import check_layout, layout
 from philinit.torch.parts import regions_of
@@ -29,7 +29,7 @@ def plan_of(
     """The initializers of named tensors of a module; what filling would raise is raised here."""
     described = []
     for name, tensor in named:
-        try:
+        with naming(name):
             local = check_tensor(tensor)
             if local.is_meta and not on_meta:
                 raise ValueError(
@@ -39,8 +39,6 @@ def plan_of(
             if not local.is_meta:
                 check_torch_memory(local, "tensor")
             regions_of(tensor)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise type(error)(f"{name}: {error}") from error
         described.append((name, tuple(tensor.shape), DTYPES[local.dtype]))
     plan = planned(parameters, described, seed, as_torch, lambda p: check_layout(p.init, p.shape))
     rows = {id(weight): row for weight, row in _padding(module)}

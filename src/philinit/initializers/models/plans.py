@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
@@ -51,16 +52,23 @@ def planned(
     plan = []
     for name, shape, dtype in listed:
         name = normalized(name)
-        try:
+        with naming(name):
             init = found[name] if layout is None else layout(found[name], tuple(shape))
             one = Planned(name, tuple(shape), dtype, init)
             if check is not None:
                 check(one)
             init._check(one.shape, dtype)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise type(error)(f"{name}: {error}") from error
         plan.append(one)
     return plan
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """What is refused inside says the name of the parameter first."""
+    try:
+        yield
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _distinct(pairs: Iterator[tuple[str, Any]]) -> dict[str, Any]:
