@@ -159,6 +159,15 @@ def progress_within(progress: Progress | None, before: int, total: int) -> Progr
     return lambda done, _: progress(before + done, total)
 
 
+def check_in_cpu_memory(what: str, view: Any) -> None:
+    """Refuse the memory of a CUDA device for `what`, such as "an orthogonal matrix is"."""
+    if not isinstance(view, np.ndarray):
+        raise NotImplementedError(
+            f"{what} made in CPU memory; got the memory of a cuda device: "
+            'pass device="cpu" and copy the weights to the device'
+        )
+
+
 def refuse_immutable(out: Any, name: str) -> None:
     """TypeError for the arrays of frameworks that never write in place."""
     kind = type(out)

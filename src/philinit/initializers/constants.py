@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from philinit.checks import finite
+from philinit.checks import check_in_cpu_memory, finite
 from philinit.dtypes import at_least, at_most, largest
 from philinit.initializers.base import Initializer
 from philinit.parts import Rows
@@ -139,11 +139,7 @@ class Identity(Initializer):
 
 def _diagonal_of_rows(target: Target, rows: Rows, gain: float) -> None:
     view = target.view
-    if not isinstance(view, np.ndarray):
-        raise NotImplementedError(
-            "rows of an identity matrix are made in CPU memory; got the memory of a cuda device: "
-            'pass device="cpu" and copy them to the device'
-        )
+    check_in_cpu_memory("rows of an identity matrix are", view)
     _store(target, 0.0)
     ids, columns = rows.ids.reshape(-1), view.shape[-1]
     inside = np.flatnonzero(ids < columns)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from philinit import distributions
-from philinit.checks import check_bool, positive
+from philinit.checks import check_bool, check_in_cpu_memory, positive
 from philinit.dtypes import at_least, below, largest
 from philinit.filling.fill import draw
 from philinit.initializers.base import Array, Initializer
@@ -25,6 +25,7 @@ from philinit.rounding import to_nearest
 from philinit.targets import Target
 
 _BLOCK = 1 << 16  # elements
+_WHAT = "numbers on a logarithmic scale are"  # in messages
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -63,7 +64,7 @@ class _Mapped(Seeded):
     def _write(self, target: Target) -> None:
         view, shape, _, threads, progress = target
         self._check(shape, view.dtype)
-        _check_cpu(view)
+        check_in_cpu_memory(_WHAT, view)
         flat, uniform, done = view.reshape(-1), self._uniform(), 0
         whole = view.dtype if view.dtype.itemsize > 2 else np.dtype(np.float32)
         for offset, count in _blocks(target):
@@ -85,14 +86,6 @@ def _blocks(target: Target) -> Iterator[tuple[int, int]]:
     for offset, length in runs:
         for start in range(0, length, _BLOCK):
             yield offset + start, min(_BLOCK, length - start)
-
-
-def _check_cpu(view: Any) -> None:
-    if not isinstance(view, np.ndarray):
-        raise NotImplementedError(
-            "numbers on a logarithmic scale are made in CPU memory; got the memory of a cuda "
-            'device: pass device="cpu" and copy them to the device'
-        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -222,7 +215,7 @@ class LogRange(Initializer):
     def _write(self, target: Target) -> None:
         view, shape, part, _, progress = target
         self._check(shape, view.dtype)
-        _check_cpu(view)
+        check_in_cpu_memory(_WHAT, view)
         start, count = 0, shape[-1]
         if part is not None and not (isinstance(part, Rows) and len(shape) > 1):
             if isinstance(part, Rows):

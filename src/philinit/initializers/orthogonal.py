@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from philinit import distributions
-from philinit.checks import finite
+from philinit.checks import check_in_cpu_memory, finite
 from philinit.filling.fill import draw
 from philinit.filling.memory import empty
 from philinit.initializers.base import Array
@@ -66,11 +66,7 @@ class Orthogonal(Seeded):
                 f"`shape` must have at least 2 axes for an orthogonal matrix; got shape={shape}"
             )
         nearest("gain", self.gain, view.dtype)
-        if not isinstance(view, np.ndarray):
-            raise NotImplementedError(
-                "an orthogonal matrix is made in CPU memory; got the memory of a cuda device: "
-                'pass device="cpu" and copy the matrix to the device'
-            )
+        check_in_cpu_memory("an orthogonal matrix is", view)
         if view.size:
             dtype = np.float64 if view.dtype == np.float64 else np.float32
             whole = self._matrix(shape, dtype, target.threads)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from philinit.checks import finite, is_bool, shown
+from philinit.checks import check_in_cpu_memory, finite, is_bool, shown
 from philinit.distributions import Normal, Uniform
 from philinit.filling.fill import draw
 from philinit.initializers.base import Array, Initializer
@@ -37,11 +37,7 @@ class _Mostly(Initializer):
     def _write(self, target: Target) -> None:
         view, shape, part, threads, progress = target
         self._check(shape, view.dtype)
-        if not isinstance(view, np.ndarray):
-            raise NotImplementedError(
-                f"{type(self).__name__} is made in CPU memory; got the memory of a cuda device: "
-                'pass device="cpu" and copy the weights to the device'
-            )
+        check_in_cpu_memory(f"{type(self).__name__} is", view)
         if part is None:
             self._fill(view, threads)
         elif view.size:
@@ -61,9 +57,9 @@ class _Centered(_Mostly):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gain", finite("gain", self.gain))
-        for name, axis in as_roles(self.in_axis, self.out_axis, ()).items():
-            if name == "batch_axis":
-                continue
+        roles = as_roles(self.in_axis, self.out_axis, ())
+        for name in ("in_axis", "out_axis"):
+            axis = roles[name]
             if not isinstance(axis, int):
                 raise TypeError(f"`{name}` must be one axis of a kernel; got {name}={axis}")
             object.__setattr__(self, name, axis)
