@@ -194,7 +194,9 @@ class UniformLogarithm(_Mapped):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LogRange(Initializer):
-    """ln(1), ln(2), ln(3), ... along the last axis, each rounded once: Mamba's and S4D's A.
+    """ln(1), ln(2), ln(3), ... along the last axis: Mamba's and S4D's A.
+
+    Each is the nearest float64, rounded to the dtype; to 16 bits by way of float32.
 
     Raises
     ------

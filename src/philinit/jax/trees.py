@@ -12,7 +12,7 @@ import numpy as np
 from philinit.checks import Progress, as_shape, check_progress, check_threads
 from philinit.initializers.models.adjusted import Keep
 from philinit.initializers.models.maps import Planned, normalized
-from philinit.initializers.models.plans import chosen, in_turn, keeps, naming, planned, refuse_keep
+from philinit.initializers.models.plans import chosen, in_turn, naming, planned, refuse_keep
 from philinit.initializers.models.tables import Table
 from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype
@@ -78,7 +78,7 @@ def initialize(
         with naming(one.name):
             where = spread[position]
             targets.append(None if where is None else concrete(where, one.shape))
-        if keeps(one.init) and not (isinstance(one.init, Keep) and _is_array(leaves[position][1])):
+        if not (isinstance(one.init, Keep) and _is_array(leaves[position][1])):
             refuse_keep(one)
     made = [leaf for _, leaf in leaves]
     turns = in_turn(plan, [one.size for one in plan], progress)

@@ -80,17 +80,17 @@ def _distinct(pairs: Iterator[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def keeps(init: Initializer) -> bool:
+def _keeps(init: Initializer) -> bool:
     """Whether `init` leaves anything as it is."""
     if isinstance(init, Parts):
-        return any(keeps(child) for _, child in init.parts)
+        return any(_keeps(child) for _, child in init.parts)
     inside = getattr(init, "initializer", None)  # of other composites
-    return isinstance(init, Keep) or (inside is not None and keeps(inside))
+    return isinstance(init, Keep) or (inside is not None and _keeps(inside))
 
 
 def refuse_keep(one: Planned) -> None:
     """Refuse to leave as it is what has no memory yet."""
-    if keeps(one.init):
+    if _keeps(one.init):
         raise ValueError(
             f"{one.name}: `Keep` must be for a parameter that has memory; got one to be allocated"
         )

@@ -98,9 +98,12 @@ def mup(
     Source: Yang et al. 2022, arXiv:2203.03466.
     """
     m = positive("width_multiplier", width_multiplier)
-    kinds = {"scaled": Normal(0.0, stddev / m), "multiplier": Normal(0.0, stddev)}
-    heads: dict[str, Initializer] = {**kinds, "zeros": Zeros()}
     hidden, table = Normal(0.0, stddev / math.sqrt(m)), Normal(0.0, stddev)
+    heads: dict[str, Initializer] = {
+        "scaled": Normal(0.0, stddev / m),
+        "multiplier": table,
+        "zeros": Zeros(),
+    }
     residual = hidden if layers is None else Scaled(hidden, "1/sqrt(2L)", layers)
     head = heads[one_of("readout", readout, tuple(heads))]
     plan = transformer(hidden, residual, embedding=table, position=table, head=head)
