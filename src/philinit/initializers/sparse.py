@@ -195,8 +195,10 @@ class DeltaOrthogonal(_Centered, Seeded):
         if not whole.size:
             return
         center = self._center(whole)
-        matrix = Orthogonal(self.gain, seed=self.seed, names=self.names)
-        center[...] = matrix(center.shape, whole.dtype, threads=threads)
+        center[...] = self._matrix()(center.shape, whole.dtype, threads=threads)
+
+    def _matrix(self) -> Orthogonal:
+        return Orthogonal(self.gain, seed=self.seed, names=self.names)
 
 
 @dataclass(frozen=True, repr=False, eq=False)

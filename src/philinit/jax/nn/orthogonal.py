@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import is_bool
+from philinit.initializers import sparse
 from philinit.initializers.base import Array
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.targets import Target
@@ -47,29 +48,24 @@ class ColumnsOrthogonal(Orthogonal):
         return np.moveaxis(matrix, -1, self.column_axis)
 
 
-class DeltaOrthogonal(ColumnsOrthogonal):
-    """An orthogonal matrix in the middle of a kernel, 0 elsewhere; Xiao et al. 2018.
+@dataclass(frozen=True, repr=False, eq=False)
+class DeltaOrthogonal(sparse.DeltaOrthogonal):
+    """A kernel of 3, 4 or 5 axes with the matrix of `ColumnsOrthogonal` at its center."""
 
-    The convolution then maps every pixel by itself, and keeps the norm of what comes in.
-    """
+    column_axis: int = -1
 
-    def _write(self, target: Target) -> None:
-        shape = target.shape
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "column_axis", self._matrix().column_axis)
+
+    def _matrix(self) -> ColumnsOrthogonal:
+        return ColumnsOrthogonal(self.gain, self.column_axis, seed=self.seed, names=self.names)
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         if not 3 <= len(shape) <= 5:
             raise ValueError(
                 "`shape` must have 3, 4 or 5 axes for the kernel of a convolution; "
                 f"got shape={shape}"
             )
-        if shape[-2] > shape[-1]:
-            raise ValueError(
-                "`shape` must not have more channels in, its last axis but one, than channels "
-                f"out, its last; got shape={shape}"
-            )
-        self._check_axis(2, shape)
-        super()._write(target)
-
-    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
-        kernel = np.zeros(shape, dtype)
-        middle = tuple((length - 1) // 2 for length in shape[:-2])
-        kernel[middle] = super()._matrix(shape[-2:], dtype, threads)
-        return kernel
+        super()._check(shape, dtype)
+        self._matrix()._check_axis(2, shape)
