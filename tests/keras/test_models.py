@@ -104,6 +104,23 @@ assert m(np.zeros((2, 5), "int32")).shape == (2, 3)
     )
 
 
+@pytest.mark.slow
+def test_nothing_is_written_where_jax_has_no_float64():
+    pytest.importorskip("jax")
+    run_python(
+        """
+import keras, pytest, philinit as pi, philinit.keras as pk
+layers = [keras.layers.Dense(3, name="a"), keras.layers.Dense(3, name="b", dtype="float64")]
+model = keras.Sequential([keras.Input((4,)), *layers])
+before = model.get_weights()
+with pytest.raises(ValueError, match="^b.kernel: .*needs JAX's 64-bit mode"):
+    pk.initialize(model, {"*": pi.Ones()}, seed=1)
+assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+""",
+        env={"KERAS_BACKEND": "jax"},
+    )
+
+
 def test_names_have_no_model_in_them_and_shared_weights_are_one():
     for name in ("one", "two"):
         model = HERE["model"](name)

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
 from philinit import dtypes
 from philinit.checks import Progress, check_progress, check_threads
@@ -16,7 +14,7 @@ from philinit.initializers.models.adjusted import Keep
 from philinit.initializers.models.maps import Planned, normalized
 from philinit.initializers.models.plans import chosen, in_turn, naming, planned
 from philinit.initializers.models.tables import Table
-from philinit.keras.checks import backend
+from philinit.keras.checks import backend, float_dtype
 
 
 def initialize(
@@ -86,14 +84,14 @@ def dry_run(model: Any, parameters: Any, seed: int, *, only: Any = None) -> Tabl
     named = _named(model, only)
     plan = _plan(named, parameters, seed)
     variables = {one.name: variable for one, (_, variable) in zip(plan, named, strict=True)}
-    return Table(plan, lambda name: _values(variables[name]))
+    return Table(plan, lambda name: keras.ops.convert_to_numpy(variables[name].value))
 
 
 def _plan(named: list[tuple[str, Any]], parameters: Any, seed: Any) -> list[Planned]:
     described = []
     for name, variable in named:
         with naming(name):
-            dtype = dtypes.as_dtype(keras.backend.standardize_dtype(variable.dtype))
+            dtype = float_dtype(variable.dtype)
         described.append((name, tuple(variable.shape), dtype))
     return planned(parameters, described, seed)
 
@@ -142,13 +140,3 @@ def _fill(variable: Any, init: Initializer, threads: int | None, progress: Progr
         init.fill(variable.value, **call)
     else:  # what Keras transposed when it made it, as it does with Orthogonal
         variable.assign(init(shape, variable.dtype, **call))
-
-
-def _values(variable: Any) -> Iterator[Any]:
-    """The elements of a variable as an array."""
-    value = variable.value
-    if backend() == "torch":
-        import torch
-
-        value = value.detach().to("cpu", torch.float32)
-    yield np.asarray(value)
