@@ -14,7 +14,7 @@ from philinit.torch import init  # noqa: E402
 from tests.support.torch_tensors import same  # noqa: E402
 
 own = torch.nn.init
-FUNCTIONS = {name: getattr(own, name) for name in init.OWN}
+FUNCTIONS = {name: getattr(own, name) for name in own.__all__ if name.endswith("_")}
 CODE = {name: function.__code__ for name, function in FUNCTIONS.items()}
 METHODS = {name: getattr(torch.Tensor, name) for name in ("normal_", "uniform_")}
 STANDARD = pi.Normal(stddev=1.0, seed=42)
@@ -251,6 +251,20 @@ def test_other_tensors_are_torchs(answered):
         with torch.device("meta"):
             assert torch.nn.Linear(3, 3).weight.is_meta
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_what_is_left_to_torch_is_the_same_before_within_and_after_the_first_block(monkeypatch):
+    def draw(module):
+        torch.manual_seed(1)
+        return module.normal_(torch.empty(5, dtype=torch.complex64))
+
+    monkeypatch.setattr(init, "OWN", {})  # as in a new process
+    expected = draw(own)
+    found = [draw(init)]
+    with pt.accelerate(seed=1):
+        found += draw(own), draw(init)
+    found += draw(own), draw(init)
+    assert all(torch.equal(one, expected) for one in found)
 
 
 def test_a_default_device_does_not_keep_us_out():

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -38,17 +37,9 @@ from philinit.keys import Key
 from philinit.torch import draws, streams
 from philinit.torch.checks import is_dtensor
 from philinit.torch.memory import fill_, write
-from philinit.torch.private import init_function
 
-
-def _copy(function: FunctionType) -> FunctionType:
-    return FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__
-    )
-
-
-#: torch's functions, whatever becomes of those in torch.nn.init.
-OWN: dict[str, Callable[..., Any]] = {name: _copy(init_function(name)) for name in draws.BY_NAME}
+#: torch's functions once those in torch.nn.init have other code: copies, which `patch` makes first.
+OWN: dict[str, Callable[..., Any]] = {}
 
 
 def drawn(
@@ -79,7 +70,8 @@ def _written(tensor: Any, init: Initializer) -> Any:
 
 def _drawn(name: str, tensor: Any, arguments: tuple[Any, ...], generator: Any, seed: Any) -> Any:
     if seed is None:
-        return drawn(name, OWN[name], tensor, arguments, generator)
+        own = OWN.get(name) or getattr(torch.nn.init, name)
+        return drawn(name, own, tensor, arguments, generator)
     if generator is not None:
         raise ValueError(
             "one of `seed` and `generator` must be left out; got both: pass the seed alone for "

@@ -13,11 +13,12 @@ import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import torch
 
-from philinit.torch import init, streams
+from philinit.torch import draws, init, streams
 from philinit.torch.private import init_function
 
 _METHODS = {"normal_": {"mean": 0.0, "std": 1.0}, "uniform_": {"from": 0.0, "to": 1.0}}
@@ -123,8 +124,9 @@ def _patch(wanted: bool) -> None:
     if wanted == bool(_code):
         return
     if wanted:
-        functions = {name: init_function(name) for name in init.OWN}
+        functions = {name: init_function(name) for name in draws.BY_NAME}
         for name, function in functions.items():
+            init.OWN.setdefault(name, _copy(function))
             ours = _rerouted(name, function)
             _code[name] = function.__code__, ours
             function.__code__ = ours
@@ -145,6 +147,12 @@ def _patch(wanted: bool) -> None:
                 setattr(torch.Tensor, name, before)
     _code.clear()
     _methods.clear()
+
+
+def _copy(function: FunctionType) -> FunctionType:
+    return FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__
+    )
 
 
 def _rerouted(name: str, function: Any) -> Any:
