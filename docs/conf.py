@@ -6,7 +6,6 @@ only; TensorFlow, Keras, JAX and CuPy are stood in for, and need not be installe
 """
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import philinit
@@ -27,10 +26,7 @@ html_theme = "furo"
 html_title = "philinit"
 html_show_sphinx = False
 
-autodoc_mock_imports = ["tensorflow", "keras", "jax", "cupy"]
-# philinit.torch takes code of torch's own functions, which a mock has not: see `make torch`.
-if find_spec("torch") is None:
-    autodoc_mock_imports.append("torch")
+autodoc_mock_imports = ["tensorflow", "keras", "torch", "jax", "cupy"]
 autodoc_typehints = "none"  # the docstrings say more than `Any`
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = False
