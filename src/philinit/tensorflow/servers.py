@@ -64,10 +64,11 @@ def serve() -> None:
     >>> # server = tf.distribute.Server(cluster, "ps", task_index); server.join()
     """
     global _served
-    _served = put_up(NAME, lambda request: _answer(json.loads(request.numpy())))
+    _served = put_up(NAME, _answer)
 
 
-def _answer(request: dict[str, Any]) -> Any:
+def _answer(text: Any) -> Any:
+    request = json.loads(text.numpy())
     if request["philinit"] != __version__:
         raise ValueError(
             "philinit must be of one version in all processes; "
@@ -82,7 +83,7 @@ def _answer(request: dict[str, Any]) -> Any:
     return memory.filled(init, shape, dtype, "CPU:0", part, request["threads"])
 
 
-_answering = put_up(IN_GRAPHS, lambda request: _answer(json.loads(request.numpy())))
+_answering = put_up(IN_GRAPHS, _answer)
 
 
 # --- in the process that asks --------------------------------------------------------------------
