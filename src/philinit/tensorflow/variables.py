@@ -117,10 +117,11 @@ def to_tensor(
     Errors and memory are those of `variable`. A tf.Variable made from the tensor shares its
     memory; drop the tensor before training, else the first update copies it.
 
-    Inside a tf.function or a tf.Graph the tensor is symbolic (a ``tf.py_function``): it is filled
-    when it is first run, in this process, and may be any size, for it is no part of the graph. As
-    the initial value of a variable it is run once and, as above, never copied. There it must be
-    in CPU memory.
+    Inside a tf.function or a tf.Graph the tensor is symbolic: it is filled when it is run, and may
+    be any size, for it is no part of the graph. The process that runs it must have imported
+    philinit.tensorflow; with `progress`, or an initializer of your own, it must be this process.
+    As the initial value of a variable it is run once and, as above, never copied. There it must
+    be in CPU memory.
 
     Parameters
     ----------

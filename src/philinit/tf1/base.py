@@ -68,7 +68,7 @@ class TF1Initializer(Configured):
         -------
         tf.Tensor
             Eager: in memory that TensorFlow owns, so that a tf.Variable made from it trains in
-            that memory. In a graph: symbolic, filled when it is run, in this process.
+            that memory. In a graph: symbolic, filled when it is run, by the process that runs it.
 
         Raises
         ------
