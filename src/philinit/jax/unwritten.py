@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, SingleDeviceSharding
 
-from philinit.jax.private import Tracer
+from philinit.jax.private import untraced
 
 # Bytes from which on an array is asked for here: for each new shape JAX compiles a program, which
 # takes as long as storing this many zeros.
@@ -40,7 +40,7 @@ def unwritten(shape: tuple[int, ...], dtype: np.dtype[Any], device: Any) -> jax.
     if jax.sharding.get_abstract_mesh().empty:
         return program()
     # A program runs on all devices of the mesh that is set, unless that is of the one device.
-    if device is None or isinstance(jax.device_put(np.zeros(0, bool)), Tracer):
+    if device is None or not untraced():
         return None
     with jax.set_mesh(Mesh(np.array(list(device.device_set)), "x")):
         return program()
