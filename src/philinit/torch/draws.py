@@ -53,9 +53,10 @@ def check_target(tensor: Any, generator: Any, agree: bool) -> None:
     if tensor.is_meta or tensor.is_inference() or is_watched():
         raise ValueError("`tensor` must have memory, and be nobody else's to write")
     check_torch_memory(local, "tensor")
-    by_stride = sorted(range(local.dim()), key=local.stride, reverse=True)
-    if not (local.is_contiguous() or in_c_order(local.permute(by_stride))):
-        raise ValueError(f"`tensor` must hold each element once; got strides {local.stride()}")
+    if not local.is_contiguous():
+        by_stride = sorted(range(local.dim()), key=local.stride, reverse=True)
+        if not in_c_order(local.permute(by_stride)):
+            raise ValueError(f"`tensor` must hold each element once; got strides {local.stride()}")
     if is_dtensor(tensor):
         if generator is not None or not agree:
             raise ValueError("a DTensor needs a seed, so that all processes draw from one stream")
@@ -67,7 +68,7 @@ def check_target(tensor: Any, generator: Any, agree: bool) -> None:
         resolve_device(str(tensor.device))
 
 
-def independent(tensor: Any, kind: Any, *parameters: Any) -> Draw:
+def _independent(tensor: Any, kind: Any, *parameters: Any) -> Draw:
     """Every element of `tensor` from the distribution of a class with these parameters."""
     numbers = (real("parameter", value) for value in parameters)
     distribution = _checked(kind, *numbers, DTYPES[tensor.dtype])
@@ -87,19 +88,19 @@ def _checked(kind: Any, *arguments: Any) -> Distribution:
 
 def uniform_(tensor: Any, a: Any = 0.0, b: Any = 1.0) -> Draw:
     """U[a, b)."""
-    return independent(tensor, Uniform, a, b)
+    return _independent(tensor, Uniform, a, b)
 
 
 def normal_(tensor: Any, mean: Any = 0.0, std: Any = 1.0) -> Draw:
     """N(mean, std**2)."""
-    return independent(tensor, Normal, mean, std)
+    return _independent(tensor, Normal, mean, std)
 
 
 def trunc_normal_(
     tensor: Any, mean: Any = 0.0, std: Any = 1.0, a: Any = -2.0, b: Any = 2.0
 ) -> Draw:
     """N(mean, std**2), cut at a and b, which are no multiples of `std`."""
-    drawn = independent(tensor, _between, mean, std, a, b)
+    drawn = _independent(tensor, _between, mean, std, a, b)
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
