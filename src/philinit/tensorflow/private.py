@@ -130,5 +130,5 @@ def put_up(name: str, function: Callable[[Any], Any]) -> Any:
                 return function(args[0])
 
     served = Served()
-    _taken("ops.script_ops", "_py_funcs", "_funcs")._funcs[name] = served
+    _taken("ops.script_ops", "_py_funcs", "_funcs")._funcs.update({name: served})
     return served
