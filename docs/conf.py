@@ -8,6 +8,8 @@ only; TensorFlow, Keras, JAX and CuPy are stood in for, and need not be installe
 import sys
 from pathlib import Path
 
+from sphinx.ext.autodoc.mock import MockFinder
+
 import philinit
 
 sys.path.insert(0, str(Path(__file__).parent))  # for directives.py
@@ -27,6 +29,8 @@ html_title = "philinit"
 html_show_sphinx = False
 
 autodoc_mock_imports = ["tensorflow", "keras", "torch", "jax", "cupy"]
+# Sphinx stands in for them one page at a time, and in between would import one that is installed.
+sys.meta_path.insert(0, MockFinder(autodoc_mock_imports))
 autodoc_typehints = "none"  # the docstrings say more than `Any`
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = False
