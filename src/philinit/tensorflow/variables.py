@@ -95,8 +95,7 @@ def variable(
             return _refilled(found, init, asked.threads, asked.progress)
         check_strategy()
     name_of = device_name(device)
-    make = servers.filled_anywhere if is_remote(name_of) else memory.filled
-    tensor = make(init, asked.shape, asked.dtype, name_of, None, *asked[2:])
+    tensor = servers.filled_anywhere(init, asked.shape, asked.dtype, name_of, None, *asked[2:])
     with on(name_of):
         return tf.Variable(tensor, **variable_kwargs)
 
