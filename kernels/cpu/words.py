@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from numba import njit
 
 from philinit.kernels.constants import PHILOX_M0, PHILOX_M1
-from philinit.kernels.cpu.philox import BLOCKS, LANES, begin, philox4x32, u64xN
+from philinit.kernels.cpu.philox import BLOCKS, LANES, LOW, philox4x32, u64xN
 from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER, load, store_interleaved
 from philinit.kernels.cpu.simd.operators import constant, splat
@@ -62,21 +62,21 @@ write_words = words_of_every(1)
 
 
 @njit
-def listed(counters, c2, c3):
+def listed(counters, p1, v3):
     """A vector of the counters whose first 64 bits are listed."""
     c = load(u64xN, counters)
     c = in_store_order(c, c)
-    return begin(c, c >> 32, c2, c3)
+    return (c & LOW) * PHILOX_M0, c >> 32, p1, v3
 
 
 @njit
 def write_words_at(address, blocks, counters, c2, c3, k0, k1, libm):
     """The words of the counter blocks whose first 64 bits are listed at `counters`."""
-    v2, v3 = splat(u64xN, c2), splat(u64xN, c3)
+    p1, v3 = splat(u64xN, c2 * PHILOX_M1), splat(u64xN, c3)
     for b in range(0, blocks, BLOCKS):
-        x = listed(counters + 8 * b, v2, v3)
-        y = listed(counters + 8 * (b + LANES), v2, v3)
-        z = listed(counters + 8 * (b + 2 * LANES), v2, v3)
+        x = listed(counters + 8 * b, p1, v3)
+        y = listed(counters + 8 * (b + LANES), p1, v3)
+        z = listed(counters + 8 * (b + 2 * LANES), p1, v3)
         store_words(address + 16 * b, words_of(x, y, z, k0, k1))
 
 

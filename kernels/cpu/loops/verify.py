@@ -12,7 +12,6 @@ from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.simd.memory import (
     copy,
     load,
-    load_anywhere,
     prefetch_line,
     scratch,
     store,
@@ -30,9 +29,9 @@ AHEAD = 8192  # bytes: some tiles, so that a line is there when its tile is made
 @njit
 def differ(made, found, size):
     """Whether any bit differs; `made` and `size`, in bytes, are multiples of 64, size > 0."""
-    unlike = load(u32x16, made) ^ load_anywhere(u32x16, found)
+    unlike = load(u32x16, made) ^ load(u32x16, found)
     for i in range(64, size, 64):
-        unlike = unlike | (load(u32x16, made + i) ^ load_anywhere(u32x16, found + i))
+        unlike = unlike | (load(u32x16, made + i) ^ load(u32x16, found + i))
     return any_lane(unlike > 0)
 
 

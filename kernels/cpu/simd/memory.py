@@ -21,23 +21,17 @@ def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
     return builder.inttoptr(address, type_.as_pointer())
 
 
-def _load(largest: int) -> Any:
-    @intrinsic
-    def load(typingctx: Any, kind: Any, address: Any) -> Any:
-        wanted = kind.instance_type
+@intrinsic
+def load(typingctx: Any, kind: Any, address: Any) -> Any:
+    """A vector from any address."""
+    wanted = kind.instance_type
 
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
-            loaded.align = min(wanted.lanes * wanted.element.bitwidth // 8, largest)
-            return loaded
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
+        loaded.align = 1
+        return loaded
 
-        return signature(wanted, kind, types.int64), codegen
-
-    return load
-
-
-load = _load(64)  # from a multiple of the vector's size or of 64: our own scratch
-load_anywhere = _load(1)
+    return signature(wanted, kind, types.int64), codegen
 
 
 def _store(alignment: int, streaming: bool) -> Any:
@@ -67,7 +61,7 @@ INTERLEAVE_ORDER = (0, 4, 1, 5, 2, 6, 3, 7)
 
 @intrinsic
 def store_interleaved(typingctx: Any, address: Any, ab: Any, cd: Any) -> Any:
-    """Store lanes a above b, and c above d, as a0 b0 c0 d0 a1 b1 ..., 64-byte aligned."""
+    """Store lanes a above b, and c above d, as a0 b0 c0 d0 a1 b1 ..."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         halves = 2 * ab.lanes
@@ -79,7 +73,7 @@ def store_interleaved(typingctx: Any, address: Any, ab: Any, cd: Any) -> Any:
                 part = shuffled(builder, ab32, cd32, pick)
                 offset = (2 * first // 8 + odd) * 64
                 kept = builder.store(part, _pointer(builder, args[0], offset, part.type))
-                kept.align = 64
+                kept.align = 1
         return context.get_dummy_value()
 
     return signature(types.void, types.int64, ab, cd), codegen
@@ -127,24 +121,10 @@ def copy(typingctx: Any, target: Any, source: Any, size: Any) -> Any:
 
 
 @njit
-def copy_freely(target, source, size, end):
-    """memcpy that may write up to 63 bytes more, before `end`: the next run will overwrite them."""
-    if target + size + 63 < end:
-        for i in range(0, size, 64):
-            store(target + i, load_anywhere(u8x64, source + i))
-    else:
-        copy(target, source, size)
-
-
-@njit
-def copy_lines(target, source, size):
-    """memcpy whose whole lines bypass the caches."""
-    head = min(-target & 63, size)
-    copy(target, source, head)
-    for i in range(head, size - 63, 64):
-        store_streaming(target + i, load_anywhere(u8x64, source + i))
-    tail = (size - head) & 63
-    copy(target + size - tail, source + size - tail, tail)
+def copy_freely(target, source, size):
+    """memcpy that reads and writes up to 63 bytes more, from the first to the last."""
+    for i in range(0, size, 64):
+        store(target + i, load(u8x64, source + i))
 
 
 def _prefetch(write: int, locality: int) -> Any:
