@@ -17,7 +17,7 @@ from philinit.initializers.recipes.names import Names, Plan, entries, transforme
 from philinit.initializers.scaling import VarianceScaling
 
 _DECODER = r"(?=(?:.*[._])?decoder)"  # somewhere in the name
-_CROSS = r"(?=.*(?:encoder_attn|cross_?att|multihead_attn))"
+_CROSS = r"(?=.*(?:encoder_attn|cross_?att|multihead_attn|EncDecAttention))"
 
 
 def deepnorm(

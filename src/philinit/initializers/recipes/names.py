@@ -18,42 +18,50 @@ _MATRIX = r"\.(?:weight|kernel)$"
 
 #: Roles of a transformer's parameters, and a regular expression for the names of each: those of
 #: nanoGPT, transformers, torchtitan, OLMo, Megatron, GPT-NeoX, fairseq, `torch.nn.Transformer`,
-#: timm, of KerasHub, and of plain Keras layers called as in torch. An expression begins at a
-#: component of the name; the first role whose expression is found counts.
+#: timm, torchvision, of KerasHub, and of plain Keras layers called as in torch. An expression
+#: begins at a component of the name; the first role whose expression is found counts.
 ROLES: dict[str, str] = {
     "bias": r"\w*bias$|beta$",
-    "norm": r"(?:\w*norm\w*|ln(?:_\w+|\d*))\.(?:weight|gamma|scale)$|\w*layer_norm_weight$",
-    "position": r"(?:wpe|embed_positions|position_embeddings?)\.(?:weight|\w*embeddings)$",
+    "norm": r"(?:\w*[nN]orm\w*|ln(?:_\w+|\d*))\.(?:weight|gamma|scale)$|\w*layer_norm_weight$",
+    "position": (
+        r"(?:wpe|embed_positions|position_embeddings?|relative_attention_bias)"
+        r"\.(?:weight|\w*embeddings)$"
+    ),
     "embedding": (
-        r"(?:wte|tok_embeddings|embed_tokens|embed_in|word_embeddings|token_embedding|embeddings?)"
-        r"\.(?:weight|embeddings)$"
+        r"(?:wte|tok_embeddings|embed_tokens|embed_in|word_embeddings|token_type_embeddings|shared"
+        r"|token_embedding|embeddings?)\.(?:weight|embeddings)$"
     ),
     "head": (
-        r"(?:lm_head(?:\.w_out)?|embed_out|output|output_layer|output_projection|logits|head"
+        r"(?:lm_head(?:\.w_out)?|embed_out|output|output_layer|output_projection|logits|head|score"
+        r"|qa_outputs|seq_relationship|(?:predictions|lm_head)\.decoder|class\w+(?:\.out_proj)?"
         rf"|(?<=transformer\.)ff_out){_MATRIX}|reverse_embeddings$"
     ),
+    # Between the last layer and the head, as BERT has them.
+    "pooler": rf"(?:pooler|transform|lm_head|class\w+)\.dense{_MATRIX}",
     # Query, key and value in one matrix: the three below each other, or in another order.
     "packed": r"(?:qkv|Wqkv)\.weight$|in_proj_weight$",
     "packed_kernel": r"qkv\.kernel$",
     "mixed": rf"(?:c_attn|query_key_value|linear_qkv|qkv_proj|w_qkv|att_proj){_MATRIX}",
-    "query_key": rf"(?:(?:q|k)_proj|w_?(?:q|k)){_MATRIX}|(?:query|key)\.weight$",
-    "value": rf"(?:v_proj|w_?v){_MATRIX}|value\.weight$",
+    "query_key": (
+        rf"(?:(?:q|k)_proj|w_?(?:q|k)|\w+Attention\.(?:q|k)){_MATRIX}|(?:query|key)\.weight$"
+    ),
+    "value": rf"(?:v_proj|w_?v|\w+Attention\.v){_MATRIX}|value\.weight$",
     "attention_output": (
-        r"(?:(?:cross)?att(?:n|ention)\.(?:c_proj|proj|w_out|dense)|self_attention\.dense|o_proj"
-        rf"|out_proj|wo|attn_out|linear_proj){_MATRIX}"
+        r"(?:\w*att(?:n|ention)\.(?:c_proj|proj|w_out|dense|output\.dense)|\w+Attention\.o|o_proj"
+        rf"|out_proj|(?<!DenseReluDense\.)wo|attn_out|linear_proj){_MATRIX}"
     ),
     # Of keras.layers.MultiHeadAttention: (width, heads, head), and (heads, head, width).
     "heads_query_key": r"(?:query|key)\.kernel$",
     "heads_value": r"value\.kernel$",
     "heads_output": r"attention_output\.kernel$",
-    "gate": rf"(?:gate_proj|w1|feedforward_gate_dense){_MATRIX}",
+    "gate": rf"(?:gate_proj|w1|wi_0|feedforward_gate_dense){_MATRIX}",
     "up": (
-        r"(?:c_fc|fc1|linear1|linear_fc1|dense_h_to_4h|up_proj|w3|ff_proj"
-        rf"|feedforward_intermediate_dense|mlp\.dense_1){_MATRIX}"
+        r"(?:c_fc|fc1|fc_in|linear1|linear_fc1|dense_h_to_4h|up_proj|w3|wi|wi_1|ff_proj|mlp\.0"
+        rf"|intermediate\.dense|feedforward_intermediate_dense|mlp\.dense_1){_MATRIX}"
     ),
     "down": (
-        r"(?:mlp\.c_proj|fc2|linear2|linear_fc2|dense_4h_to_h|down_proj|w2|ff_out"
-        rf"|feedforward_output_dense|mlp\.dense_2){_MATRIX}"
+        r"(?:mlp\.c_proj|fc2|fc_out|linear2|linear_fc2|dense_4h_to_h|down_proj|w2|wo|ff_out|mlp\.3"
+        rf"|output\.dense|feedforward_output_dense|mlp\.dense_2){_MATRIX}"
     ),
 }
 

@@ -18,25 +18,37 @@ from philinit.initializers.sparse import DeltaOrthogonal, Dirac
 
 _PATCH = r"(?:patch_embed\.proj|patch_embedding\w*|conv_proj|projection)"
 _VIT = {
-    "class_token": r"(?:cls|class|dist|reg)_token$",
-    "position": rf"pos_embed(?:ding)?$|{ROLES['position']}",
+    "class_token": r"(?:cls|class|dist|distillation|reg|register)_tokens?$",
+    "position": (
+        r"pos_embed(?:ding)?$|position_embeddings$|relative_position_bias_table$"
+        rf"|{ROLES['position']}"
+    ),
     "patch": rf"{_PATCH}\.(?:weight|kernel)$",
     "patch_bias": rf"{_PATCH}\.bias$",
     "mlp_bias": r"mlp\.(?:.*\.)?bias$",
-    "layer_scale": r"ls\d\.gamma$|\w*layer_scale\w*(?:\.\w+)?$",
-    "head": r"(?:head|heads\.head|predictions|classifier|fc)\.(?:weight|kernel)$",
+    "layer_scale": r"ls\d\.gamma$|gamma_\d$|\w*layer_scale\w*(?:\.\w+)?$",
+    "reduction": r"reduction\.(?:weight|kernel)$",  # between the stages of a Swin
+    "head": r"(?:head|head_dist|heads\.head|predictions|\w*classifier|fc)\.(?:weight|kernel)$",
 } | {role: ROLES[role] for role in ROLES if role not in ("position", "head", "embedding")}
 
 _CONVNEXT = {
-    # In torch a stem's norm and a downsampling's are numbers in a Sequential.
+    "response_norm": r"grn\.(?:weight|gamma)$",
+    # In torch the norms of a stem and of a downsampling are numbers in a Sequential, and so are
+    # their convolutions; in torchvision all are.
     "norm": (
-        r"(?:downsample_layers\.0|stem)\.1\.weight$|downsample(?:_layers\.[1-9]|\.)?\.?0\.weight$"
-        rf"|{ROLES['norm']}"
+        r"(?:(?:downsample_layers\.0|stem|features\.0)\.1|downsampl\w*\.(?:[1-9]\.)?0"
+        rf"|features\.[2-9]\.0|block\.2|classifier\.0)\.weight$|{ROLES['norm']}"
     ),
     "layer_scale": r"\d+\.gamma$|\w*layer_scale\w*(?:\.\w+)?$",
     "bias": ROLES["bias"],
-    "head": r"(?:head|head\.fc|\w*head_dense|predictions|classifier)\.(?:weight|kernel)$",
-    "matrix": r"\w+\.(?:weight|kernel)$",
+    "head": (
+        r"(?:head|head\.fc|\w*head_dense|predictions|classifier|classifier\.2)"
+        r"\.(?:weight|kernel)$"
+    ),
+    "matrix": (
+        r"\w+\.kernel$|(?:\w*conv\w*|fc\d|patch_embeddings|stem\.0|features\.(?:0\.0|[2-9]\.1)"
+        r"|downsampl\w*\.(?:0\.0|(?:[1-9]\.)?1)|block\.[035])\.weight$"
+    ),
 }
 
 _CONVOLUTIONS = {
@@ -70,8 +82,8 @@ def vit(
     google-research/vision_transformer, models_vit.py, for Dosovitskiy et al. 2021,
     arXiv:2010.11929. (timm's own "jax" gives the packed q, k, v the fans of the whole.)
     """
+    normal, xavier = Normal(0.0, 0.02), GlorotUniform()
     scale: dict[str, Initializer] = {"layer_scale": Constant(layer_scale)}
-    normal = Normal(0.0, 0.02)
     if one_of("method", method, ("timm", "flax")) == "timm":
         limit = 1.0 / math.sqrt(positive("channels", channels) * positive("patch", patch) ** 2)
         plan = transformer(
@@ -80,10 +92,10 @@ def vit(
             class_token=Normal(0.0, 1e-6),
             patch=Uniform(-limit, limit),
             patch_bias=Uniform(-limit, limit),
+            reduction=normal,
             **scale,
         )
         return ParameterMap(entries(plan, names, roles=_VIT))
-    xavier = GlorotUniform()
     into = GlorotUniform(in_axis=0, out_axis=(1, 2))
     plan = transformer(
         xavier,
@@ -99,6 +111,7 @@ def vit(
         mlp_bias=Normal(0.0, 1e-6),
         patch=LecunNormal(),
         patch_bias=Zeros(),
+        reduction=xavier,
         **scale,
     )
     return ParameterMap(entries({r: plan[r] for r in plan if r != "mixed"}, names, roles=_VIT))
@@ -109,12 +122,14 @@ def convnext(
 ) -> ParameterMap:
     """N(0, 0.02) for all convolutions and matrices, biases 0, LayerScale `layer_scale`.
 
-    The head is N(0, 0.02 head_scale), gains of norms are 1.
+    The head is N(0, 0.02 head_scale), gains of norms are 1; those of the response norms of
+    ConvNeXt V2, which has no LayerScale, are 0.
 
-    Source: Liu et al. 2022, arXiv:2201.03545, and its code, whose `trunc_normal_` cuts at 100
-    stddev, hence never.
+    Source: Liu et al. 2022, arXiv:2201.03545, Woo et al. 2023, arXiv:2301.00808, and their code,
+    whose `trunc_normal_` cuts at 100 stddev, hence never.
     """
     plan: dict[str, Initializer] = {
+        "response_norm": Zeros(),
         "norm": Ones(),
         "layer_scale": Constant(layer_scale),
         "bias": Zeros(),
