@@ -15,35 +15,7 @@ transformers = pytest.importorskip("transformers")
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
 from tests.support.paths import ROOT  # noqa: E402
 from tests.support.torch_tensors import same  # noqa: E402
-
-TINY = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-TEXT = {**TINY, "intermediate_size": 96, "vocab_size": 100, "pad_token_id": 0}
-MODELS = {
-    "Bert": ("BertModel", "BertConfig", TEXT),
-    "GPT-2": (
-        *("GPT2LMHeadModel", "GPT2Config"),
-        {"n_embd": 48, "n_layer": 2, "n_head": 4, "vocab_size": 100}
-        | {"bos_token_id": 1, "eos_token_id": 2},
-    ),
-    "Llama": ("LlamaForCausalLM", "LlamaConfig", TEXT),
-    "T5": (
-        *("T5ForConditionalGeneration", "T5Config"),
-        {"d_model": 48, "num_layers": 2, "num_heads": 4, "d_ff": 96, "d_kv": 12, "vocab_size": 100},
-    ),
-    "ViT": (
-        *("ViTModel", "ViTConfig"),
-        {**TINY, "intermediate_size": 96, "image_size": 16, "patch_size": 4},
-    ),
-    "Swin": (
-        *("SwinModel", "SwinConfig"),
-        {"image_size": 16, "patch_size": 2, "embed_dim": 12, "depths": [1, 1]}
-        | {"num_heads": [2, 2], "window_size": 4},
-    ),
-    "ConvNeXt": (
-        *("ConvNextModel", "ConvNextConfig"),
-        {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
-    ),
-}
+from tests.support.transformers_models import MODELS, build  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,11 +24,6 @@ def _no_folder_of_ours_is_taken_for_a_library():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [p for p in sys.path if Path(p).resolve() != ROOT])
         yield
-
-
-def build(kind):
-    model, config, arguments = MODELS[kind]
-    return getattr(transformers, model)(getattr(transformers, config)(**arguments))
 
 
 @pytest.mark.parametrize("kind", MODELS)
