@@ -68,15 +68,37 @@ apply = lambda tree: Model().apply(tree, x)
 """,
     "flax.nnx": """
 from flax import nnx
-class Model(nnx.Module):
+class Mlp(nnx.Module):
+    def __init__(self, width, hidden, rngs):
+        self.up = nnx.Linear(width, hidden, rngs=rngs)
+        self.down = nnx.Linear(hidden, width, rngs=rngs)
+    def __call__(self, x):
+        return self.down(nnx.gelu(self.up(x)))
+class Block(nnx.Module):
     def __init__(self, rngs):
-        self.up = nnx.Linear(4, 16, rngs=rngs)
-        self.down = nnx.Linear(16, 8, rngs=rngs)
-graph, shapes = nnx.split(nnx.eval_shape(lambda: Model(nnx.Rngs(0))), nnx.Param)
-names = ["down.bias", "down.kernel", "up.bias", "up.kernel"]
+        self.norms = nnx.List([nnx.LayerNorm(4, rngs=rngs) for _ in range(2)])
+        self.tokens, self.channels = Mlp(6, 12, rngs), Mlp(4, 16, rngs)
+    def __call__(self, x):
+        x = x + self.tokens(self.norms[0](x).swapaxes(-1, -2)).swapaxes(-1, -2)
+        return x + self.channels(self.norms[1](x))
+class Mixer(nnx.Module):
+    def __init__(self, rngs):
+        self.stem = nnx.Conv(3, 4, (2, 2), strides=2, rngs=rngs)
+        self.blocks = nnx.List([Block(rngs) for _ in range(2)])
+        self.head = nnx.Linear(4, 8, rngs=rngs)
+    def __call__(self, x):
+        x = self.stem(x).reshape(len(x), 6, 4)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean(1))
+graph, shapes = nnx.split(nnx.eval_shape(lambda: Mixer(nnx.Rngs(0))), nnx.Param)
+names = [f"blocks.{i}.{name}" for i in range(2) for name in (
+    "channels.down.bias", "channels.down.kernel", "channels.up.bias", "channels.up.kernel",
+    "norms.0.bias", "norms.0.scale", "norms.1.bias", "norms.1.scale",
+    "tokens.down.bias", "tokens.down.kernel", "tokens.up.bias", "tokens.up.kernel")]
+names += ["head.bias", "head.kernel", "stem.bias", "stem.kernel"]
 def apply(tree):
-    model = nnx.merge(graph, tree)
-    return model.down(model.up(x))
+    return nnx.merge(graph, tree)(jnp.ones((2, 4, 6, 3)))
 """,
     "equinox": """
 import equinox as eqx

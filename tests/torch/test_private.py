@@ -61,14 +61,14 @@ def test_functions_of_torchs_init_are_plain_ones_or_one_sentence_says_so(monkeyp
     def skip(tensor):
         return tensor
 
-    monkeypatch.setattr(torch.nn.init, "normal_", skip)
+    monkeypatch.setitem(private._INIT, "normal_", skip)
     with pytest.raises(
         ImportError, match=lost("torch.nn.init.normal_, a function of its own,", "")
     ):
         private.init_function("normal_")
     skip.__module__ = "torch.nn.init"
     around = functools.wraps(skip)(lambda tensor: skip(tensor))
-    monkeypatch.setattr(torch.nn.init, "normal_", around)
+    monkeypatch.setitem(private._INIT, "normal_", around)
     with pytest.raises(
         ImportError, match=lost("torch.nn.init.normal_, a function without a closure,", "")
     ):

@@ -12,6 +12,7 @@ from torch.nn import init
 from torch.utils import _device
 
 OLDEST, NEWEST = "2.2", "2.13.0"  # the versions of torch that are supported; the newest one tested
+_INIT = vars(init).copy()  # transformers puts others in their places while it loads a model
 
 
 def needed(owner: Any, name: str) -> Any:
@@ -89,7 +90,7 @@ def init_function(name: str) -> types.FunctionType:
     exchanged, since others keep the function itself: torch's own MultiheadAttention imports it by
     value, transformers has a table of them.
     """
-    found = needed(init, name)
+    found = _INIT.get(name) or needed(init, name)
     if not (isinstance(found, types.FunctionType) and found.__module__ == init.__name__):
         raise _moved(f"{init.__name__}.{name}, a function of its own,")
     if found.__closure__:

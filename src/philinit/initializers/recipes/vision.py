@@ -26,7 +26,7 @@ _VIT = {
     "patch": rf"{_PATCH}\.(?:weight|kernel)$",
     "patch_bias": rf"{_PATCH}\.bias$",
     "mlp_bias": r"mlp\.(?:.*\.)?bias$",
-    "layer_scale": r"ls\d\.gamma$|gamma_\d$|\w*layer_scale\w*(?:\.\w+)?$",
+    "layer_scale": r"ls\d\.gamma$|\w*layer_scale\w*(?:\.\w+)?$",
     "reduction": r"reduction\.(?:weight|kernel)$",  # between the stages of a Swin
     "head": r"(?:head|head_dist|heads\.head|predictions|\w*classifier|fc)\.(?:weight|kernel)$",
 } | {role: ROLES[role] for role in ROLES if role not in ("position", "head", "embedding")}

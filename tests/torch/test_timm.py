@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models of timm: unmodified code, the meta device, and recipes; nothing is fetched."""
+
+import math
+import re
+
+import pytest
+
+import philinit as pi
+from philinit import recipes
+
+torch = pytest.importorskip("torch")
+try:
+    import timm
+except (ImportError, RuntimeError) as error:  # the latter: torchvision is for another torch
+    pytest.skip(f"timm cannot be imported: {error}", allow_module_level=True)
+import philinit.torch as pt  # noqa: E402  (torch may be missing)
+from tests.support.torch_tensors import same  # noqa: E402
+
+VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 4}
+MODELS = {
+    "vit": ("vit_tiny_patch16_224", VIT),
+    "distilled": ("deit_tiny_distilled_patch16_224", VIT),
+    "swin": (
+        *("swin_tiny_patch4_window7_224",),
+        {"img_size": 32, "patch_size": 2, "window_size": 4, "embed_dim": 12}
+        | {"depths": (1, 1), "num_heads": (2, 2)},
+    ),
+    "convnext": ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}),
+    "convnextv2": ("convnextv2_atto", {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}),
+    "resnet": ("resnet18", {"channels": (8, 8, 16, 16), "stem_width": 8, "num_classes": 10}),
+}
+RECIPES = {
+    "vit": recipes.vit(patch=8),
+    "distilled": recipes.vit(patch=8),
+    "swin": recipes.vit(patch=2),
+    "convnext": recipes.convnext(),
+    "convnextv2": recipes.convnext(),
+}
+
+
+def build(kind):
+    name, arguments = MODELS[kind]
+    return timm.create_model(name, pretrained=False, **arguments)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_on_meta_needs_weights_alone(kind):
+    with pt.parameters_on_meta():
+        model = build(kind)
+    assert all(p.is_meta for p in model.parameters())
+    init, reference = pi.Normal(stddev=0.02, seed=1), build(kind)
+    pt.materialize(model, {"*": init})
+    for name, parameter in model.named_parameters():
+        assert same(parameter, init.named(name)(tuple(parameter.shape))), name
+    found, wanted = (dict(m.named_buffers()) for m in (model, reference))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_unmodified_code_gets_the_same_distributions_and_repeats(kind):
+    torch.manual_seed(1)
+    theirs = build(kind)
+    with pt.accelerate(seed=3):
+        ours = build(kind)
+    with pt.accelerate(seed=3):
+        again = build(kind)
+    for (name, a), b, c in zip(
+        ours.named_parameters(), theirs.parameters(), again.parameters(), strict=True
+    ):
+        assert torch.equal(a, c), name
+        if b.numel() >= 100 and b.std():
+            assert abs(a.std() / b.std() - 1) < 4.5 / a.numel() ** 0.5, name
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_a_recipe_has_the_stddev_that_timm_has(kind):
+    """All but heads and tokens, which timm makes smaller or larger."""
+    torch.manual_seed(1)
+    model = build(kind)
+    for row in pt.dry_run(model, RECIPES[kind], seed=1).rows():
+        name, mean, stddev = row["name"], row["mean"], row["stddev"]
+        values = model.get_parameter(name).detach().double()
+        if re.search("head|token", name):
+            continue
+        if values.dim() > 1 or stddev == 0:
+            error = 5 * stddev / math.sqrt(values.numel())
+            assert values.mean().item() == pytest.approx(mean, abs=error + 1e-6), name
+            assert values.std(correction=0).item() == pytest.approx(stddev, abs=error + 1e-6), name
