@@ -16,49 +16,18 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from statistics import median
 from typing import Any
 
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 import philinit as pi
 import philinit.torch as pt
 import scripts
-from philinit.tools.measure.clock import Call, Times, in_turns
+from model_results import CONTEXT, SMALL, STDDEV, TRUNCATED, VOCABULARY, Result, rows, show, sizes
+from philinit.tools.measure.clock import Call, in_turns
 from philinit.tools.measure.machine import free_memory
 
 CONTENDERS = ("torch", "philinit")
-STDDEV = 0.02
-TRUNCATED = pi.distributions.TruncatedNormal(0.0, STDDEV).moments()[1]  # at 2 stddev
-VOCABULARY, CONTEXT = 50257, 1024
-
-
-@dataclass(frozen=True)
-class Result:
-    """Seconds of each round by contender, for one model."""
-
-    what: str
-    weights: int
-    seconds: Times
-    bound: float
-
-    def ms(self, name: str) -> float:
-        """Median milliseconds."""
-        return median(self.seconds[name]) * 1e3
-
-    @property
-    def faster(self) -> float:
-        """How many times as fast as torch."""
-        return self.ms(CONTENDERS[0]) / self.ms(CONTENDERS[1])
-
-    @property
-    def reached(self) -> bool:
-        """Whether that is within the bound."""
-        return self.faster >= self.bound
 
 
 # ---------------------------------------------------------------------------- the model
@@ -185,20 +154,6 @@ def filled(layers: int, model: Any, rounds: int) -> list[Result]:
 # ---------------------------------------------------------------------------- the report
 
 
-def show(console: Console, results: list[Result]) -> None:
-    """One row a result."""
-    table = Table(title="Milliseconds, medians", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("float32, resident memory", no_wrap=True)
-    for column in ("weights", *CONTENDERS, "x", "must be"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for r in results:
-        judged = "reached" if r.reached else "[red]missed[/red]"
-        times = [f"{r.ms(name):.3g} ms" for name in CONTENDERS]
-        must = f">= {r.bound:g} {judged}"
-        table.add_row(r.what, f"{r.weights:,}", *times, f"{r.faster:.1f}", must)
-    console.print(table)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write JSON, print."""
     parser = scripts.measuring(__doc__, "at most 2**27 weights, three rounds")
@@ -208,18 +163,13 @@ def main(arguments: list[str] | None = None) -> int:
     most = min(most, free_memory() // 6)  # bytes; torch's truncated normal needs room beside it
     rounds = options.rounds or (3 if options.quick else 5)
     console = scripts.console()
-    small = most < 1 << 27
-    model = made(64, 12, 1000) if small else made(768, 12)
+    model = made(64, 12, 1000) if most < SMALL else made(768, 12)
     results = [unchanged(model, rounds)]
     del model
-    width, vocabulary = (64, 1000) if small else (1600, VOCABULARY)
-    layers = max(1, min(48, (most - (vocabulary + CONTEXT) * width) // (12 * width**2)))
+    width, layers, vocabulary = sizes(most)
     results += filled(layers, made(width, layers, vocabulary), rounds)
     show(console, results)
-    figures = [
-        {**asdict(r), "times_as_fast": r.faster, "reached": r.reached, "threads": threads()}
-        for r in results
-    ]
+    figures = [{**row, "threads": threads()} for row in rows(results)]
     path = scripts.write(options.json, "models", torch=figures)
     console.print(f"written: {path}", highlight=False)
     return 0
