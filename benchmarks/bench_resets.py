@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,7 +27,7 @@ import philinit.keras as pk
 import scripts
 from model_results import Result, rows, show
 from philinit.tools.bench.calls import weights_of
-from philinit.tools.measure.clock import in_turns
+from philinit.tools.measure.clock import Call, in_turns
 
 CONTENDERS = ("built again", "philinit", "own initializers, assigned")
 MUST = 3.0
@@ -74,10 +73,10 @@ def assert_first(what: str, weights: list[Any], first: list[Any]) -> None:
             raise AssertionError(f"{what}: {weight.path} has other weights than the first")
 
 
-def reset(what: str, build: Callable[[], Any], rounds: int) -> Result:
+def reset(what: str, build: Call, rounds: int) -> Result:
     """All contenders, checked, then in turns."""
     model = build()
-    calls: dict[str, Callable[[], Any]] = {
+    calls: dict[str, Call] = {
         CONTENDERS[0]: build,
         CONTENDERS[1]: lambda: pk.initialize(model, FIRST, SEED),
         CONTENDERS[2]: lambda: assigned(model),
@@ -98,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
     results = [reset(what, build, options.rounds or (3 if options.quick else 7))]
     console = scripts.console()
     show(console, results)
-    path = scripts.write(options.json, "resets", keras=rows(results), version=keras.__version__)
+    path = scripts.write(options.json, "resets", keras=rows(results))
     console.print(f"written: {path}", highlight=False)
     return 0
 

@@ -6,16 +6,18 @@
 The shapes are those of GPT-2 XL, 1.5 billion parameters (fewer layers where --max-params or memory
 say so), as `jax.eval_shape` gives them for a function that draws each by jax.nn.initializers. JAX
 runs that function, compiled before; `philinit.jax.initialize` fills the shapes by their names.
-Both make new arrays each time. Ratios are of medians within one run, contenders in turns. That
-mean and stddev of every matrix are right is asserted before anything is timed. Writes JSON with
-every single time, prints a table. Exit code 0 whatever was reached.
+Both make new arrays each time, on new pages of memory, which may cost more than the weights do:
+what memset needs for as many bytes on such pages stands beside. Ratios are of medians within one
+run, contenders in turns. That mean and stddev of every matrix are right is asserted before anything
+is timed. Writes JSON with every single time, prints a table. Exit code 0 whatever was reached.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
-from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import jax
@@ -25,10 +27,12 @@ import philinit as pi
 import philinit.jax as pij
 import scripts
 from model_results import CONTEXT, STDDEV, TRUNCATED, Result, rows, show, sizes
-from philinit.tools.measure.clock import in_turns
-from philinit.tools.measure.machine import free_memory
+from philinit.filling.memory import empty
+from philinit.tools.measure.clock import Call, in_turns
+from philinit.tools.measure.machine import cpus, free_memory
+from philinit.tools.measure.memory import memset
 
-CONTENDERS = ("JAX", "philinit")
+CONTENDERS = ("JAX", "philinit", "new pages alone")
 MUST = 10.0
 LIMIT = math.sqrt(3.0) * STDDEV
 INITIALIZERS: dict[str, tuple[Any, Any, float]] = {  # JAX's, philinit's, and the stddev of both
@@ -46,10 +50,11 @@ INITIALIZERS: dict[str, tuple[Any, Any, float]] = {  # JAX's, philinit's, and th
     ),
 }
 
-Init = Callable[[Any], Any]
+Used = dict[str, list[tuple[float, float]]]
+BYTES = np.dtype(np.uint8)
 
 
-def gpt2(init: Any, width: int, layers: int, vocabulary: int) -> Init:
+def gpt2(init: Any, width: int, layers: int, vocabulary: int) -> Any:
     """A function of a key that makes the parameters of a GPT-2, as a Flax module's `init` does."""
 
     def block(key: Any) -> Any:
@@ -85,24 +90,50 @@ def assert_drawn(what: str, tree: Any, stddev: float) -> None:
                 raise AssertionError(f"{what}: {name} has other moments than it should")
 
 
-def tree(name: str, size: tuple[int, int, int], rounds: int) -> Result:
-    """Both contenders, checked, then in turns."""
+def counted(call: Call, seconds: list[tuple[float, float]]) -> Call:
+    """The call, which notes the processor time of all threads: its own, and in the system."""
+
+    def run() -> Any:
+        start = os.times()
+        made = call()
+        end = os.times()
+        seconds.append((end.user - start.user, end.system - start.system))
+        return made
+
+    return run
+
+
+def tree(name: str, size: tuple[int, int, int], rounds: int) -> tuple[Result, Used]:
+    """The contenders, checked, then in turns; and the processor seconds of each."""
     theirs, ours, stddev = INITIALIZERS[name]
     init = gpt2(theirs, *size)
     key = jax.random.key(1)
     shapes = jax.eval_shape(init, key)
+    leaves = jax.tree.leaves(shapes)
     compiled = jax.jit(init).lower(key).compile()
     parameters = pi.models.ParameterMap({"*.bias": pi.Zeros(), "*.scale": pi.Ones(), "*": ours})
-    calls: dict[str, Callable[[], Any]] = {
-        CONTENDERS[0]: lambda: jax.block_until_ready(compiled(key)),
-        CONTENDERS[1]: lambda: jax.block_until_ready(pij.initialize(shapes, parameters, seed=1)),
+    library, philinit, pages = CONTENDERS
+    calls: dict[str, Call] = {
+        library: lambda: jax.block_until_ready(compiled(key)),
+        philinit: lambda: jax.block_until_ready(pij.initialize(shapes, parameters, seed=1)),
+        pages: lambda: [memset(empty((4 * leaf.size,), BYTES), cpus()) for leaf in leaves],
     }
-    for contender, call in calls.items():
-        assert_drawn(f"{name}, {contender}", call(), stddev)
-    weights = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    width, layers, _ = size
-    what = f"GPT-2, {layers} layers of {width}, {name}"
-    return Result(what, weights, in_turns(calls, rounds), MUST)
+    for contender in (library, philinit):
+        assert_drawn(f"{name}, {contender}", calls[contender](), stddev)
+    used: Used = {contender: [] for contender in CONTENDERS}
+    calls = {contender: counted(call, used[contender]) for contender, call in calls.items()}
+    # Who comes after JAX meets the small pages that it has left: both others do.
+    seconds = in_turns({one: calls[one] for one in (library, philinit)}, rounds)
+    more = in_turns({one: calls[one] for one in (library, pages)}, rounds)
+    seconds[library] += more.pop(library)
+    weights = sum(leaf.size for leaf in leaves)
+    what = f"GPT-2, {size[1]} layers of {size[0]}, {name}"
+    return Result(what, weights, seconds | more, MUST), used
+
+
+def shown(seconds: list[tuple[float, float]]) -> str:
+    """Medians of both kinds."""
+    return " + ".join(f"{median(kind):.2f}" for kind in zip(*seconds, strict=True)) + " s"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,9 +145,17 @@ def main(arguments: list[str] | None = None) -> int:
     most = min(most, free_memory() // 8)  # bytes; JAX may need as much again beside the result
     rounds = options.rounds or (3 if options.quick else 5)
     console = scripts.console()
-    results = [tree(name, sizes(most), rounds) for name in INITIALIZERS]
-    show(console, results)
-    path = scripts.write(options.json, "trees", jax=rows(results), version=jax.__version__)
+    found = [tree(name, sizes(most), rounds) for name in INITIALIZERS]
+    show(console, [result for result, _ in found])
+    console.print("Processor time, what is their own + the system's, for pages:", style="dim")
+    for name, (_, used) in zip(INITIALIZERS, found, strict=True):
+        spent = ", ".join(f"{who} {shown(seconds)}" for who, seconds in used.items())
+        console.print(f"{name}: {spent}", highlight=False, style="dim")
+    figures = [
+        {**row, "processor_seconds": used}
+        for row, (_, used) in zip(rows([r for r, _ in found]), found, strict=True)
+    ]
+    path = scripts.write(options.json, "trees", jax=figures)
     console.print(f"written: {path}", highlight=False)
     return 0
 

@@ -290,7 +290,8 @@ def test_compiled_code_is_torchs(function, answered):
     torch.compiler.reset()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch is about to give TorchScript up
+# torch is about to give TorchScript up, and says so as a FutureWarning from 2.14 on.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.torch.jit:FutureWarning")
 def test_programs_and_transforms_keep_torchs_operations(answered):
     with pt.accelerate(seed=42):
         scripted = torch.jit.script(on_script)

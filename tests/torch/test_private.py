@@ -75,7 +75,8 @@ def test_functions_of_torchs_init_are_plain_ones_or_one_sentence_says_so(monkeyp
         private.init_function("normal_")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch is about to give TorchScript up
+# torch is about to give TorchScript up, and says so as a FutureWarning from 2.14 on.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.torch.jit:FutureWarning")
 def test_modes_watch_but_for_torchs_own_of_devices(monkeypatch):
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
