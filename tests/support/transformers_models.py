@@ -36,6 +36,7 @@ VARIANTS = {
     "Roberta": ("RobertaForSequenceClassification", "RobertaConfig", TEXT),
     "GPT-NeoX": ("GPTNeoXForCausalLM", "GPTNeoXConfig", TEXT),
     "OLMo": ("Olmo2ForCausalLM", "Olmo2Config", {**TEXT, **ENDS}),
+    "Gemma": ("GemmaForCausalLM", "GemmaConfig", {**TEXT, "head_dim": 12}),
     "OPT": ("OPTForCausalLM", "OPTConfig", {**TEXT, "ffn_dim": 96, "word_embed_proj_dim": 48}),
     "T5, gated": (
         *("T5ForConditionalGeneration", "T5Config"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from philinit import recipes
+import philinit as pi
+from philinit import models, recipes
 
 torch = pytest.importorskip("torch")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is fetched
@@ -161,6 +162,16 @@ def test_mamba(kind, recipe):
             stddev = 1 / math.sqrt(3 * model.get_parameter(name).shape[1])
             divided = math.sqrt(2) if "out_proj" in name else 1
             assert found == pytest.approx((0, stddev / divided)), name
+
+
+def test_gains_that_are_stored_less_one_are_zero_by_an_entry_before():
+    model = build("Gemma")
+    recipe = models.ParameterMap({"*norm.weight": pi.Zeros()}) + recipes.llama(2, 48)
+    norms = [name for name, _, owner in planned(model, recipe) if "Norm" in owner]
+    assert len(norms) == 5
+    for name, found, _ in planned(model, recipe):
+        if name in norms:
+            assert found == (0, 0) and not model.get_parameter(name).any(), name
 
 
 # Whose own code has what a recipe says.

@@ -176,6 +176,30 @@ def test_what_others_have_put_in_meanwhile_stays():
         del torch.Tensor.uniform_
 
 
+def test_others_may_stand_in_torchs_place_when_a_block_begins_and_ends(monkeypatch):
+    """As those of transformers do while it loads a model, in whatever thread."""
+    theirs = {name: lambda tensor, *a, **k: tensor for name in FUNCTIONS}
+    with monkeypatch.context() as patch:
+        for name, function in theirs.items():
+            patch.setattr(own, name, function)
+        with pt.accelerate(seed=42):
+            assert same(BY_VALUE(torch.empty(5)), nth(0, (5,)))
+        assert is_restored()
+        block = pt.accelerate(seed=42)
+    with block, monkeypatch.context() as patch:
+        assert same(own.normal_(torch.empty(5)), nth(0, (5,)))
+        for name, function in theirs.items():
+            patch.setattr(own, name, function)
+        with pt.accelerate():
+            pass
+    with monkeypatch.context() as patch:
+        pt.install(seed=42)
+        for name, function in theirs.items():
+            patch.setattr(own, name, function)
+        pt.uninstall()
+        assert is_restored()
+
+
 def test_many_threads_enter_and_leave_at_once():
     def work():
         for _ in range(50):

@@ -88,3 +88,15 @@ def test_a_recipe_has_the_stddev_that_timm_has(kind):
             error = 5 * stddev / math.sqrt(values.numel())
             assert values.mean().item() == pytest.approx(mean, abs=error + 1e-6), name
             assert values.std(correction=0).item() == pytest.approx(stddev, abs=error + 1e-6), name
+
+
+def test_dirac_for_a_resnet_whose_layers_have_numbers():
+    model = build("resnet")
+    names = {"torch_kernel": r"downsample\.0\.weight$", "norm": r"downsample\.1\.weight$"}
+    modules = dict(model.named_modules())
+    for row in pt.dry_run(model, recipes.dirac(names=names), seed=1).rows():
+        kind = type(modules[row["name"].rpartition(".")[0]])
+        if "Norm" in kind.__name__:
+            assert (row["mean"], row["stddev"]) == (float(row["name"].endswith("weight")), 0)
+        if kind is torch.nn.Conv2d:
+            assert "Dirac" in row["initializer"], row["name"]
