@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import bench_models  # noqa: E402  (torch may be missing)
+from model_results import STDDEV, VOCABULARY  # noqa: E402
 
 
 def test_bench_models_runs(tmp_path: Path, capsys: Any) -> None:
@@ -28,13 +29,13 @@ def test_bench_models_runs(tmp_path: Path, capsys: Any) -> None:
 
 def test_gpt2_xl_has_its_parameters() -> None:
     with torch.device("meta"):
-        model = bench_models.GPT2(1600, 48, bench_models.VOCABULARY)
+        model = bench_models.GPT2(1600, 48, VOCABULARY)
     assert sum(p.numel() for p in model.parameters()) == 1_557_611_200
 
 
 def test_other_moments_are_caught_before_timing() -> None:
     model = bench_models.made(64, 1, 1000)
     model.apply(bench_models.init_weights)
-    bench_models.assert_drawn("as it is", model, bench_models.STDDEV)
+    bench_models.assert_drawn("as it is", model, STDDEV)
     with pytest.raises(AssertionError, match=r"wider: .*weight has other moments"):
-        bench_models.assert_drawn("wider", model, bench_models.STDDEV * 1.1)
+        bench_models.assert_drawn("wider", model, STDDEV * 1.1)

@@ -15,6 +15,7 @@ keras = pytest.importorskip("keras")
 import tensorflow as tf  # noqa: E402  (both may be missing)
 
 import bench_resets  # noqa: E402
+from philinit.keras import dry_run  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -39,5 +40,5 @@ def test_what_does_not_reset_is_caught_before_timing(monkeypatch: pytest.MonkeyP
 
 def test_the_map_knows_all_of_resnet50() -> None:
     model = bench_resets.resnet50()
-    rows = bench_resets.pk.dry_run(model, bench_resets.FIRST, bench_resets.SEED).rows()
+    rows = dry_run(model, bench_resets.FIRST, bench_resets.SEED).rows()
     assert sum(r["stddev"] > 0 for r in rows) == 54
