@@ -3,7 +3,9 @@
 
 import importlib
 import os
+import sys
 import tomllib
+import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -24,6 +26,7 @@ USES = [
         "ops.control_flow_util",
         "GraphOrParentsInXlaContext",
     ),
+    (lambda: private.leave_as_it_is("a_package"), "autograph.core", "config"),
     (lambda: private.put_up("name", print), "eager.context", "eager_mode"),
     (lambda: private.put_up("name", print), "ops.script_ops", "EagerFunc"),
     (lambda: private.put_up("name", print), "ops.script_ops", "_py_funcs"),
@@ -96,6 +99,22 @@ def test_graphs_for_xla():
     tf.function(look, autograph=False)()
     tf.function(look, autograph=False, jit_compile=True)()
     assert seen[0] is False and seen[-1] is True
+
+
+def test_autograph_leaves_a_package_as_it_is(monkeypatch):
+    config = importlib.import_module("tensorflow.python.autograph.core.config")
+    monkeypatch.setattr(config, "CONVERSION_RULES", config.CONVERSION_RULES)
+
+    def branch(number):
+        return 1 if number else 2
+
+    branch.__module__ = "own.inside"
+    monkeypatch.setitem(sys.modules, "own.inside", types.ModuleType("own.inside"))
+    program = tf.function(lambda number: branch(number))
+    assert program(tf.constant(True)).numpy() == 1  # rewritten: a tensor may be a condition
+    private.leave_as_it_is("own")
+    with pytest.raises(tf.errors.OperatorNotAllowedInGraphError, match="as a Python `bool`"):
+        tf.function(lambda number: branch(number))(tf.constant(True))
 
 
 def test_a_function_that_was_put_up_answers_by_its_name():

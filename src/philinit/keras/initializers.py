@@ -15,7 +15,7 @@ from philinit.keras import draws
 from philinit.keras.checks import KerasOnlyError, backend, check_parameters
 from philinit.keras.memory import laid_out, requested, weights
 from philinit.keras.parts import requested_part
-from philinit.keras.traced import left_in_graph, unconverted
+from philinit.keras.traced import left_in_graph
 
 _registered = keras.saving.register_keras_serializable(package="philinit")
 
@@ -66,14 +66,10 @@ class Accelerated:
             On the TensorFlow backend: the part that is wanted, as a ParameterServerStrategy with
             a `variable_partitioner` asks for it.
         """
-        return self._made(shape, dtype, layout, (partition_shape, partition_offset))
-
-    @unconverted
-    def _made(self, shape: Any, dtype: Any, layout: Any, parts: tuple[Any, Any]) -> Any:
         keras_call: Any = super().__call__  # type: ignore[misc]  # that of the Keras class
         part = None
-        if parts != (None, None):
-            part = requested_part(self, shape, *parts)
+        if partition_shape is not None or partition_offset is not None:
+            part = requested_part(self, shape, partition_shape, partition_offset)
         elif self._keras_fills and layout is None:
             return keras_call(shape, dtype)
         same_in_keras = part is None and self.sampler == "tensorflow"

@@ -10,15 +10,7 @@ from philinit.keras.checks import backend
 if backend() == "tensorflow":
     import tensorflow as tf
 
-    from philinit.tensorflow import traced
     from philinit.tensorflow.private import in_xla_context
-
-
-def unconverted(call: Any) -> Any:
-    """`call`, which TensorFlow's AutoGraph is not to rewrite inside a tf.function."""
-    if backend() != "tensorflow":
-        return call
-    return traced.unconverted(call)
 
 
 def left_in_graph(*, for_xla: bool = False) -> bool:

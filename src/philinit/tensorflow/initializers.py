@@ -13,7 +13,7 @@ from philinit.initializers.base import Initializer, check_init
 from philinit.initializers.config import describe, described
 from philinit.tensorflow.checks import wanted
 from philinit.tensorflow.parts import requested_part
-from philinit.tensorflow.traced import made, unconverted
+from philinit.tensorflow.traced import made
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,7 @@ class _Initializer:
         partition_shape: Any = None,
         partition_offset: Any = None,
     ) -> Any:
-        return self._tensor(shape, dtype, (partition_info, partition_shape, partition_offset))
-
-    @unconverted
-    def _tensor(self, shape: Any, dtype: Any, parts: tuple[Any, Any, Any]) -> Any:
-        whole, part = requested_part(shape, *parts)
+        whole, part = requested_part(shape, partition_info, partition_shape, partition_offset)
         whole, dtype, threads, _ = wanted(whole, dtype, self.threads, None)
         return made(self.init, whole, dtype, self.device, part, threads)
 

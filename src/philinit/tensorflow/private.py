@@ -111,7 +111,17 @@ def in_xla_context(graph: Any) -> bool:
     return bool(_taken("ops.control_flow_util", "GraphOrParentsInXlaContext")(graph))
 
 
-def put_up(name: str, function: Callable[[Any], Any]) -> Any:
+def leave_as_it_is(package: str) -> None:
+    """Let AutoGraph call the functions of a package as they are, not rewrite them.
+
+    Missing: what ``tf.autograph.experimental.do_not_convert`` says of one function, for all. AutoGraph
+    asks a list of packages, in which NumPy, pandas and Keras are.
+    """
+    config = _taken("autograph.core", "config", "CONVERSION_RULES", "DoNotConvert")
+    config.CONVERSION_RULES += (config.DoNotConvert(package),)
+
+
+def put_up(name: str, function: Callable[..., Any]) -> Any:
     """Let the op EagerPyFunc, run in this process with `name` as its token, call `function`.
 
     Missing: a py_function with a name of one's own, not one that only its own process knows.
@@ -127,7 +137,7 @@ def put_up(name: str, function: Callable[[Any], Any]) -> Any:
         def __call__(self, device: Any, token: Any, args: Any) -> Any:
             # The base class may keep the result for a gradient: then the first update would copy.
             with eager_mode(), tf.init_scope():
-                return function(args[0])
+                return function(*args)
 
     served = Served()
     _taken("ops.script_ops", "_py_funcs", "_funcs")._funcs.update({name: served})

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,17 +14,10 @@ from philinit.initializers.config import is_own
 from philinit.parts import Shard
 from philinit.tensorflow import memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
+from philinit.tensorflow.private import leave_as_it_is
 from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def unconverted(call: F) -> F:
-    """`call`, which AutoGraph is not to rewrite where a tf.function calls it.
-
-    Not for what TensorFlow asks for its signature: the wrapper has none.
-    """
-    return tf.autograph.experimental.do_not_convert(call)  # type: ignore[no-any-return]
+leave_as_it_is("philinit")
 
 
 def symbolic(

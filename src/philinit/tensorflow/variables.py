@@ -17,7 +17,7 @@ from philinit.tensorflow import memory, servers
 from philinit.tensorflow.checks import Wanted, check_eager, static_shape, wanted
 from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on, on_servers
 from philinit.tensorflow.parts import held
-from philinit.tensorflow.traced import made, unconverted
+from philinit.tensorflow.traced import made
 
 
 def variable(
@@ -100,7 +100,6 @@ def variable(
         return tf.Variable(tensor, **variable_kwargs)
 
 
-@unconverted
 def to_tensor(
     init: Any,
     shape: Any,

@@ -13,7 +13,7 @@ from philinit.initializers.config import Configured
 from philinit.parts import Shard
 from philinit.tensorflow.initializers import known_to_keras
 from philinit.tensorflow.parts import requested_part
-from philinit.tensorflow.traced import made, unconverted
+from philinit.tensorflow.traced import made
 
 
 def float_dtype(dtype: Any, kind: type[Exception] = ValueError) -> Any:
@@ -75,10 +75,6 @@ class TF1Initializer(Configured):
         TypeError, ValueError
             A shape or dtype that cannot be.
         """
-        return self._wanted(shape, dtype, partition_info)
-
-    @unconverted
-    def _wanted(self, shape: Any, dtype: Any, partition_info: Any) -> Any:
         dtype = self.dtype if dtype is None else self._checked(dtype)
         return self._tensor(*requested_part(shape, partition_info), dtype)
 
