@@ -51,10 +51,13 @@ def test_init_scope_leads_out_of_a_function():
 INIT = pi.GlorotUniform(seed=42)
 
 
-def test_shapes_that_a_graph_does_not_know_are_refused():
-    unknown = tf.function(lambda n: pit.to_tensor(INIT, n), autograph=False)
-    with pytest.raises(ValueError, match="`shape` must be known when the graph is built"):
-        unknown(tf.constant([2, 3]))
+def test_shapes_that_a_graph_does_not_know_are_refused_where_fans_are_counted_then():
+    from philinit import tf1
+
+    for make in (tf1.he_normal(), lambda n: pit.initializer(INIT)(n, None, None, (1,), (0,))):
+        unknown = tf.function(make, autograph=False)
+        with pytest.raises(ValueError, match="`shape` must be known when the graph is built"):
+            unknown(tf.constant([2, 3]))
 
 
 @pytest.mark.parametrize("init", [pi.Identity(), pi.Orthogonal(seed=1)], ids=["identity", "qr"])

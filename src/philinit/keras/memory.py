@@ -147,12 +147,9 @@ def _tensorflow(request: Request, words: Any) -> Any:
         init = draws.with_seed(source, words, sampler)
         fill = filled if device == "CPU:0" else filled_anywhere
         return fill(init, shape, dtype, device, part)
-    return symbolic(
-        lambda *found: _tensorflow(request, *found or (words,)),
-        shape if part is None else part.shape,
-        dtype,
-        [] if isinstance(words, tuple) else [words],  # a SeedGenerator's, when the graph runs
-    )
+    inputs = [] if isinstance(words, tuple) else [words]  # a SeedGenerator's, when the graph runs
+    tensor = symbolic(lambda *found: _tensorflow(request, *found or (words,)), dtype, inputs)
+    return tf.ensure_shape(tensor, shape if part is None else part.shape)
 
 
 def _array(request: Request, words: Any) -> Array:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import Progress, as_shape, check_progress, check_threads
+from philinit.parts import Rows
 
 DTYPES = {dtypes.as_dtype(name): tf.as_dtype(name) for name in dtypes.NAMES}
 
@@ -17,7 +18,7 @@ DTYPES = {dtypes.as_dtype(name): tf.as_dtype(name) for name in dtypes.NAMES}
 class Wanted(NamedTuple):
     """What is to be filled and how, checked."""
 
-    shape: tuple[int, ...]
+    shape: Any  # tuple of ints; or, in graphs only, a tensor that has them when they run
     dtype: np.dtype[Any]
     threads: int | None
     progress: Progress | None
@@ -25,7 +26,10 @@ class Wanted(NamedTuple):
 
 def wanted(shape: Any, dtype: Any, threads: Any, progress: Any) -> Wanted:
     """The arguments that all functions share, or the error of the first that cannot be."""
-    shape = as_shape(shape) if type(shape) is tuple else static_shape(shape)
+    if type(shape) is tuple and tf.executing_eagerly():
+        shape = as_shape(shape)
+    else:
+        shape = shape_in_graph(shape)
     found = dtypes.FLOAT32 if dtype is None else dtypes.as_dtype(dtype)
     if threads is not None or progress is not None:
         threads, progress = check_threads(threads), check_progress(progress)
@@ -34,19 +38,56 @@ def wanted(shape: Any, dtype: Any, threads: Any, progress: Any) -> Wanted:
 
 def static_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as ints; it may be a tf.TensorShape, or a tensor whose value the graph knows."""
+    found = shape_in_graph(shape)
+    if not isinstance(found, tuple):
+        raise ValueError(
+            f"`shape` must be known when the graph is built; got shape={shape}: "
+            "pass the numbers themselves"
+        )
+    return found
+
+
+def shape_in_graph(shape: Any) -> Any:
+    """`shape` as ints; or, where only the run of a graph will know them, as a vector."""
+    if isinstance(shape, tf.TensorShape):
+        if not shape.is_fully_defined():
+            raise ValueError(
+                f"`shape` must be fully defined; got shape={shape}: inside a tf.function pass a "
+                "tensor, such as tf.shape gives, for what is known only when it runs"
+            )
+        shape = shape.as_list()
+    elif isinstance(shape, (list, tuple)):
+        kinds = {size.dtype for size in shape if isinstance(size, tf.Tensor)}
+        if len(kinds) > 1:
+            shape = [tf.cast(size, tf.int64) for size in shape]
+        if kinds:
+            shape = tf.stack(shape)
     if isinstance(shape, tf.Tensor):
+        if not shape.dtype.is_integer:
+            raise TypeError(f"`shape` must hold ints only; got a tensor of {shape.dtype.name}")
         value = tf.get_static_value(shape)
         if value is None:
-            raise ValueError(
-                f"`shape` must be known when the graph is built; got shape={shape}: "
-                "pass the numbers themselves"
-            )
+            if shape.dtype not in (tf.int32, tf.int64):  # TensorFlow sees less through a cast
+                shape = tf.cast(shape, tf.int64)
+            return tf.reshape(shape, [-1]) if shape.shape.rank != 1 else shape
         shape = value.tolist()
-    elif isinstance(shape, tf.TensorShape):
-        if not shape.is_fully_defined():
-            raise ValueError(f"`shape` must be fully defined; got shape={shape}")
-        shape = shape.as_list()
     return as_shape(shape)
+
+
+def ids_in_graph(ids: Any, shape: Any) -> Any:
+    """Numbers of rows of a tensor of `shape` as a tensor of int64; checked where they are known."""
+    if isinstance(ids, (tf.RaggedTensor, tf.SparseTensor)):
+        raise TypeError(
+            f"`ids` must be a dense tensor or an array; got a {type(ids).__name__}: pass its values"
+        )
+    if isinstance(ids, tf.Variable):
+        ids = tf.convert_to_tensor(ids)
+    value = tf.get_static_value(ids) if isinstance(ids, tf.Tensor) else np.asarray(ids)
+    if value is not None:  # of a table of unknown shape, the largest that there can be
+        return tf.constant(Rows(shape if isinstance(shape, tuple) else (1 << 62,), value).ids)
+    if not ids.dtype.is_integer:
+        raise TypeError(f"`ids` must be integers; got ids of dtype {ids.dtype.name}")
+    return tf.cast(ids, tf.int64)
 
 
 def check_eager(function: str) -> None:

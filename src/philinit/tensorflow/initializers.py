@@ -30,8 +30,10 @@ class _Initializer:
         partition_shape: Any = None,
         partition_offset: Any = None,
     ) -> Any:
-        whole, part = requested_part(shape, partition_info, partition_shape, partition_offset)
-        whole, dtype, threads, _ = wanted(whole, dtype, self.threads, None)
+        part = None
+        if not (partition_info is partition_shape is partition_offset is None):
+            shape, part = requested_part(shape, partition_info, partition_shape, partition_offset)
+        whole, dtype, threads, _ = wanted(shape, dtype, self.threads, None)
         return made(self.init, whole, dtype, self.device, part, threads)
 
     def get_config(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from philinit import dtypes
 from philinit.checks import Progress
 from philinit.filling import memory as host_memory
 from philinit.filling import pages
-from philinit.parts import Shard
+from philinit.parts import Rows, Shard
 from philinit.targets import Target
 from philinit.tensorflow.checks import DTYPES
 from philinit.tensorflow.devices import is_gpu, on
@@ -31,7 +31,7 @@ def filled(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     device: str,
-    part: Shard | None = None,
+    part: Shard | Rows | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Any:

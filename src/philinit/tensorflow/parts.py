@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from philinit import dtypes
-from philinit.parts import Shard
+from philinit.checks import as_shape
+from philinit.parts import Rows, Shard
 from philinit.tensorflow.checks import static_shape
 from philinit.tensorflow.devices import device_name
 from philinit.tensorflow.private import is_sharded
 
 Requested = tuple[tuple[int, ...], Shard | None]  # None: all of it
+
+ROWS = "rows"  # in a request: that the part is rows whose numbers come along
 
 
 def requested_part(shape: Any, info: Any = None, part: Any = None, offset: Any = None) -> Requested:
@@ -68,6 +72,27 @@ def _shard(
     if any(e.stop > n for e, n in zip(index, whole, strict=True)):
         raise ValueError(f"{what} must stay inside the global shape; {told}")
     return Shard(whole, index)
+
+
+def tensors_in(shape: Any, part: Any) -> list[Any]:
+    """What of shape and part comes as a tensor: a shape that a graph does not know, then ids."""
+    shapes = [] if isinstance(shape, tuple) else [shape]
+    if part is None or isinstance(part, Shard):
+        return shapes
+    return [*shapes, part.ids if isinstance(part, Rows) else part]
+
+
+def at_run(
+    shape: tuple[int, ...] | None, index: Any, told: Sequence[Any]
+) -> tuple[tuple[int, ...], Shard | Rows | None]:
+    """Shape and part once the tensors of `tensors_in` have values, in the place of what is None.
+
+    `index` is that of a Shard, `ROWS`, or None for all of the tensor.
+    """
+    whole = as_shape(told[0].numpy()) if shape is None else shape
+    if index is None:
+        return whole, None
+    return whole, Rows(whole, told[-1].numpy()) if index == ROWS else Shard(whole, index)
 
 
 def shards_of(shape: tuple[int, ...], layout: Any) -> list[Shard]:

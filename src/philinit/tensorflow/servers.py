@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameter servers and graphs: a process fills memory of its own when it is asked to.
 
-A request is a short JSON text, the argument of TensorFlow's op EagerPyFunc. That op runs in the
-process of its device and looks there, by name, for the Python function that `serve` has put up.
+A request is a short JSON text, the argument of TensorFlow's op EagerPyFunc, and after it tensors:
+the numbers of rows, and a shape that only the run of a graph knows. That op runs in the process of
+its device and looks there, by name, for the Python function that `serve` has put up.
 So what goes over the network is the request and, where something fails, the reason: no weights.
 A graph holds requests as well, to a function that every process with this module has put up.
 """
@@ -24,10 +25,10 @@ from philinit._version import __version__
 from philinit.checks import Progress
 from philinit.filling.threads import run
 from philinit.initializers.config import describe, described
-from philinit.parts import Shard
+from philinit.parts import Rows, Shard
 from philinit.tensorflow import memory
 from philinit.tensorflow.devices import is_remote, on
-from philinit.tensorflow.parts import Held
+from philinit.tensorflow.parts import ROWS, Held, at_run, tensors_in
 from philinit.tensorflow.private import put_up
 
 NAME = "philinit.tensorflow.serve"
@@ -67,7 +68,7 @@ def serve() -> None:
     _served = put_up(NAME, _answer)
 
 
-def _answer(text: Any) -> Any:
+def _answer(text: Any, *told: Any) -> Any:
     request = json.loads(text.numpy())
     if request["philinit"] != __version__:
         raise ValueError(
@@ -76,11 +77,12 @@ def _answer(text: Any) -> Any:
         )
     if "shape" not in request:
         return tf.constant(True)
-    shape, part = tuple(request["shape"]), None
-    if request["part"] is not None:
-        part = Shard(shape, tuple(e if type(e) is int else slice(*e) for e in request["part"]))
+    shape, index = request["shape"], request["part"]
+    if type(index) is list:
+        index = tuple(e if type(e) is int else slice(*e) for e in index)
     dtype, init = dtypes.as_dtype(request["dtype"]), described(request["init"])
-    return memory.filled(init, shape, dtype, "CPU:0", part, request["threads"])
+    whole, part = at_run(None if shape is None else tuple(shape), index, told)
+    return memory.filled(init, whole, dtype, "CPU:0", part, request["threads"])
 
 
 _answering = put_up(IN_GRAPHS, _answer)
@@ -94,55 +96,51 @@ def filled_anywhere(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     device: str,
-    part: Shard | None = None,
+    part: Shard | Rows | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """`memory.filled` by the process of the device; of another one's only a name comes back."""
     if not is_remote(device):
         return memory.filled(init, shape, dtype, device, part, threads, progress)
-    tensor = _ask(device, _request(init, shape, dtype, part, threads), tf.as_dtype(dtype))
+    told = tensors_in(shape, part)
+    tensor = _ask(device, [_request(init, shape, dtype, part, threads), *told], tf.as_dtype(dtype))
     if progress is not None:
         progress(math.prod(tensor.shape), math.prod(tensor.shape))
     return tensor
 
 
 def filled_by_graph(
-    init: Any,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    part: Shard | None = None,
-    threads: int | None = None,
+    init: Any, shape: Any, dtype: np.dtype[Any], part: Any = None, threads: int | None = None
 ) -> Any:
     """The tensor of a graph that is filled whenever it runs, in whichever process it then is.
 
     A py_function would be known to the process that has built the graph, and to no other.
     """
-    request = _request(init, shape, dtype, part, threads)
-    tensor = tf.raw_ops.EagerPyFunc(input=[request], token=IN_GRAPHS, Tout=[tf.as_dtype(dtype)])[0]
-    tensor.set_shape(shape if part is None else part.shape)
-    return tensor
+    request = [_request(init, shape, dtype, part, threads), *tensors_in(shape, part)]
+    kinds = [tf.as_dtype(dtype)]
+    # By its name, what XLA says of an operation that it cannot compile leads here.
+    name = "philinit_calls_Python"
+    return tf.raw_ops.EagerPyFunc(input=request, token=IN_GRAPHS, Tout=kinds, name=name)[0]
 
 
 def check_served(device: str) -> None:
     """Refuse a device whose process does not serve."""
-    _ask(device, _text({}), tf.bool)
+    _ask(device, [_text({})], tf.bool)
 
 
 def _request(
-    init: Any,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    part: Shard | None,
-    threads: int | None,
+    init: Any, shape: Any, dtype: np.dtype[Any], part: Any, threads: int | None
 ) -> str:
-    index = None
-    if part is not None:
+    index: Any = None
+    if isinstance(part, Shard):
         index = [e if isinstance(e, int) else (e.start, e.stop) for e in part.index]
+    elif part is not None:
+        index = ROWS
     return _text(
         {
             "init": describe(init),
-            "shape": shape,
+            "shape": shape if isinstance(shape, tuple) else None,
             "part": index,
             "dtype": dtype.name,
             "threads": threads,
@@ -154,11 +152,11 @@ def _text(request: dict[str, Any]) -> str:
     return json.dumps({"philinit": __version__, **request})
 
 
-def _ask(device: str, text: str, dtype: Any) -> Any:
+def _ask(device: str, request: list[Any], dtype: Any) -> Any:
     with on(device):
         try:
             # It returns when the server has answered.
-            return tf.raw_ops.EagerPyFunc(input=[text], token=NAME, Tout=[dtype])[0]
+            return tf.raw_ops.EagerPyFunc(input=request, token=NAME, Tout=[dtype])[0]
         except _FROM_PYTHON as error:
             raise _translated(error, device) from error
 

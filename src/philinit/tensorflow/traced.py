@@ -14,34 +14,31 @@ from philinit.initializers.config import is_own
 from philinit.parts import Shard
 from philinit.tensorflow import memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
+from philinit.tensorflow.parts import ROWS, at_run, tensors_in
 from philinit.tensorflow.private import leave_as_it_is
 from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
 leave_as_it_is("philinit")
 
 
-def symbolic(
-    make: Callable[..., Any],
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    inputs: Sequence[Any] = (),
-) -> Any:
+def symbolic(make: Callable[..., Any], dtype: np.dtype[Any], inputs: Sequence[Any] = ()) -> Any:
     """The tensor of a graph that is `make`, of the eager `inputs`, called when the graph runs."""
-    tensor = tf.py_function(make, list(inputs), tf.as_dtype(dtype))
-    tensor.set_shape(shape)
-    return tensor
+    return tf.py_function(make, list(inputs), tf.as_dtype(dtype))
 
 
 def made(
     init: Any,
-    shape: tuple[int, ...],
+    shape: Any,
     dtype: np.dtype[Any],
     device: Any = None,
-    part: Shard | None = None,
+    part: Any = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Any:
-    """tf.Tensor of `shape`, or of a `part` of it: eager, or symbolic inside a graph."""
+    """tf.Tensor of `shape`, or of a `part` of it: eager, or symbolic inside a graph.
+
+    There `shape` may be a tensor, and `part` one as well: the numbers of rows.
+    """
     if tf.executing_eagerly():
         name = device_name(device)
         return filled_anywhere(init, shape, dtype, name, part, threads, progress)
@@ -52,11 +49,31 @@ def made(
             f"a tensor inside a tf.function or a tf.Graph must be in {where}; "
             f"got device={name!r}: say device='CPU:0', or call it outside"
         )
-    init._check(shape, dtype)
+    if isinstance(shape, tuple):
+        init._check(shape, dtype)
     if progress is None and is_own(init):
-        return filled_by_graph(init, shape, dtype, part, threads)
-    return symbolic(
-        lambda: memory.filled(init, shape, dtype, name, part, threads, progress),
-        shape if part is None else part.shape,
-        dtype,
-    )
+        tensor = filled_by_graph(init, shape, dtype, part, threads)
+    else:
+        known = shape if isinstance(shape, tuple) else None
+        index = part.index if isinstance(part, Shard) else None if part is None else ROWS
+
+        def make(*told: Any) -> Any:
+            whole, found = at_run(known, index, told)
+            return memory.filled(init, whole, dtype, name, found, threads, progress)
+
+        tensor = symbolic(make, dtype, tensors_in(shape, part))
+    return _shaped(tensor, shape, part)
+
+
+def _shaped(tensor: Any, shape: Any, part: Any) -> Any:
+    """A tensor that a graph knows nothing of, with what it can know of its shape."""
+    if part is None or isinstance(part, Shard):
+        found = shape if part is None else part.shape
+        if not isinstance(found, tuple):
+            return tf.reshape(tensor, found)  # which finds out: the memory stays the same
+    elif isinstance(shape, tuple):
+        found = part.shape.concatenate(shape[1:])
+    else:
+        return tf.reshape(tensor, tf.concat([tf.shape(part, shape.dtype), shape[1:]], 0))
+    tensor.set_shape(found)
+    return tensor

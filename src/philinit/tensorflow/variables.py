@@ -12,9 +12,9 @@ from philinit.checks import Progress, check_progress, check_threads
 from philinit.filling import devices, dlpack
 from philinit.filling import memory as host_memory
 from philinit.initializers.base import check_init
-from philinit.parts import Shard
+from philinit.parts import Rows, Shard
 from philinit.tensorflow import memory, servers
-from philinit.tensorflow.checks import Wanted, check_eager, static_shape, wanted
+from philinit.tensorflow.checks import Wanted, check_eager, ids_in_graph, static_shape, wanted
 from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on, on_servers
 from philinit.tensorflow.parts import held
 from philinit.tensorflow.traced import made
@@ -130,7 +130,63 @@ def to_tensor(
     """
     check_init(init)
     asked = wanted(shape, dtype, threads, progress)
-    part = shard if shard is None or isinstance(shard, Shard) else Shard(asked.shape, shard)
+    part = shard
+    if not (shard is None or isinstance(shard, Shard)):
+        if not isinstance(asked.shape, tuple):
+            raise ValueError(
+                "`shape` must be known when the graph is built where there is a `shard` of it; got "
+                f"shape={shape} and shard={shard}: pass the numbers themselves"
+            )
+        part = Shard(asked.shape, shard)
+    return made(init, asked.shape, asked.dtype, device, part, asked.threads, asked.progress)
+
+
+def rows(
+    init: Any,
+    shape: Any,
+    ids: Any,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    threads: int | None = None,
+    progress: Any = None,
+) -> Any:
+    """tf.Tensor of the rows `ids` of the tensor of shape `shape`, of which nothing else is made.
+
+    ``tf.gather(to_tensor(init, shape, dtype), ids)`` bit for bit, in TensorFlow's own memory, also
+    for tables that no memory could hold: for embeddings whose rows are made when they are first
+    asked for. Eager, and inside a tf.function or `tf.data.Dataset.map`, as `to_tensor` is. No
+    gradient goes through: the rows are constants that `ids` choose.
+
+    Parameters
+    ----------
+    init, shape, dtype, device, threads, progress
+        As for `to_tensor`; `shape` is that of the whole table, up to 2**62 elements.
+    ids : tf.Tensor or array of ints, of any shape
+        In [0, shape[0]), duplicates allowed. The result has the shape of `ids`, then that of a row.
+
+    Raises
+    ------
+    ValueError, tf.errors.InvalidArgumentError
+        A number is none of a row's: the former where `ids` has values now, the latter where a graph
+        finds out when it runs.
+
+    Examples
+    --------
+    >>> import tensorflow as tf, philinit as pi, philinit.tensorflow as pit
+    >>> init, shape = pi.Uniform(-0.05, 0.05, seed=42), (10**12, 64)
+    >>> words = tf.data.Dataset.from_tensor_slices([[3, 10**11], [7, 7]])
+    >>> for batch in words.map(lambda ids: pit.rows(init, shape, ids)):
+    ...     print(batch.shape)
+    (2, 64)
+    (2, 64)
+    """
+    check_init(init)
+    asked = wanted(shape, dtype, threads, progress)
+    if tf.executing_eagerly():
+        part: Any = Rows(asked.shape, ids)
+    else:
+        part = ids_in_graph(ids, asked.shape)
     return made(init, asked.shape, asked.dtype, device, part, asked.threads, asked.progress)
 
 

@@ -141,6 +141,8 @@ def any_part_on_any_server(cluster):
     with tf.device("/job:ps/task:1"):  # the scope counts
         t = pit.to_tensor(INIT, shape, shard=(2, ..., slice(3, 5)))
     assert "task:1" in t.device and np.array_equal(t.numpy(), whole[2, :, 3:5])
+    t = pit.rows(INIT, shape, [4, 0, 4], device="/job:ps/task:1")
+    assert "task:1" in t.device and np.array_equal(t.numpy(), whole[[4, 0, 4]])
     v = pit.variable(INIT, shape, device="/job:ps/task:1/device:CPU:0")
     assert "task:1" in v.device and np.array_equal(v.numpy(), whole)
     there = pit.to_tensor(pi.Normal(seed=1), (10**9, 64), shard=slice(5, 9), device="/job:ps")
