@@ -23,17 +23,18 @@ def answered(monkeypatch):
 @pytest.fixture
 def filled(monkeypatch):
     """Addresses of the tensors that philinit has filled."""
-    from philinit.keras import memory
-    from tests.support.keras_pairs import address, tf
+    from philinit.keras import memory as keras_memory
+    from philinit.tensorflow import memory
+    from tests.support.keras_pairs import address
 
     addresses = []
-    original = memory._tensorflow
+    original = memory.filled
 
     def recording(*args):
         tensor = original(*args)
-        if tf.executing_eagerly():  # else it comes here again when the graph runs
-            addresses.append(address(tensor))
+        addresses.append(address(tensor))
         return tensor
 
-    monkeypatch.setattr(memory, "_tensorflow", recording)
+    for module in (memory, keras_memory):  # when a graph runs, and in eager code
+        monkeypatch.setattr(module, "filled", recording)
     return addresses

@@ -63,6 +63,15 @@ def test_a_graph_can_be_saved_for_processes_without_us(tmp_path):
     assert same(tf.saved_model.load(str(tmp_path)).draw(), init((9, 4)))
 
 
+def test_the_native_sampler_in_a_function_that_xla_compiles():
+    for init in (pk.HeNormal(seed=5, sampler="native"), pk.RandomUniform(seed=5, sampler="native")):
+        found = tf.function(lambda init=init: init((9, 4)), jit_compile=True)()
+        assert same(found, init((9, 4)))
+    new = pk.HeNormal(seed=keras.random.SeedGenerator(5), sampler="native")
+    with pytest.raises(NotImplementedError, match="cannot be part of a function that XLA compiles"):
+        tf.function(lambda: new((9, 4)), jit_compile=True)()
+
+
 def test_a_function_that_xla_compiles_draws_as_without_us():
     init = KI.RandomNormal(seed=5)
 

@@ -23,6 +23,7 @@ import philinit.tensorflow as pit  # noqa: E402
 from philinit import tf1  # noqa: E402
 
 INIT, SHAPE = pi.GlorotUniform(seed=1), (4, 4)
+INIT_MAP = {"*": INIT}
 EAGER = "must be called eagerly"
 
 
@@ -64,8 +65,8 @@ CALLS = {
     "tensorflow.dtensor_variable": (lambda _: pit.dtensor_variable(INIT, SHAPE, None), EAGER),
     "tensorflow.from_dlpack": (lambda _: pit.from_dlpack(np.zeros(3)), EAGER),
     "tensorflow.serve": (lambda _: pit.serve(), None),
-    "tensorflow.initialize": (lambda given: pit.initialize([given.variable], {"*": INIT}, 1), EAGER),
-    "tensorflow.dry_run": (lambda given: pit.dry_run([given.variable], {"*": INIT}, 1), EAGER),
+    "tensorflow.initialize": (lambda given: pit.initialize([given.variable], INIT_MAP, 1), EAGER),
+    "tensorflow.dry_run": (lambda given: pit.dry_run([given.variable], INIT_MAP, 1), EAGER),
     "keras.accelerate": (lambda _: _accelerated(), None),
     "keras.install": (lambda _: _installed(), None),
     "keras.uninstall": (lambda _: _installed(), None),

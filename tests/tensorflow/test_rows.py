@@ -96,7 +96,7 @@ def test_g4_no_copy_is_made(written):
         made = [
             pit.rows(init, SHAPE, ids),
             tf.function(lambda ids, init=init: pit.rows(init, SHAPE, ids))(ids),
-            *tf.data.Dataset.from_tensors(ids).map(lambda ids, init=init: pit.rows(init, SHAPE, ids)),
+            *tf.data.Dataset.from_tensors(ids).map(lambda i, init=init: pit.rows(init, SHAPE, i)),
         ]
         assert [address(tensor) for tensor in made] == written
         written.clear()

@@ -23,8 +23,8 @@ if backend() == "tensorflow":
 
     from philinit.tensorflow.devices import cpu_of_scope, is_remote
     from philinit.tensorflow.memory import filled
-    from philinit.tensorflow.servers import check_served, filled_anywhere
-    from philinit.tensorflow.traced import symbolic
+    from philinit.tensorflow.servers import check_served
+    from philinit.tensorflow.traced import made, symbolic
 
 
 class Request(NamedTuple):
@@ -143,13 +143,13 @@ def _seed_words(request: Request) -> Any:
 
 def _tensorflow(request: Request, words: Any) -> Any:
     source, _, sampler, shape, dtype, device, part, _ = request
-    if tf.executing_eagerly():
-        init = draws.with_seed(source, words, sampler)
-        fill = filled if device == "CPU:0" else filled_anywhere
-        return fill(init, shape, dtype, device, part)
-    inputs = [] if isinstance(words, tuple) else [words]  # a SeedGenerator's, when the graph runs
-    tensor = symbolic(lambda *found: _tensorflow(request, *found or (words,)), dtype, inputs)
-    return tf.ensure_shape(tensor, shape if part is None else part.shape)
+    if not (isinstance(words, tuple) or tf.executing_eagerly()):  # a SeedGenerator's in a graph
+        tensor = symbolic(lambda found: _tensorflow(request, found), dtype, [words])
+        return tf.ensure_shape(tensor, shape if part is None else part.shape)
+    init = draws.with_seed(source, words, sampler)
+    if tf.executing_eagerly() and device == "CPU:0":  # as there, some calls nearer to the kernel
+        return filled(init, shape, dtype, device, part)
+    return made(init, shape, dtype, device, part)
 
 
 def _array(request: Request, words: Any) -> Array:

@@ -114,8 +114,8 @@ def in_xla_context(graph: Any) -> bool:
 def leave_as_it_is(package: str) -> None:
     """Let AutoGraph call the functions of a package as they are, not rewrite them.
 
-    Missing: what ``tf.autograph.experimental.do_not_convert`` says of one function, for all. AutoGraph
-    asks a list of packages, in which NumPy, pandas and Keras are.
+    Missing: what ``tf.autograph.experimental.do_not_convert`` says of one function, for all. It is
+    the list of packages that AutoGraph asks, in which NumPy, pandas and Keras are.
     """
     config = _taken("autograph.core", "config", "CONVERSION_RULES", "DoNotConvert")
     config.CONVERSION_RULES += (config.DoNotConvert(package),)

@@ -129,9 +129,7 @@ def check_served(device: str) -> None:
     _ask(device, [_text({})], tf.bool)
 
 
-def _request(
-    init: Any, shape: Any, dtype: np.dtype[Any], part: Any, threads: int | None
-) -> str:
+def _request(init: Any, shape: Any, dtype: np.dtype[Any], part: Any, threads: int | None) -> str:
     index: Any = None
     if isinstance(part, Shard):
         index = [e if isinstance(e, int) else (e.start, e.stop) for e in part.index]

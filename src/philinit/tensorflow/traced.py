@@ -12,17 +12,37 @@ import tensorflow as tf
 from philinit.checks import Progress
 from philinit.initializers.config import is_own
 from philinit.parts import Shard
-from philinit.tensorflow import memory
+from philinit.tensorflow import compiled, memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
 from philinit.tensorflow.parts import ROWS, at_run, tensors_in
-from philinit.tensorflow.private import leave_as_it_is
+from philinit.tensorflow.private import in_xla_context, leave_as_it_is
 from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
 leave_as_it_is("philinit")
 
 
+def left_in_graph(*, for_xla: bool = False) -> bool:
+    """Whether TensorFlow traces the call into a graph, other than as a variable's initial value.
+
+    TensorFlow lifts initial values out of a tf.function and runs them before it. All else stays
+    in the graph, where Python is a burden: XLA runs none, and a file can hold none. With `for_xla`
+    it counts only if XLA is to compile the graph.
+    """
+    if tf.executing_eagerly():
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    if graph.get_name_scope().rpartition("/")[2].startswith("Initializer"):
+        return False
+    return not for_xla or in_xla_context(graph)
+
+
 def symbolic(make: Callable[..., Any], dtype: np.dtype[Any], inputs: Sequence[Any] = ()) -> Any:
     """The tensor of a graph that is `make`, of the eager `inputs`, called when the graph runs."""
+    if left_in_graph(for_xla=True):
+        raise NotImplementedError(
+            "what is drawn by Python cannot be part of a function that XLA compiles "
+            "(jit_compile=True): call the initializer outside of it"
+        )
     return tf.py_function(make, list(inputs), tf.as_dtype(dtype))
 
 
@@ -51,6 +71,13 @@ def made(
         )
     if isinstance(shape, tuple):
         init._check(shape, dtype)
+    if left_in_graph(for_xla=True):
+        if progress is not None:
+            raise NotImplementedError(
+                "`progress` must be left out where XLA compiles (jit_compile=True); "
+                f"got progress={progress!r}"
+            )
+        return compiled.drawn(init, shape, dtype, part)
     if progress is None and is_own(init):
         tensor = filled_by_graph(init, shape, dtype, part, threads)
     else:

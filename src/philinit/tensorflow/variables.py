@@ -119,7 +119,13 @@ def to_tensor(
     be any size, for it is no part of the graph. The process that runs it must have imported
     philinit.tensorflow; with `progress`, or an initializer of your own, it must be this process.
     As the initial value of a variable it is run once and, as above, never copied. There it must
-    be in CPU memory.
+    be in CPU memory. `shape` may be a tensor, or hold some, that only the run knows.
+
+    With ``jit_compile=True`` the weights are computed by XLA, with the same bits: uniform, normal,
+    and truncated normal between -2 and 2, of sampler "native" in float32, float16 and bfloat16, and
+    constants. All else is a NotImplementedError while the function is traced; but for the initial
+    value of a variable, which TensorFlow computes before. What was traced without XLA cannot be
+    compiled later: TensorFlow's error then names an operation ``philinit_calls_Python``.
 
     Parameters
     ----------
@@ -169,7 +175,8 @@ def rows(
     ------
     ValueError, tf.errors.InvalidArgumentError
         A number is none of a row's: the former where `ids` has values now, the latter where a graph
-        finds out when it runs.
+        finds out when it runs. In a function with ``jit_compile=True`` nothing can be raised then:
+        such rows are NaN.
 
     Examples
     --------
