@@ -145,7 +145,8 @@ def _tensorflow(request: Request, words: Any) -> Any:
     source, _, sampler, shape, dtype, device, part, _ = request
     if not (isinstance(words, tuple) or tf.executing_eagerly()):  # a SeedGenerator's in a graph
         tensor = symbolic(lambda found: _tensorflow(request, found), dtype, [words])
-        return tf.ensure_shape(tensor, shape if part is None else part.shape)
+        tensor.set_shape(shape if part is None else part.shape)
+        return tensor
     init = draws.with_seed(source, words, sampler)
     if tf.executing_eagerly() and device == "CPU:0":  # as there, some calls nearer to the kernel
         return filled(init, shape, dtype, device, part)

@@ -19,7 +19,8 @@ from philinit.initializers.seeded import Independent
 from philinit.kernels import constants
 from philinit.kernels.plan import plan
 from philinit.keys import Key
-from philinit.parts import SPAN_LIMIT, Runs, Shard
+from philinit.parts import SPAN_LIMIT, Shard
+from philinit.tensorflow.parts import Late
 
 Values = dict[str, float]  # the parameters of a kernel
 
@@ -27,19 +28,20 @@ _MASK = (1 << 32) - 1
 
 
 def drawn(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
-    """Tensor of `shape`, or of a `part` of it: a Shard, or a tensor with the numbers of rows.
+    """Tensor of `shape`, or of a `part` of it, which is a Shard or Late.
 
     XLA raises nothing while it runs: of a row that there is not all elements are NaN.
     """
     weights_of = _drawing(init, shape, dtype)
-    if part is not None and not isinstance(part, Shard):
-        row = math.prod(shape[1:])
-        index = part[..., tf.newaxis] * row + tf.range(row, dtype=tf.int64)
-        there = (part >= 0) & (part < shape[0])
+    if isinstance(part, Late):
+        row, ids = math.prod(shape[1:]), part.ids
+        index = ids[..., tf.newaxis] * row + tf.range(row, dtype=tf.int64)
+        there = (ids >= 0) & (ids < shape[0])
         nan = tf.constant(math.nan, tf.as_dtype(dtype))
         weights = tf.where(there[..., tf.newaxis], weights_of(index, 0), nan)
-        return tf.reshape(weights, tf.concat([tf.shape(part), shape[1:]], 0))
-    runs = Runs(0, math.prod(shape)) if part is None else part.as_runs
+        return tf.reshape(weights, tf.concat([tf.shape(ids), shape[1:]], 0))
+    whole = Shard(shape, ...) if part is None else part
+    runs = whole.as_runs
     if runs.span > SPAN_LIMIT:
         raise NotImplementedError(
             "what XLA compiles must span at most 2**62 weights; "
@@ -49,7 +51,7 @@ def drawn(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
     for count, stride in reversed(runs.axes):
         outer = tf.range(count, dtype=tf.int64) * stride
         index = tf.reshape(outer, [-1] + [1] * len(index.shape)) + index
-    return tf.reshape(weights_of(index, runs.origin), shape if part is None else part.shape)
+    return tf.reshape(weights_of(index, runs.origin), whole.shape)
 
 
 def _drawing(init: Any, shape: Any, dtype: np.dtype[Any]) -> Callable[[Any, int], Any]:

@@ -18,7 +18,14 @@ from philinit.tensorflow.private import is_sharded
 
 Requested = tuple[tuple[int, ...], Shard | None]  # None: all of it
 
-ROWS = "rows"  # in a request: that the part is rows whose numbers come along
+ROWS = "rows"  # in the place of an index: rows whose numbers come along as a tensor
+
+
+class Late(NamedTuple):
+    """A part of which a graph learns when it runs."""
+
+    index: str  # ROWS
+    ids: Any  # tensor of int64
 
 
 def requested_part(shape: Any, info: Any = None, part: Any = None, offset: Any = None) -> Requested:
@@ -77,18 +84,18 @@ def _shard(
 def tensors_in(shape: Any, part: Any) -> list[Any]:
     """What of shape and part comes as a tensor: a shape that a graph does not know, then ids."""
     shapes = [] if isinstance(shape, tuple) else [shape]
-    if part is None or isinstance(part, Shard):
-        return shapes
-    return [*shapes, part.ids if isinstance(part, Rows) else part]
+    return shapes if part is None or isinstance(part, Shard) else [*shapes, part.ids]
+
+
+def index_of(part: Shard | Rows | Late | None) -> Any:
+    """What `at_run` takes for a part."""
+    return ROWS if isinstance(part, Rows) else None if part is None else part.index
 
 
 def at_run(
     shape: tuple[int, ...] | None, index: Any, told: Sequence[Any]
 ) -> tuple[tuple[int, ...], Shard | Rows | None]:
-    """Shape and part once the tensors of `tensors_in` have values, in the place of what is None.
-
-    `index` is that of a Shard, `ROWS`, or None for all of the tensor.
-    """
+    """Shape (where it is None) and part, once the tensors of `tensors_in` have values."""
     whole = as_shape(told[0].numpy()) if shape is None else shape
     if index is None:
         return whole, None

@@ -28,7 +28,7 @@ from philinit.initializers.config import describe, described
 from philinit.parts import Rows, Shard
 from philinit.tensorflow import memory
 from philinit.tensorflow.devices import is_remote, on
-from philinit.tensorflow.parts import ROWS, Held, at_run, tensors_in
+from philinit.tensorflow.parts import Held, at_run, index_of, tensors_in
 from philinit.tensorflow.private import put_up
 
 NAME = "philinit.tensorflow.serve"
@@ -130,11 +130,9 @@ def check_served(device: str) -> None:
 
 
 def _request(init: Any, shape: Any, dtype: np.dtype[Any], part: Any, threads: int | None) -> str:
-    index: Any = None
-    if isinstance(part, Shard):
-        index = [e if isinstance(e, int) else (e.start, e.stop) for e in part.index]
-    elif part is not None:
-        index = ROWS
+    index = index_of(part)
+    if type(index) is tuple:
+        index = [e if isinstance(e, int) else (e.start, e.stop) for e in index]
     return _text(
         {
             "init": describe(init),

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from philinit.checks import Progress
 from philinit.initializers.config import is_own
-from philinit.parts import Shard
+from philinit.parts import Rows, Shard
 from philinit.tensorflow import compiled, memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
-from philinit.tensorflow.parts import ROWS, at_run, tensors_in
+from philinit.tensorflow.parts import Late, at_run, index_of, tensors_in
 from philinit.tensorflow.private import in_xla_context, leave_as_it_is
 from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
@@ -51,13 +51,13 @@ def made(
     shape: Any,
     dtype: np.dtype[Any],
     device: Any = None,
-    part: Any = None,
+    part: Shard | Rows | Late | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """tf.Tensor of `shape`, or of a `part` of it: eager, or symbolic inside a graph.
 
-    There `shape` may be a tensor, and `part` one as well: the numbers of rows.
+    There `shape` may be a tensor.
     """
     if tf.executing_eagerly():
         name = device_name(device)
@@ -82,7 +82,7 @@ def made(
         tensor = filled_by_graph(init, shape, dtype, part, threads)
     else:
         known = shape if isinstance(shape, tuple) else None
-        index = part.index if isinstance(part, Shard) else None if part is None else ROWS
+        index = index_of(part)
 
         def make(*told: Any) -> Any:
             whole, found = at_run(known, index, told)
@@ -94,13 +94,13 @@ def made(
 
 def _shaped(tensor: Any, shape: Any, part: Any) -> Any:
     """A tensor that a graph knows nothing of, with what it can know of its shape."""
-    if part is None or isinstance(part, Shard):
-        found = shape if part is None else part.shape
-        if not isinstance(found, tuple):
-            return tf.reshape(tensor, found)  # which finds out: the memory stays the same
-    elif isinstance(shape, tuple):
-        found = part.shape.concatenate(shape[1:])
-    else:
-        return tf.reshape(tensor, tf.concat([tf.shape(part, shape.dtype), shape[1:]], 0))
-    tensor.set_shape(found)
+    if isinstance(part, Shard):
+        shape = part.shape
+    elif part is not None and isinstance(shape, tuple):
+        shape = part.ids.shape.concatenate(shape[1:])
+    elif part is not None:
+        shape = tf.concat([tf.shape(part.ids, shape.dtype), shape[1:]], 0)
+    if isinstance(shape, tf.Tensor):
+        return tf.reshape(tensor, shape)  # which finds out: the memory stays the same
+    tensor.set_shape(shape)
     return tensor

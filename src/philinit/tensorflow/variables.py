@@ -16,7 +16,7 @@ from philinit.parts import Rows, Shard
 from philinit.tensorflow import memory, servers
 from philinit.tensorflow.checks import Wanted, check_eager, ids_in_graph, static_shape, wanted
 from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on, on_servers
-from philinit.tensorflow.parts import held
+from philinit.tensorflow.parts import ROWS, Late, held
 from philinit.tensorflow.traced import made
 
 
@@ -193,7 +193,7 @@ def rows(
     if tf.executing_eagerly():
         part: Any = Rows(asked.shape, ids)
     else:
-        part = ids_in_graph(ids, asked.shape)
+        part = Late(ROWS, ids_in_graph(ids, asked.shape))
     return made(init, asked.shape, asked.dtype, device, part, asked.threads, asked.progress)
 
 
