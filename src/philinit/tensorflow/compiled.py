@@ -8,16 +8,13 @@ likes: here all such products are exact, so that both give the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from philinit.initializers.constants import Constant
-from philinit.initializers.seeded import Independent
 from philinit.kernels import constants
-from philinit.kernels.plan import plan
+from philinit.kernels.table import Plan
 from philinit.keys import Key
 from philinit.parts import SPAN_LIMIT, Shard
 from philinit.tensorflow.parts import Late
@@ -27,18 +24,18 @@ Values = dict[str, float]  # the parameters of a kernel
 _MASK = (1 << 32) - 1
 
 
-def drawn(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
+def drawn(source: Any, shape: tuple[int, ...], dtype: np.dtype[Any], part: Any) -> Any:
     """Tensor of `shape`, or of a `part` of it, which is a Shard or Late.
 
-    XLA raises nothing while it runs: of a row that there is not all elements are NaN.
+    `source` is a Plan and a Key, or the value of a constant. XLA raises nothing while it runs: of a
+    row that there is not all elements are NaN.
     """
-    weights_of = _drawing(init, shape, dtype)
     if isinstance(part, Late):
         row, ids = math.prod(shape[1:]), part.ids
         index = ids[..., tf.newaxis] * row + tf.range(row, dtype=tf.int64)
         there = (ids >= 0) & (ids < shape[0])
         nan = tf.constant(math.nan, tf.as_dtype(dtype))
-        weights = tf.where(there[..., tf.newaxis], weights_of(index, 0), nan)
+        weights = tf.where(there[..., tf.newaxis], _weights(source, index, 0, dtype), nan)
         return tf.reshape(weights, tf.concat([tf.shape(ids), shape[1:]], 0))
     whole = Shard(shape, ...) if part is None else part
     runs = whole.as_runs
@@ -51,32 +48,25 @@ def drawn(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
     for count, stride in reversed(runs.axes):
         outer = tf.range(count, dtype=tf.int64) * stride
         index = tf.reshape(outer, [-1] + [1] * len(index.shape)) + index
-    return tf.reshape(weights_of(index, runs.origin), whole.shape)
+    return tf.reshape(_weights(source, index, runs.origin, dtype), whole.shape)
 
 
-def _drawing(init: Any, shape: Any, dtype: np.dtype[Any]) -> Callable[[Any, int], Any]:
-    """The function from a tensor of indices, counted from an origin, to the weights there."""
-    if not isinstance(shape, tuple):
-        raise NotImplementedError(
-            "`shape` must be known when XLA compiles (jit_compile=True); "
-            f"got shape={shape}: pass the numbers themselves"
-        )
-    if isinstance(init, Constant):
-        value = tf.constant(init((), dtype))
-        return lambda index, origin: tf.fill(tf.shape(index), value)
-    name, values = "", {}
-    if isinstance(init, Independent):
-        found = plan(init._distribution(shape), dtype, init.sampler)
-        name, values = found.kernel.name.partition("_")[0], found.values()
-    if name not in _MAPS or dtype.itemsize == 8:
-        raise NotImplementedError(
-            "XLA (jit_compile=True) draws Uniform, Normal and TruncatedNormal between -2 and 2, of "
-            'sampler "native" in float32, float16 and bfloat16, and constants; got '
-            f"init={init!r} in {dtype.name}: call it outside of the function that XLA compiles"
-        )
-    return lambda index, origin: _rounded(
-        _MAPS[name](_words(index, origin, init.key), values), values, dtype
-    )
+def can_draw(plan: Plan) -> bool:
+    """Whether there is a map for a plan here."""
+    return _kind(plan) in _MAPS and plan.kernel.itemsize < 8
+
+
+def _kind(plan: Plan) -> str:
+    return plan.kernel.name.partition("_")[0]
+
+
+def _weights(source: Any, index: Any, origin: int, dtype: np.dtype[Any]) -> Any:
+    """The weights at indices that are counted from an origin."""
+    if not isinstance(source, tuple):
+        return tf.fill(tf.shape(index), tf.constant(source))
+    plan, key = source
+    values = plan.values()
+    return _rounded(_MAPS[_kind(plan)](_words(index, origin, key), values), values, dtype)
 
 
 def _words(index: Any, origin: int, key: Key) -> Any:

@@ -24,7 +24,7 @@ ROWS = "rows"  # in the place of an index: rows whose numbers come along as a te
 class Late(NamedTuple):
     """A part of which a graph learns when it runs."""
 
-    index: str  # ROWS
+    kind: str  # ROWS
     ids: Any  # tensor of int64
 
 
@@ -89,7 +89,9 @@ def tensors_in(shape: Any, part: Any) -> list[Any]:
 
 def index_of(part: Shard | Rows | Late | None) -> Any:
     """What `at_run` takes for a part."""
-    return ROWS if isinstance(part, Rows) else None if part is None else part.index
+    if part is None or isinstance(part, Shard):
+        return part if part is None else part.index
+    return part.kind if isinstance(part, Late) else ROWS
 
 
 def at_run(

@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from philinit.checks import Progress
 from philinit.initializers.config import is_own
-from philinit.parts import Rows, Shard
+from philinit.initializers.constants import Constant
+from philinit.initializers.seeded import Independent
+from philinit.kernels.plan import plan
+from philinit.parts import Shard
 from philinit.tensorflow import compiled, memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
-from philinit.tensorflow.parts import Late, at_run, index_of, tensors_in
+from philinit.tensorflow.parts import at_run, index_of, tensors_in
 from philinit.tensorflow.private import in_xla_context, leave_as_it_is
 from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
@@ -51,13 +54,13 @@ def made(
     shape: Any,
     dtype: np.dtype[Any],
     device: Any = None,
-    part: Shard | Rows | Late | None = None,
+    part: Any = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Any:
     """tf.Tensor of `shape`, or of a `part` of it: eager, or symbolic inside a graph.
 
-    There `shape` may be a tensor.
+    The part is a Shard or Rows; inside a graph a Shard or Late, and there `shape` may be a tensor.
     """
     if tf.executing_eagerly():
         name = device_name(device)
@@ -77,7 +80,7 @@ def made(
                 "`progress` must be left out where XLA compiles (jit_compile=True); "
                 f"got progress={progress!r}"
             )
-        return compiled.drawn(init, shape, dtype, part)
+        return _compiled(init, shape, dtype, part)
     if progress is None and is_own(init):
         tensor = filled_by_graph(init, shape, dtype, part, threads)
     else:
@@ -90,6 +93,26 @@ def made(
 
         tensor = symbolic(make, dtype, tensors_in(shape, part))
     return _shaped(tensor, shape, part)
+
+
+def _compiled(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
+    """A tensor that XLA computes."""
+    if not isinstance(shape, tuple):
+        raise NotImplementedError(
+            "`shape` must be known when XLA compiles (jit_compile=True); "
+            f"got shape={shape}: pass the numbers themselves"
+        )
+    if isinstance(init, Constant):
+        return compiled.drawn(init((), dtype), shape, dtype, part)
+    if isinstance(init, Independent):
+        drawn = plan(init._distribution(shape), dtype, init.sampler)
+        if compiled.can_draw(drawn):
+            return compiled.drawn((drawn, init.key), shape, dtype, part)
+    raise NotImplementedError(
+        "XLA (jit_compile=True) draws Uniform, Normal and TruncatedNormal between -2 and 2, of "
+        'sampler "native" in float32, float16 and bfloat16, and constants; got '
+        f"init={init!r} in {dtype.name}: call it outside of the function that XLA compiles"
+    )
 
 
 def _shaped(tensor: Any, shape: Any, part: Any) -> Any:
