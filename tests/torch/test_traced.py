@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""fill_ under torch.compile: one graph, the initializer's numbers, guards on the initializer."""
+"""fill_ and rows under torch.compile: one graph, the initializer's numbers, guards on it."""
 
 import pytest
 
@@ -61,10 +61,10 @@ def test_a_shard_and_threads_are_constants_of_the_program():
 
 def test_the_operator_tells_what_it_mutates():
     from philinit.torch.memory import _operator
-    from philinit.torch.traced import _number_of
+    from philinit.torch.traced import number_of
 
-    number = _number_of(pi.Normal(seed=1), None, None)
-    assert number == _number_of(pi.Normal(seed=1), None, None)
+    number = number_of(pi.Normal(seed=1), None, None)
+    assert number == number_of(pi.Normal(seed=1), None, None)
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(_operator, (torch.zeros(3, 4), number), test_utils=tests)
 
@@ -73,3 +73,67 @@ def test_progress_is_refused_while_a_program_is_traced(monkeypatch):
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     with pytest.raises(NotImplementedError, match="`progress` must be left out; got torch"):
         pt.fill_(torch.empty(3), pi.Normal(seed=1), progress=print)
+    with pytest.raises(NotImplementedError, match=r"`rows` needs torch 2\.4, and `progress`"):
+        pt.rows(pi.Normal(seed=1), (3, 4), torch.tensor([0]), progress=print)
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+@backends
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_a_program_with_rows_is_one_graph(backend, dynamic):
+    shape, scale = (9, 4), torch.ones(4)
+
+    def program(ids, init):
+        return pt.rows(init, shape, ids, torch.bfloat16) * scale.bfloat16()
+
+    run = torch.compile(program, fullgraph=True, backend=backend, dynamic=dynamic)
+    for init in (pi.Normal(seed=1), pi.Normal(seed=2), pi.Normal(seed=1)):
+        for ids in (torch.tensor([3, 1]), torch.tensor([[8], [0], [8]])):
+            assert same(run(ids, init), init.rows(shape, ids.numpy(), "bfloat16"))
+
+
+def test_the_table_of_a_program_may_have_any_shape():
+    init = pi.Normal(seed=1)
+    run = compiled(lambda ids, like: pt.rows(init, like.shape, ids), "aot_eager")
+    for shape in ((9, 4), (10, 4), (11, 5), 7):
+        assert same(run(torch.tensor([2, 6]), torch.empty(shape)), init.rows(shape, [2, 6]))
+
+
+def test_rows_of_a_program_follow_the_default_dtype():
+    init = pi.Normal(seed=1)
+    run = compiled(lambda ids: pt.rows(init, (9, 4), ids), "aot_eager")
+    before = torch.get_default_dtype()
+    try:
+        for dtype in (torch.float32, torch.float64):
+            torch.set_default_dtype(dtype)
+            assert run(torch.tensor([1])).dtype == dtype
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_a_number_of_no_row_is_found_when_the_program_runs():
+    init = pi.Normal(seed=1)
+    run = compiled(lambda ids: pt.rows(init, (9, 4), ids), "aot_eager")
+    with pytest.raises(ValueError, match=r"`ids` must lie in \[0, 9\), the rows that there are"):
+        run(torch.tensor([9]))
+
+
+def test_gradients_go_past_rows():
+    scale, init = torch.ones(4, requires_grad=True), pi.Normal(seed=1)
+
+    def program(scale, ids):
+        return (pt.rows(init, (9, 4), ids) * scale).sum()
+
+    compiled(program, "aot_eager")(scale, torch.tensor([2, 3])).backward()
+    assert same(scale.grad, init.rows((9, 4), [2, 3]).sum(axis=0))
+
+
+def test_the_operator_of_rows_is_what_it_says():
+    from philinit.torch.tables import _operator
+    from philinit.torch.traced import number_of
+
+    number = number_of(pi.Normal(seed=1), torch.float32, None)
+    for ids in (torch.tensor([3, 1]), torch.empty((2, 0), dtype=torch.int32)):
+        torch.library.opcheck(_operator, (ids, [9, 4], number))

@@ -20,7 +20,7 @@ from philinit.targets import Target
 from philinit.torch.checks import DTYPES, check_shard, check_tensor
 from philinit.torch.initializers import check_layout
 from philinit.torch.parts import regions_of
-from philinit.torch.traced import fill_in_graph, operator_of
+from philinit.torch.traced import check_traced, number_of, operator_of_fill
 
 
 def fill_(
@@ -87,7 +87,10 @@ def fill_(
     (True, True)
     """
     if torch.compiler.is_compiling():
-        return fill_in_graph(_operator, tensor, init, shard, threads, progress)
+        check_traced("fill_", _operator, progress)
+        with torch.no_grad():
+            _operator(tensor, number_of(init, shard, threads))
+        return tensor
     local = check_tensor(tensor)
     if shard is not None:
         check_shard(tensor, shard)
@@ -114,7 +117,7 @@ def fill_(
     try:
         for piece, part in pieces:
             report = None if progress is None else progress_within(progress, done, total)
-            with _opened(piece) as view:
+            with opened(piece) as view:
                 init._write(Target(view, shape, part, threads, report))
             done += piece.numel()
     finally:
@@ -122,20 +125,20 @@ def fill_(
     return tensor
 
 
-_operator = operator_of(fill_)
+_operator = operator_of_fill(fill_)
 
 
 def write(tensor: Any, init: Any) -> Any:
     """`fill_` of a plain, contiguous tensor with memory that was checked."""
     try:
-        with _opened(tensor) as view:
+        with opened(tensor) as view:
             init._write(Target(view, tuple(tensor.shape)))
     finally:
         torch.autograd.graph.increment_version(tensor)
     return tensor
 
 
-def _opened(piece: Any) -> contextlib.AbstractContextManager[Any]:
+def opened(piece: Any) -> contextlib.AbstractContextManager[Any]:
     """A context that yields a contiguous tensor, which outlives it, as an array to write.
 
     ``tensor.numpy()`` would make its storage one that cannot be resized, as FSDP wants to.

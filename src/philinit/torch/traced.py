@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fill_` inside torch.compile: an operator of our own, so that a program stays one graph."""
+"""`fill_` and `rows` inside torch.compile: operators of our own, so that a program stays one graph.
+
+An operator takes tensors and numbers. So what does not change while a program runs, such as the
+initializer, has a number there, by which the operator finds it again.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +12,59 @@ from typing import Any
 
 import torch
 
-_asked: dict[Any, int] = {}  # (initializer, shard, threads) -> its number in compiled programs
+_asked: dict[Any, int] = {}  # what does not change -> its number in compiled programs
 _by_number: list[Any] = []
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
-def _number_of(init: Any, shard: Any, threads: Any) -> int:
+def number_of(*asked: Any) -> int:
     """A number for what does not change while a program runs; the compiler calls this once."""
-    asked = init, shard, threads
     if asked not in _asked:
         _by_number.append(asked)
         _asked[asked] = len(_by_number) - 1
     return _asked[asked]
 
 
-def operator_of(fill: Callable[..., Any]) -> Any:
-    """The operator ``philinit::fill_``, which calls `fill`; None before torch 2.4."""
+def _custom_op(name: str, schema: str, call: Any, fake: Any, *mutated: str) -> Any:
+    """An operator that does what `call` does, and is traced as `fake`; None before torch 2.4."""
     if not hasattr(torch.library, "custom_op"):
         return None
-
-    def write(tensor: torch.Tensor, number: int) -> None:
-        init, shard, threads = _by_number[number]
-        fill(tensor, init, shard=shard, threads=threads)
-
-    # Of strings as annotations torch knows some spellings in some versions only.
-    write.__annotations__ = {"tensor": torch.Tensor, "number": int, "return": None}
-    operator = torch.library.custom_op("philinit::fill_", write, mutates_args=("tensor",))
-    operator.register_fake(lambda tensor, number: None)
+    make = torch.library.custom_op
+    operator = make(f"philinit::{name}", call, mutates_args=mutated, schema=schema)
+    operator.register_fake(fake)
     return operator
 
 
-def fill_in_graph(
-    operator: Any, tensor: Any, init: Any, shard: Any, threads: Any, progress: Any
-) -> Any:
-    """What `fill_` does while a program is traced."""
+def operator_of_fill(fill: Callable[..., Any]) -> Any:
+    """The operator ``philinit::fill_``, which calls `fill`."""
+
+    def call(tensor: Any, number: int) -> None:
+        init, shard, threads = _by_number[number]
+        fill(tensor, init, shard=shard, threads=threads)
+
+    def fake(tensor: Any, number: int) -> None:
+        pass
+
+    return _custom_op("fill_", "(Tensor(a!) tensor, int number) -> ()", call, fake, "tensor")
+
+
+def operator_of_rows(make: Callable[..., Any]) -> Any:
+    """The operator ``philinit::rows``, which calls `make`; the shape may differ with each call."""
+
+    def call(ids: Any, shape: Any, number: int) -> Any:
+        init, dtype, threads = _by_number[number]
+        return make(init, tuple(shape), ids, dtype, threads=threads)
+
+    def fake(ids: Any, shape: Any, number: int) -> Any:
+        return ids.new_empty((*ids.shape, *shape[1:]), dtype=_by_number[number][1])
+
+    return _custom_op("rows", "(Tensor ids, SymInt[] shape, int number) -> Tensor", call, fake)
+
+
+def check_traced(function: str, operator: Any, progress: Any) -> None:
+    """Refuse what a program that is traced cannot call."""
     if operator is None or progress is not None:
         raise NotImplementedError(
-            "under torch.compile `fill_` needs torch 2.4, and `progress` must be left out; got "
-            f"torch {torch.__version__}, progress={progress!r}: fill before you compile"
+            f"under torch.compile `{function}` needs torch 2.4, and `progress` must be left out; "
+            f"got torch {torch.__version__}, progress={progress!r}: call it before you compile"
         )
-    with torch.no_grad():
-        operator(tensor, _number_of(init, shard, threads))
-    return tensor

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a table that need not exist, as new tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from philinit.checks import Progress, check_progress, check_threads
+from philinit.parts import Rows
+from philinit.targets import Target
+from philinit.torch.checks import DTYPES, is_dtensor
+from philinit.torch.initializers import check_layout
+from philinit.torch.memory import opened
+from philinit.torch.private import DISPATCH
+from philinit.torch.traced import check_traced, number_of, operator_of_rows
+
+
+def rows(
+    init: Any,
+    shape: Any,
+    ids: Any,
+    dtype: Any = None,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """torch.Tensor of the rows `ids` of the tensor of shape `shape`, of which nothing else is made.
+
+    ``init(shape)[ids]`` bit for bit, also of tables that no memory could hold: for embeddings whose
+    rows are made when they are first asked for. Nothing is copied. No gradient goes through: the
+    rows are constants that `ids` choose.
+
+    Parameters
+    ----------
+    init : philinit initializer
+        Fans come from `shape`; see `fill_`.
+    shape : int, or sequence of int
+        Of the whole table, up to 2**62 elements.
+    ids : torch.Tensor, or array of ints, of any shape
+        In [0, shape[0]), duplicates allowed. The result has the shape of `ids`, then that of a row,
+        and lies on the device of `ids`: a CPU's or, through CuPy, a CUDA device's memory.
+    dtype : torch.dtype, optional
+        float32, float64, float16 or bfloat16; ``torch.get_default_dtype()`` by default.
+    threads, progress
+        As in ``init(shape)``.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        `ids` holds no integers, or one that is none of a row's; what `fill_` refuses of `init`.
+    ImportError, RuntimeError
+        `ids` is on a CUDA device, and there is no CuPy, or no device that works.
+
+    Notes
+    -----
+    Under torch.compile this is an operator of the graph, ``philinit::rows``. `ids` on a CUDA device
+    are copied to the host first, which waits for the device, so that no CUDA graph can hold it.
+
+    Examples
+    --------
+    >>> import torch, philinit as pi, philinit.torch as pt
+    >>> init, shape = pi.Normal(stddev=0.02, seed=42), (10**12, 64)
+    >>> pt.rows(init, shape, torch.tensor([[3, 10**11], [7, 7]])).shape
+    torch.Size([2, 2, 64])
+    """
+    if torch.compiler.is_compiling():
+        check_traced("rows", _operator, progress)
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        sizes = [shape] if isinstance(shape, int) else list(shape)
+        return _operator(torch.as_tensor(ids), sizes, number_of(init, dtype, threads))
+    found = torch.get_default_dtype() if dtype is None else dtype
+    if found not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(map(str, DTYPES))}; got dtype={dtype}")
+    part, device = Rows(shape, _numbers(ids)), getattr(ids, "device", "cpu")
+    check_layout(init, part.global_shape)
+    if threads is not None or progress is not None:
+        threads, progress = check_threads(threads), check_progress(progress)
+    made = torch.empty(part.shape, dtype=found, device=device)
+    with opened(made) as view:
+        init._write(Target(view, part.global_shape, part, threads, progress))
+    return made
+
+
+_operator = operator_of_rows(rows)
+
+
+def _numbers(ids: Any) -> Any:
+    """`ids` as an array, where they are a tensor."""
+    if not isinstance(ids, torch.Tensor):
+        return ids
+    if type(ids).__torch_dispatch__ != DISPATCH or is_dtensor(ids) or ids.is_meta:
+        raise TypeError(
+            "`ids` must be a plain torch.Tensor with values, or an array; got a "
+            f"{type(ids).__name__} on device {str(ids.device)!r}"
+        )
+    return ids.detach().cpu().numpy()
