@@ -107,6 +107,13 @@ def test_a_shard(cupy: Any) -> None:
     assert len(stand_in.names("synchronize")) == 1  # once, at the end
 
 
+def test_rows_by_number(cupy: Any) -> None:
+    t = pit.rows(INIT, (37, 5), tf.constant([[3, 36], [3, 0]]), device="GPU:0")
+    assert t.numpy().tobytes() == INIT((37, 5))[[[3, 36], [3, 0]]].tobytes()
+    (launch,) = stand_in.names("launch")
+    assert launch[6] == address(t)
+
+
 def test_the_device_is_asked_of_cuda_not_of_tensorflow(
     cupy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
