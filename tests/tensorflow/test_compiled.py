@@ -28,6 +28,14 @@ def same(found, expected):
     return found.shape == expected.shape and found.tobytes() == expected.tobytes()
 
 
+class Negated(pi.GlorotUniform):
+    """Writes something else than what it draws."""
+
+    def _write(self, target):
+        super()._write(target)
+        np.negative(target.view, out=target.view)
+
+
 INITS = [
     pi.GlorotUniform(seed=1),  # a middle of 0: no sum
     pi.Uniform(0.0, 1.0, seed=2),
@@ -136,6 +144,7 @@ def test_the_initial_value_of_a_variable_is_filled_in_place_before():
         (pi.HeUniform(seed=1, sampler="tensorflow"), "float32", "sampler='tensorflow'"),
         (pi.TruncatedNormal(0.0, 1.0, -1.0, 1.0, seed=1), "float32", "lower=-1.0, upper=1.0"),
         (pi.Identity(), "float32", "got init=Identity"),
+        (Negated(seed=1), "float32", r"got init=Negated\(seed=1\)"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -4,8 +4,8 @@
 TensorFlow allocates (``tf.raw_ops.Empty``), philinit writes through a view of that memory, and
 ``tf.Variable`` takes the tensor over as it is. Memory that TensorFlow has not allocated itself
 it never updates in place: the first optimizer step copies it. Hence `variable` and `to_tensor`
-are the normal way, and `from_dlpack` is for tensors that are mostly read. `rows` makes rows of a table by number, also
-inside ``tf.data``.
+are the normal way, and `from_dlpack` is for tensors that are mostly read. `rows` makes rows of a
+table by number, inside ``tf.data`` too.
 
 Tensors in parts have the bits of the whole: `dtensor_variable` on the devices of a mesh, `variable`
 and `initializer` on parameter servers, which fill their own memory once they have called `serve`.

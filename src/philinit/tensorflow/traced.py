@@ -102,9 +102,10 @@ def _compiled(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
             "`shape` must be known when XLA compiles (jit_compile=True); "
             f"got shape={shape}: pass the numbers themselves"
         )
-    if isinstance(init, Constant):
+    own = is_own(init)  # other classes may write what they like
+    if own and isinstance(init, Constant):
         return compiled.drawn(init((), dtype), shape, dtype, part)
-    if isinstance(init, Independent):
+    if own and isinstance(init, Independent):
         drawn = plan(init._distribution(shape), dtype, init.sampler)
         if compiled.can_draw(drawn):
             return compiled.drawn((drawn, init.key), shape, dtype, part)
