@@ -63,6 +63,15 @@ def test_a_graph_can_be_saved_for_processes_without_us(tmp_path):
     assert same(tf.saved_model.load(str(tmp_path)).draw(), init((9, 4)))
 
 
+def test_a_shape_that_only_the_run_knows():
+    ours, keras_own = (names.RandomUniform(seed=5) for names in (pk, KI))
+    found = [tf.function(lambda n, i=i: i((n, 4)))(tf.constant(9)) for i in (ours, keras_own)]
+    assert same(*found)
+    native = pk.RandomUniform(seed=5, sampler="native")
+    with pytest.raises(ValueError, match="`shape` must be a tuple of ints >= 0; got shape"):
+        tf.function(lambda n: native((n, 4)))(tf.constant(9))
+
+
 def test_the_native_sampler_in_a_function_that_xla_compiles():
     for init in (pk.HeNormal(seed=5, sampler="native"), pk.RandomUniform(seed=5, sampler="native")):
         found = tf.function(lambda init=init: init((9, 4)), jit_compile=True)()

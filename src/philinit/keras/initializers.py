@@ -78,9 +78,9 @@ class Accelerated:
         if not (same_in_keras and left_in_graph(for_xla=True)):
             try:
                 request = requested(self, type(self)._draw, shape, dtype, self.sampler, part)
-            except KerasOnlyError:
+            except KerasOnlyError as error:
                 if not same_in_keras:
-                    raise
+                    raise ValueError(str(error)) from None  # a class that tf.function knows
             else:
                 return weights(request, layout)
         return laid_out(lambda: keras_call(shape, dtype), layout)
