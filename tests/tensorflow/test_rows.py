@@ -140,9 +140,17 @@ def test_what_is_refused(graph, shape, ids, error, told):
         call() if graph else pit.rows(INIT, shape, ids)
 
 
-def test_floats_for_ids_are_refused_while_a_graph_is_built():
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_what_is_refused_while_a_graph_is_built(jit_compile):
+    def call(shape, ids):
+        tf.function(lambda ids: pit.rows(INIT, shape, ids), jit_compile=jit_compile)(ids)
+
     with pytest.raises(TypeError, match="`ids` must be integers; got ids of dtype float32"):
-        tf.function(lambda ids: pit.rows(INIT, SHAPE, ids))(tf.constant([1.0]))
+        call(SHAPE, tf.constant([1.0]))
+    with pytest.raises(ValueError, match="`global_shape` must have at least one axis"):
+        call((), tf.constant([1]))
+    with pytest.raises(ValueError, match=r"must hold at most 2\*\*62 elements"):
+        call((1 << 62, 2), tf.constant([1]))
 
 
 def test_no_gradient_goes_through():
@@ -212,8 +220,11 @@ def test_bad_shapes_that_only_the_run_knows():
     identity = tf.function(lambda n: pit.to_tensor(pi.Identity(), n))
     with pytest.raises(tf.errors.InvalidArgumentError, match="`shape` must have 2 axes for an ide"):
         identity(tf.constant([2]))
-    with pytest.raises(TypeError, match="`shape` must hold ints only; got a tensor of float32"):
+    with pytest.raises(TypeError, match="`shape` must be a vector of ints; got shape=Tensor"):
         draw(tf.constant(2.0))
+    matrix = tf.function(lambda n: pit.to_tensor(INIT, n))
+    with pytest.raises(TypeError, match="`shape` must be a vector of ints; got shape=Tensor"):
+        matrix(tf.constant([[2, 3]]))
     shard = tf.function(lambda n: pit.to_tensor(INIT, (n, 6), shard=slice(0, 1)))
     with pytest.raises(ValueError, match="when the graph is built where there is a `shard` of it"):
         shard(tf.constant(2))

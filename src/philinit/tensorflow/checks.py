@@ -63,13 +63,13 @@ def shape_in_graph(shape: Any) -> Any:
         if kinds:
             shape = tf.stack(shape)
     if isinstance(shape, tf.Tensor):
-        if not shape.dtype.is_integer:
-            raise TypeError(f"`shape` must hold ints only; got a tensor of {shape.dtype.name}")
+        if not shape.dtype.is_integer or (shape.shape.rank or 0) > 1:
+            raise TypeError(f"`shape` must be a vector of ints; got shape={shape}")
         value = tf.get_static_value(shape)
         if value is None:
             if shape.dtype not in (tf.int32, tf.int64):  # TensorFlow sees less through a cast
                 shape = tf.cast(shape, tf.int64)
-            return tf.reshape(shape, [-1]) if shape.shape.rank != 1 else shape
+            return tf.reshape(shape, [1]) if shape.shape.rank == 0 else shape
         shape = value.tolist()
     return as_shape(shape)
 
@@ -83,8 +83,10 @@ def ids_in_graph(ids: Any, shape: Any) -> Any:
     if isinstance(ids, tf.Variable):
         ids = tf.convert_to_tensor(ids)
     value = tf.get_static_value(ids) if isinstance(ids, tf.Tensor) else np.asarray(ids)
-    if value is not None:  # of a table of unknown shape, the largest that there can be
-        return tf.constant(Rows(shape if isinstance(shape, tuple) else (1 << 62,), value).ids)
+    # Of a table of unknown shape, the largest that there can be.
+    rows = Rows(shape if isinstance(shape, tuple) else (1 << 62,), [] if value is None else value)
+    if value is not None:
+        return tf.constant(rows.ids)
     if not ids.dtype.is_integer:
         raise TypeError(f"`ids` must be integers; got ids of dtype {ids.dtype.name}")
     return tf.cast(ids, tf.int64)
