@@ -140,10 +140,10 @@ class Key:
                     "`data` must be an int or a str; "
                     f"got data={shown(data)} of type {type(data).__name__}"
                 ) from None
-        from hashlib import blake2b  # loads OpenSSL, which most imports of philinit do not need
+        import hashlib  # loads OpenSSL, which most imports of philinit do not need
 
         k0, k1 = self.words
-        own = k0.to_bytes(4, "little") + k1.to_bytes(4, "little") + self.base.to_bytes(16, "little")
-        digest = blake2b(own + tagged, digest_size=16, person=b"philinit.fold_in").digest()
-        w0, w1, m2, m3 = (int.from_bytes(digest[i : i + 4], "little") for i in (0, 4, 8, 12))
-        return Key((w0, w1), (m2 << 64) | (m3 << 96))
+        own = (k0 | k1 << 32 | self.base << 64).to_bytes(24, "little")
+        hashed = hashlib.blake2b(own + tagged, digest_size=16, person=b"philinit.fold_in")
+        found = int.from_bytes(hashed.digest(), "little")
+        return Key((found & _MASK32, found >> 32 & _MASK32), found >> 64 << 64)

@@ -27,6 +27,12 @@ class Configured:
         """The object that `config`, from `get_config`, describes."""
         return cls(**from_plain(config))
 
+    def _with(self, **changes: Any) -> Self:
+        """The same but for these fields, whose values were checked."""
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__, **changes)
+        return made
+
     def __repr__(self) -> str:
         """The call that makes an equal object: its seed, and what differs from the default."""
         parts = []

@@ -57,21 +57,7 @@ class Seeded(Initializer):
             object.__setattr__(self, "from_entropy", True)
         elif type(seed) is not int or seed.bit_length() > 127:
             object.__setattr__(self, "seed", as_seed(seed))
-        if type(self.names) is not tuple or self.names:
-            self._check_names()
-
-    def _check_names(self) -> None:
-        names: Any = self.names  # whatever came
-        if is_ordered(names):
-            names = tuple(names)
-        known = isinstance(names, tuple) and all(
-            isinstance(n, (str, int)) and not is_bool(n) for n in names
-        )
-        if not known:
-            raise TypeError(f"`names` must be a sequence of str and int; got names={shown(names)}")
-        # Of NumPy's strings and of enumerations what they are, so that the repr can be evaluated.
-        plain_ = tuple(str.__str__(n) if isinstance(n, str) else int(n) for n in names)
-        object.__setattr__(self, "names", plain_)
+        object.__setattr__(self, "names", _as_names(self.names))
 
     @property
     def key(self) -> Key:
@@ -81,7 +67,19 @@ class Seeded(Initializer):
 
     def named(self, name: str | int) -> Self:
         """The same initializer on an independent key; nests: ``init.named("a").named(3)``."""
-        return dataclasses.replace(self, names=(*self.names, name))
+        return self._with(names=_as_names((*self.names, name)))
+
+
+def _as_names(names: Any) -> tuple[str | int, ...]:
+    if is_ordered(names):
+        names = tuple(names)
+    known = isinstance(names, tuple) and all(
+        isinstance(n, (str, int)) and not is_bool(n) for n in names
+    )
+    if not known:
+        raise TypeError(f"`names` must be a sequence of str and int; got names={shown(names)}")
+    # Of NumPy's strings and of enumerations what they are, so that the repr can be evaluated.
+    return tuple(str.__str__(n) if isinstance(n, str) else int(n) for n in names)
 
 
 class Independent(Initializer):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -115,7 +114,9 @@ class ParameterMap(Configured):
 
         `name` may be spelled in any way that `normalized` knows.
         """
-        name, shape = normalized(name), as_shape(shape)
+        return self._find(normalized(name), as_shape(shape))
+
+    def _find(self, name: str, shape: tuple[int, ...]) -> Initializer | None:
         if callable(self.entries):
             found = self.entries(name, shape)
             if found is None:
@@ -155,11 +156,12 @@ class ParameterMap(Configured):
         found: dict[str, Initializer] = {}
         unmatched = []
         for given, shape in shapes.items():
-            name, init = normalized(given), self.find(given, shape)
+            name, shape = normalized(given), as_shape(shape)
+            init = self._find(name, shape)
             if name in found:
                 raise ValueError(f"names of parameters must differ; got {name} twice")
             if init is None:
-                unmatched.append(f"{name} {as_shape(shape)}")
+                unmatched.append(f"{name} {shape}")
             else:
                 found[name] = seeded(init, seed).named(name)
         if unmatched:
@@ -244,7 +246,7 @@ def seeded(init: Initializer, seed: int) -> Initializer:
     if isinstance(init, Composite):
         return init._map(lambda child: seeded(child, seed))
     if isinstance(init, Seeded) and init.from_entropy:
-        return dataclasses.replace(init, seed=seed, from_entropy=False)
+        return init._with(seed=seed, from_entropy=False)
     return init
 
 
@@ -253,7 +255,7 @@ def unseeded(init: Initializer) -> Initializer:
     if isinstance(init, Composite):
         return init._map(unseeded)
     if isinstance(init, Seeded) and init.from_entropy:
-        return dataclasses.replace(init, seed=0)
+        return init._with(seed=0)
     return init
 
 

@@ -50,11 +50,11 @@ def planned(
         _distinct((name, shape) for name, shape, _ in listed), seed
     )
     plan = []
-    for name, shape, dtype in listed:
-        name = normalized(name)
+    for (name, init), (_, shape, dtype) in zip(found.items(), listed, strict=True):
         with naming(name):
-            init = found[name] if layout is None else layout(found[name], tuple(shape))
             one = Planned(name, tuple(shape), dtype, init)
+            if layout is not None:
+                one = one._replace(init=layout(init, one.shape))
             if check is not None:
                 check(one)
             init._check(one.shape, dtype)
