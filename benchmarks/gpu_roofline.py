@@ -26,7 +26,7 @@ from rich.table import Table
 import gpu_code
 from philinit.kernels import cuda
 from philinit.kernels.cuda.arguments import argument
-from philinit.parts import Runs
+from philinit.runs import Runs
 
 
 class Gpu(NamedTuple):

@@ -26,6 +26,7 @@ OWN = {
     "philinit.filling.memory",
     "philinit.keys",
     "philinit.parts",
+    "philinit.runs",
     "philinit.targets",
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What loops/runs.cuh takes for `philinit.parts.Runs`: a struct, with the loop's own numbers."""
+"""What loops/runs.cuh takes for `philinit.runs.Runs`: a struct, with the loop's own numbers."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import numpy as np
 
 from philinit.kernels.cuda import group
 from philinit.kernels.table import Kernel
-from philinit.parts import Runs
+from philinit.runs import Runs
 
 LANES = 4  # threads side by side in a run: their 64 bytes are two whole sectors of memory
 AXES = 8
@@ -18,7 +18,7 @@ _MOST = 16  # steps of a thread: leading it to its run is then a sixteenth of th
 _LIMIT = 1 << 31  # of all numbers in 32 bits
 
 _DIVISOR = np.dtype([("value", np.uint32), ("factor", np.uint32), ("shift", np.uint32)])
-_AXIS = np.dtype([("stride", np.uint64), ("count", _DIVISOR)], align=True)
+_AXIS = np.dtype([("stride", np.uint64), ("step", np.uint64), ("count", _DIVISOR)], align=True)
 RUNS = np.dtype(
     [
         ("ids", np.uint64),
@@ -61,17 +61,21 @@ def _cut(runs: Runs, most: int) -> Iterator[Runs]:
         yield runs
         return
     (count, stride), *inner = runs.axes
+    step, *steps = runs.all_steps
     indices = most // (runs.count // count)  # of the outermost axis in a part
     if indices and len(runs.axes) <= AXES:
         for index in range(0, count, indices):
             here = min(indices, count - index)
             ids = runs.ids if runs.ids is None else runs.ids[index : index + here]
             origin = runs.origin + (index * stride if ids is None else 0)
-            yield replace(runs, origin=origin, axes=((here, stride), *inner), ids=ids)
+            axes, into = ((here, stride), *inner), runs.into + index * step
+            yield replace(runs, origin=origin, axes=axes, ids=ids, into=into)
     else:
         for index in range(count):
             at = index if runs.ids is None else int(runs.ids[index])
-            yield from _cut(Runs(runs.origin + at * stride, runs.length, tuple(inner)), most)
+            origin, into = runs.origin + at * stride, runs.into + index * step
+            cut = Runs(origin, runs.length, tuple(inner), None, tuple(steps), into)
+            yield from _cut(cut, most)
 
 
 def steps_of_run(runs: Runs, kernel: Kernel, address: int) -> int:
@@ -81,7 +85,8 @@ def steps_of_run(runs: Runs, kernel: Kernel, address: int) -> int:
     lead = runs.origin % alike + block - alike  # weights of a block that come before a run
     if group(kernel) > block:
         aligned = (address - lead * kernel.itemsize) % 16 == 0
-        if not (aligned and alike == block and runs.length % group(kernel) == 0):
+        evenly = all(step % group(kernel) == 0 for step in runs.all_steps)
+        if not (aligned and alike == block and evenly):
             lead += block  # a run may take a block before it
     return -(-(lead + runs.length) // group(kernel))
 
@@ -110,7 +115,8 @@ def argument(runs: Runs, kernel: Kernel, address: int, ids: int, resident: int) 
     struct["threads"] = runs.count * threads
     struct["threads_of_run"] = divisor(threads)
     struct["inner"] = len(runs.axes) - 1
-    for index, (count, stride) in enumerate(runs.axes):
+    for index, ((count, stride), step) in enumerate(zip(runs.axes, runs.all_steps, strict=True)):
         struct["axes"]["stride"][0, index] = stride
+        struct["axes"]["step"][0, index] = step
         struct["axes"]["count"][0, index] = divisor(count)
     return struct

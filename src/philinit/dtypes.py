@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -105,8 +106,19 @@ def below(value: float, dtype: np.dtype[Any]) -> float:
     return at_most(math.nextafter(value, -math.inf), dtype)
 
 
+def in_c_order(shape: Sequence[int], strides: Sequence[int], unit: int = 1) -> bool:
+    """Whether elements of `unit` lie in C order, with or without gaps, and none of them twice."""
+    span = unit
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length > 1:
+            if stride < span:
+                return False
+            span += stride * (length - 1)
+    return True
+
+
 def check_view(view: Any, name: str) -> None:
-    """Refuse an array, of NumPy or CuPy, of another dtype, or that is not C-contiguous."""
+    """Refuse an array, of NumPy or CuPy, of another dtype, or not of contiguous rows in C order."""
     dtype = view.dtype
     if dtype.name not in NAMES:
         hint = ": pass np.frombuffer(..., dtype=...) of it" if dtype.name == "uint8" else ""
@@ -117,7 +129,15 @@ def check_view(view: Any, name: str) -> None:
             "fill a native array and convert it with .astype"
         )
     if not view.flags.c_contiguous:
-        raise ValueError(
-            f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
-            "bytes: pass a whole array or a slice of its first axis"
-        )
+        shape, strides, size = view.shape, view.strides, dtype.itemsize
+        rows = shape[-1] == 1 or strides[-1] == size
+        if not rows or any(n % size for n in strides) or not in_c_order(shape, strides, size):
+            raise not_contiguous(view, name)
+
+
+def not_contiguous(view: Any, name: str) -> ValueError:
+    """The error for an array, of NumPy or CuPy, whose elements are not where they must be."""
+    return ValueError(
+        f"`{name}` must be C-contiguous; got shape {view.shape} with strides {view.strides} "
+        "bytes: pass a whole array, or one of which only rows are left out"
+    )

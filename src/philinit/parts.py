@@ -6,94 +6,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from philinit.checks import as_shape, is_bool
-
-# Kernels count elements from the first one of a part, in signed 64-bit integers.
-SPAN_LIMIT = 1 << 62
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Elements ``origin + sum(index[a] * stride[a]) + i``, 0 <= i < length, in C order.
-
-    Parameters
-    ----------
-    origin : int
-        Global index of the element at index 0 of all axes; any size.
-    length : int
-        Elements of a run, at least 1 unless there are none at all.
-    axes : tuple of (count, stride)
-        The axes that runs are numbered by, the outermost first; none where there is one run.
-    ids : ndarray of int64, optional
-        Indices on the outermost axis, in order; 0, 1, ... otherwise. C-contiguous, none negative.
-    """
-
-    origin: int
-    length: int
-    axes: tuple[tuple[int, int], ...] = ()
-    ids: Any = None
-
-    @property
-    def count(self) -> int:
-        """Number of runs."""
-        return math.prod(count for count, _ in self.axes)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return self.count * self.length
-
-    @property
-    def span(self) -> int:
-        """Global index after the last element, counted from `origin`."""
-        if self.size == 0:
-            return 0
-        last = [count - 1 for count, _ in self.axes]
-        if self.ids is not None:
-            last[0] = int(self.ids.max())
-        return sum(p * stride for p, (_, stride) in zip(last, self.axes, strict=True)) + self.length
-
-    def after(self, offset: int) -> Runs:
-        """The same elements of a tensor that begins at `offset` of a stream."""
-        return replace(self, origin=self.origin + offset)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """(global index, length) of each run; none is stored."""
-        if self.size:
-            for start in self._starts(0, self.origin):
-                yield start, self.length
-
-    def _starts(self, axis: int, base: int) -> Iterator[int]:
-        if axis == len(self.axes):
-            yield base
-            return
-        count, stride = self.axes[axis]
-        indices = range(count) if axis or self.ids is None else self.ids.tolist()
-        for index in indices:
-            yield from self._starts(axis + 1, base + index * stride)
-
-
-def runs_of(shape: tuple[int, ...], starts: tuple[int, ...], lengths: tuple[int, ...]) -> Runs:
-    """The part of `lengths` at `starts` of a C-ordered array, in as few runs as can be."""
-    if 0 in lengths:
-        return Runs(0, 0)
-    origin, length, stride = 0, 1, 1
-    outer: list[tuple[int, int]] = []  # the innermost first
-    for extent, start, taken in zip(shape[::-1], starts[::-1], lengths[::-1], strict=True):
-        origin += start * stride
-        if not outer and stride == length:  # all axes inside this one are whole: runs touch
-            length *= taken
-        elif outer and outer[-1][0] * outer[-1][1] == stride:  # so do the runs of two axes
-            outer[-1] = outer[-1][0] * taken, outer[-1][1]
-        elif taken > 1:
-            outer.append((taken, stride))
-        stride *= extent
-    return Runs(origin, length, tuple(outer[::-1]))
+from philinit.runs import SPAN_LIMIT, Runs, Strides, runs_of
 
 
 def _position(value: Any, length: int, axis: int, index: Any, last: int) -> int:
@@ -150,6 +69,15 @@ def _normalized(index: Any, shape: tuple[int, ...]) -> tuple[slice | int, ...]:
 
 
 class _Part:
+    @property
+    def as_runs(self) -> Runs:
+        """Where the elements lie, in C order or in that of `ids`."""
+        return self.runs_into(None)
+
+    def runs_into(self, strides: Strides) -> Runs:
+        """The runs, and where they go in memory of these strides."""
+        raise NotImplementedError
+
     @property
     def size(self) -> int:
         """Number of elements."""
@@ -215,10 +143,12 @@ class Shard(_Part):
         """Shape of the shard: one length for each slice."""
         return tuple(e.stop - e.start for e in self.index if isinstance(e, slice))
 
-    @property
-    def as_runs(self) -> Runs:
-        """Where the elements lie, in C order."""
-        return runs_of(self.global_shape, self.starts, self.lengths)
+    def runs_into(self, strides: Strides) -> Runs:
+        """The runs, in C order, and where they go in memory of these strides."""
+        if strides is not None:  # an axis that an int has dropped may have any
+            kept = iter(strides)
+            strides = tuple(next(kept) if isinstance(e, slice) else 0 for e in self.index)
+        return runs_of(self.global_shape, self.starts, self.lengths, strides)
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """The shard in C order as (global offset, length) pairs, as few as can be, in elements."""
@@ -271,13 +201,23 @@ class Rows(_Part):
         """Shape of the part: that of `ids`, then that of a row."""
         return (*self.ids.shape, *self.global_shape[1:])
 
-    @property
-    def as_runs(self) -> Runs:
-        """Where the elements lie, in the order of `ids`."""
-        row = math.prod(self.global_shape[1:])
+    def runs_into(self, strides: Strides) -> Runs:
+        """The runs, in the order of `ids`, and where they go in memory of these strides."""
         if self.size == 0:
             return Runs(0, 0)
-        return Runs(0, row, ((self.ids.size, row),), self.ids.reshape(-1))
+        rank, row = self.ids.ndim, self.global_shape[1:]
+        outer, inner = (None, None) if strides is None else (strides[:rank], strides[rank:])
+        found = runs_of(row, (0,) * len(row), row, inner)
+        axes, steps = ((self.ids.size, math.prod(row)), *found.axes), None
+        if outer is not None:
+            among = runs_of(self.ids.shape, (0,) * rank, self.ids.shape, outer)
+            if len(among.axes) > 1:
+                raise NotImplementedError(
+                    "the rows of `out` must be equally far apart where `ids` have several axes; "
+                    f"got strides {strides}: fill them for one index of the first axis at a time"
+                )
+            steps = (*(among.steps or (1,)), *(found.steps or ()))
+        return Runs(0, found.length, axes, self.ids.reshape(-1), steps)
 
 
 def _as_ids(ids: Any, rows: int) -> Any:

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.filling.fill import fill
 from philinit.keys import Key
-from philinit.parts import Rows, Runs, Shard
+from philinit.parts import Rows, Shard
+from philinit.runs import Runs
 from tests.support import cases
 from tests.support import reference as r
 from tests.support.cases import ONE_EACH, Case

@@ -141,14 +141,14 @@ def test_what_is_kept_is_not_written() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize(("block", "long"), [(7, 1 << 16), (40, 1 << 16), (64, 4), (1, 1)])
+@pytest.mark.parametrize(("block", "row"), [(7, 1 << 16), (40, 1 << 16), (64, 4), (1, 1)])
 def test_windows_are_written_in_blocks_of_any_size(
-    axis: int, block: int, long: int, monkeypatch: Any
+    axis: int, block: int, row: int, monkeypatch: Any
 ) -> None:
     init = Parts([SMALL, pi.Uniform(seed=1)], axis=axis)
     whole = init((6, 8, 10))
     monkeypatch.setattr(windows, "_BLOCK", block)
-    monkeypatch.setattr(windows, "_LONG", long)
+    monkeypatch.setattr(windows, "_ROW", row)
     assert same(init((6, 8, 10)), whole)
     assert same(init.shard((6, 8, 10), (slice(1, 5), 3, slice(2, 9))), whole[1:5, 3, 2:9])
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import philinit as pi
 from philinit.dtypes import NAMES, as_dtype
 from philinit.filling import cpu
-from philinit.parts import Shard, runs_of
+from philinit.parts import Shard
+from philinit.runs import runs_of
 
 
 @given(st.data())

@@ -7,7 +7,7 @@ import numpy as np
 
 from philinit.kernels.cuda.arguments import argument
 from philinit.keys import Key
-from philinit.parts import Runs
+from philinit.runs import Runs
 from tests.support import cuda_host
 from tests.support import reference as r
 from tests.support.cuda_cases import KEY, Drawn, on_cpu, per_block
@@ -49,15 +49,26 @@ def on_gpu(
     into: cuda_host.Library | None = None,
 ) -> r.Array:
     """`shift` is the number of weights from an aligned address; nothing around may change."""
-    dtype, count = r.DTYPES[case.dtype], runs.size
-    memory = np.full(64 + (count + shift) * dtype.itemsize + 64, 0xA5, np.uint8)
+    dtype, where = r.DTYPES[case.dtype], places(runs)
+    memory = np.full(64 + (where[-1] + 1 + shift) * dtype.itemsize + 64, 0xA5, np.uint8)
     start = 64 - memory.ctypes.data % 64 % 64 + shift * dtype.itemsize
     address = memory.ctypes.data + start
     launch(into or library(), case, runs, address, key, resident, grid, block)
-    out = np.ndarray(count, dtype, memory, offset=start).copy()
-    memory[start:][: out.nbytes] = 0xA5
-    assert (memory == 0xA5).all(), "bytes before or behind were written"
+    view = np.ndarray(where[-1] + 1, dtype, memory, offset=start)
+    out = view[where].copy()
+    view.view(f"u{dtype.itemsize}")[where] = int.from_bytes(b"\xa5" * dtype.itemsize, "little")
+    assert (memory == 0xA5).all(), "bytes before, between or behind were written"
     return out
+
+
+def places(runs: Runs) -> r.Array:
+    """Where each weight belongs in memory, in weights, in the order of the runs."""
+    if runs.steps is None:
+        return np.arange(runs.size)
+    found = np.zeros(1, int)
+    for (count, _), step in zip(runs.axes, runs.steps, strict=True):
+        found = np.add.outer(found, step * np.arange(count)).reshape(-1)
+    return np.add.outer(found, np.arange(runs.length)).reshape(-1)
 
 
 def same(case: Drawn, runs: Runs, key: Key = KEY, **how: Any) -> None:

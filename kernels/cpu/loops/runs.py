@@ -13,7 +13,14 @@ from numba import njit
 
 from philinit.kernels.cpu.kernels import TILES, load_libm, parameters_of
 from philinit.kernels.cpu.loops.fill import AHEAD, PAGE
-from philinit.kernels.cpu.positions import AXES, Inner, after, load_layout, position_of
+from philinit.kernels.cpu.positions import (
+    AXES,
+    Inner,
+    after,
+    load_layout,
+    position_of,
+    write_rows,
+)
 from philinit.kernels.cpu.simd.memory import (
     copy,
     copy_freely,
@@ -79,10 +86,10 @@ def copy_pieces(target, source, pieces, count):
 def entry(name: str) -> Any:
     """The function to compile for a kernel, of eight 64-bit integers.
 
-    ``out``: address of the first number; ``count``: numbers to write; ``first``: number, in the
-    order of the runs, of the first one to write; ``runs``: address of what arguments.py makes of
-    the runs; ``k0, k1``: the key; ``parameters``: address of the struct in table.py; ``streaming``:
-    whether whole lines may bypass the caches.
+    ``out``: address of the first number of the first run; ``count``: numbers to write; ``first``:
+    number, in the order of the runs, of the first one to write; ``runs``: address of what
+    arguments.py makes of the runs; ``k0, k1``: the key; ``parameters``: address of the struct in
+    table.py; ``streaming``: whether whole lines may bypass the caches.
     """
     kernel, (transform, draw, small_tile) = KERNELS[name], TILES[name]
     tile_blocks = LARGEST_TILE  # a tile costs more here, beside its weights, than in `fill`
@@ -166,10 +173,12 @@ def entry(name: str) -> Any:
         alike = layout.near != 0 and inner.stride & (per_block - 1) == 0
         hop = (inner.stride >> block_shift) << reserved_shift
         long = layout.length >= LONG_BLOCKS * per_block
-        lines = streaming != 0 and out % size == 0
-        # The first line begins before `out`, with weights that are not written.
-        head = (out & 63) // size if lines else 0
-        target, held, done = out - head * size, head, 0
+        # Where rows are apart, this and `target` are where weights would go if they were not.
+        begin = out + first * size
+        lines = streaming != 0 and layout.row == 0 and begin % size == 0
+        # The first line begins before `begin`, with weights that are not written.
+        head = (begin & 63) // size if lines else 0
+        target, held, done = begin - head * size, head, 0
         while done < count:
             blocks, parts, todo = 0, 0, 0
             whole = True  # no word of a block is left out
@@ -239,7 +248,10 @@ def entry(name: str) -> Any:
                     words, target = words + unit * width, target + unit * size
                     held, head = held - unit, 0
                 now = held // unit * unit
-                if lines:
+                if layout.row != 0:  # made in the place of the words, which take no less
+                    transform(words, words, now * kernel.words, p, store)
+                    write_rows(out, words, now * size, target - out, streaming, axes, layout)
+                elif lines:
                     for page in range(0, now * size, PAGE):
                         prefetch_page(target + AHEAD + page)
                     transform(words, target, now * kernel.words, p, store_streaming)
@@ -247,9 +259,12 @@ def entry(name: str) -> Any:
                     transform(words, target, now * kernel.words, p, store)
                 words, target, held = words + now * width, target + now * size, held - now
             copy_freely(ready, words, held * width)
-        if held > head:
+        if layout.row != 0:
+            transform(ready, spare, 4 * STEP_BLOCKS, p, store)
+            write_rows(out, spare, held * size, target - out, streaming, axes, layout)
+        elif held > head:
             write_some(ready, spare, target, head, held, p)
-        if lines:
+        if streaming:
             fence()
 
     return fill_runs

@@ -20,10 +20,16 @@ struct Divisor {
   }
 };
 
-// An axis that runs are numbered by: indices, and weights from one index to the next.
+// An axis that runs are numbered by: indices, and weights from one index to the next, in the stream
+// and where they are written.
 struct Axis {
-  u64 stride;
+  u64 stride, step;
   Divisor count;
+};
+
+// A run: weights before it in the stream, and from `out` to where it is written.
+struct Place {
+  u64 weight, at;
 };
 
 struct Runs {
@@ -36,20 +42,22 @@ struct Runs {
   u32 inner;               // axes but for the outermost one
   Axis axes[8];            // the outermost first, whose count is not divided by
 
-  // Weights from index 0 of all axes to the first one of a run.
-  __device__ __forceinline__ u64 start(u32 run) const {
-    u64 start = 0;
+  // The place of a run, counted from index 0 of all axes.
+  __device__ __forceinline__ Place place(u32 run) const {
+    u64 weight = 0, at = 0;
 #pragma unroll 1
     for (u32 axis = inner; axis; --axis) {
       const u32 outer = axes[axis].count.quotient(run);
-      start += (run - outer * axes[axis].count.value) * axes[axis].stride;
+      const u32 index = run - outer * axes[axis].count.value;
+      weight += index * axes[axis].stride;
+      at += index * axes[axis].step;
       run = outer;
     }
-    return start + (ids ? ids[run] : run) * axes[0].stride;
+    return {weight + (ids ? ids[run] : run) * axes[0].stride, at + run * axes[0].step};
   }
 };
 
-static_assert(sizeof(Runs) == 40 + 8 * 24, "philinit.kernels.cuda.arguments has this layout");
+static_assert(sizeof(Runs) == 40 + 8 * 32, "philinit.kernels.cuda.arguments has this layout");
 
 // The 16 bytes of a step, from a counter on.
 template <class K>
@@ -64,7 +72,7 @@ __device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
   }
 }
 
-// Weights of `runs`, one run behind the other from `out` on: `skip` weights of the counter block
+// Weights of `runs`, from `out` on: `skip` weights of the counter block
 // high:low come before index 0 of all axes.
 template <class K>
 __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
@@ -96,14 +104,15 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
     const u32 end = step + reach < runs.steps ? step + reach + 1 : runs.steps;
     // Weights of the run's first step that come before the run; a block more in 16 bits, where that
     // leads to an aligned address.
-    const u64 weight = skip + runs.start(run);
+    const Place place = runs.place(run);
+    const u64 weight = skip + place.weight;
     u32 lead = (u32)weight % K::WEIGHTS;
-    if (K::BLOCKS == 2 && ((u32)(u64)out + (run * length - lead) * K::ITEM) % 16 == 8)
+    if (K::BLOCKS == 2 && ((u32)(u64)out + ((u32)place.at - lead) * K::ITEM) % 16 == 8)
       lead += K::WEIGHTS;
     const u64 block = (weight - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
     Counter counter = base.after(block * K::RESERVED, (block >> 32) * K::RESERVED >> 32);
     u32 from = step * STEP - lead;  // in weights of the run; above 2**31 where it is below 0
-    char *here = opaque_global((char *)out + ((u64)run * length + (i64)(int)from) * K::ITEM);
+    char *here = opaque_global((char *)out + (place.at + (i64)(int)from) * K::ITEM);
     const u32 ragged = (u32)(u64)here % 16 ? 0 : first_ragged;
 #pragma unroll 1
     do {

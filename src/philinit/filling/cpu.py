@@ -15,7 +15,7 @@ from philinit.kernels.cpu.arguments import argument
 from philinit.kernels.cpu.compiler import kernel
 from philinit.kernels.table import Plan
 from philinit.keys import Key
-from philinit.parts import Runs
+from philinit.runs import Runs
 from philinit.targets import Target
 
 # A chunk is a window of counters that starts at a multiple of its size, a power of two: so counter
@@ -137,7 +137,7 @@ class _Runs:
         index = begin * self.per_block
         count = min(end * self.per_block, self.count) - index
         status = self.call(
-            self.out + index * self.view.itemsize,
+            self.out,
             count,
             index,
             ctypes.addressof(self.layout),

@@ -82,7 +82,7 @@ def opened(
     Raises
     ------
     ValueError
-        `out` lies elsewhere, or is read-only, not C-contiguous or of another dtype.
+        `out` lies elsewhere, or is read-only, not of contiguous rows or of another dtype.
     TypeError, NotImplementedError, ImportError, RuntimeError
         `out` cannot be written in place; CUDA cannot be used.
     """

@@ -14,7 +14,8 @@ from philinit.checks import Progress, check_progress, check_sampler, check_threa
 from philinit.distributions import Distribution, Normal, Uniform
 from philinit.filling.devices import opened
 from philinit.keys import Key
-from philinit.parts import SPAN_LIMIT, Rows, Shard
+from philinit.parts import Rows, Shard
+from philinit.runs import SPAN_LIMIT, runs_of
 from philinit.targets import Target
 
 T = TypeVar("T")
@@ -42,12 +43,14 @@ def fill(
     Parameters
     ----------
     out : ndarray, np.memmap, memoryview, or an object with a writable buffer or CPU ``__dlpack__``
-        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment. Also the
-        memory of a CUDA device: a CuPy array, a torch tensor, anything with a ``__dlpack__`` or a
-        ``__cuda_array_interface__``. A CuPy array is filled on CuPy's current stream, a torch
-        tensor on torch's, other objects on the stream that they name: the call returns while the
-        device works, as CuPy's and torch's own operations do. Where an object names no stream, or
-        with `progress`, the weights are there when the call returns.
+        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment, or rows of
+        such memory that lie apart, as in ``wide[:, :128]``: each contiguous, none twice, in C
+        order, by one call and without a copy. Also the memory of a CUDA device: a CuPy array, a
+        torch tensor, anything with a ``__dlpack__`` or a ``__cuda_array_interface__``. A CuPy array
+        is filled on CuPy's current stream, a torch tensor on torch's, other objects on the stream
+        that they name: the call returns while the device works, as CuPy's and torch's own
+        operations do. Where an object names no stream, or with `progress`, the weights are there
+        when the call returns.
     distribution : Uniform, Normal or TruncatedNormal
         What to draw; see `philinit.distributions` for the intervals.
     key : Key
@@ -76,7 +79,7 @@ def fill(
     ------
     TypeError, ValueError, NotImplementedError
         Before the first byte is written: arguments of the wrong type; memory that is read-only,
-        not contiguous or of another dtype; a distribution that the dtype cannot hold.
+        not as said above or of another dtype; a distribution that the dtype cannot hold.
     ImportError, RuntimeError
         CUDA memory, but no CuPy, or no device that works.
     """
@@ -138,7 +141,10 @@ def draw(
             f"TensorFlow reserves for a group of truncated normals; got base={key.base:#x}"
         )
     backend = _cpu() if type(view) is np.ndarray else _cuda()
-    runs = None if part is None else part.as_runs
+    strides = None if view.flags.c_contiguous else [n // view.dtype.itemsize for n in view.strides]
+    runs = None if part is None else part.runs_into(strides)
+    if strides is not None and part is None:
+        runs = runs_of(view.shape, (0,) * len(view.shape), view.shape, strides)
     size = view.size if runs is None else runs.origin + runs.span
     if not 0 <= offset <= OFFSET_LIMIT - size:
         raise ValueError(

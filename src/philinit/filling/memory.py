@@ -90,7 +90,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
 
 def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
-    """C-contiguous writable ndarray that shares the memory of `out`, with its shape and dtype.
+    """Writable ndarray that shares the memory of `out`, its rows contiguous and in C order.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
     TypeError
         `out` is of a kind that cannot be written in place.
     ValueError
-        `out` is read-only, not C-contiguous, of another dtype or of foreign byte order.
+        `out` is read-only, not of contiguous rows, of another dtype or of foreign byte order.
     NotImplementedError
         `out` lies in the memory of a device other than the CPU.
     """
@@ -173,11 +173,12 @@ def check_torch_memory(tensor: Any, name: str) -> None:
             f"`{name}` must be a plain torch tensor, in memory of its own; got "
             f"{type(tensor).__name__} of a kind that need not have any"
         )
-    last = tensor.storage_offset() + 1
-    last += sum(
-        stride * (n - 1) for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if n
-    )
-    if tensor.numel() and (not address_ or nbytes < last * tensor.element_size()):
+    span = count = tensor.numel()
+    if not tensor.is_contiguous():
+        pairs = zip(tensor.shape, tensor.stride(), strict=True)
+        span = 1 + sum(stride * (length - 1) for length, stride in pairs)
+    last = (tensor.storage_offset() + span) * tensor.element_size()
+    if count and (not address_ or nbytes < last):
         raise ValueError(
             f"`{name}` must have memory; got a torch tensor whose storage was freed or cut short "
             f"to {nbytes} bytes, as FSDP frees what it has gathered: fill the module's parameter"

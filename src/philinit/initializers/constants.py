@@ -42,27 +42,31 @@ def _rounded(name: str, value: float, dtype: np.dtype[Any]) -> float:
 
 
 def _as_bits(view: Any, value: float) -> tuple[Any, Any]:
-    """`view`, flat, and `value` as what can be stored there.
+    """`view` and `value` as what can be stored there.
 
     On a CUDA device both as unsigned integers of the same bits: CuPy stores those in every
     version, and bfloat16 in few.
     """
-    flat = view.reshape(-1)
     if isinstance(view, np.ndarray):
-        return flat, value
+        return view, value
     kind = np.dtype(f"u{view.dtype.itemsize}")
-    return flat.view(kind), np.array(value, view.dtype).view(kind)[()]
+    return view.view(kind), np.array(value, view.dtype).view(kind)[()]
 
 
 def _store(target: Target, value: float) -> None:
     """`value` into every element, by one thread."""
-    flat, item = _as_bits(target.view, value)
-    progress = target.progress
-    for start in range(0, flat.size, _CHUNK):
-        flat[start : start + _CHUNK] = item
+    view, item = _as_bits(target.view, value)
+    progress, total, done = target.progress, view.size, 0
+    if view.flags.c_contiguous:
+        view = view.reshape(-1)  # lest an element of the first axis be a chunk for minutes
+    step = max(1, _CHUNK * len(view) // max(total, 1))
+    for start in range(0, len(view), step):
+        chunk = view[start : start + step]
+        chunk[...] = item
+        done += chunk.size
         if progress is not None:
-            progress(min(start + _CHUNK, flat.size), flat.size)
-    if progress is not None and flat.size == 0:
+            progress(done, total)
+    if progress is not None and not total:
         progress(0, 0)
 
 
@@ -87,6 +91,9 @@ class Constant(Initializer):
 
     def _write(self, target: Target) -> None:
         _store(target, nearest("value", self.value, target.view.dtype))
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        nearest("value", self.value, dtype)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -132,15 +139,19 @@ class Identity(Initializer):
         _store(target, 0.0)
         first, last = max(top, left), min(top + height, left + width)
         if first < last:
-            start = (first - top) * width + (first - left)
-            flat, item = _as_bits(view, gain)
-            flat[start :: width + 1][: last - first] = item
+            bits, item = _as_bits(view.reshape(height, width), gain)
+            if view.flags.c_contiguous:
+                start = (first - top) * width + (first - left)
+                bits.reshape(-1)[start :: width + 1][: last - first] = item
+                return
+            for i in range(first, last):
+                bits[i - top, i - left] = item
 
 
 def _diagonal_of_rows(target: Target, rows: Rows, gain: float) -> None:
     view = target.view
     check_in_cpu_memory("rows of an identity matrix are", view)
     _store(target, 0.0)
-    ids, columns = rows.ids.reshape(-1), view.shape[-1]
-    inside = np.flatnonzero(ids < columns)
-    view.reshape(-1, columns)[inside, ids[inside]] = gain
+    ids, view = np.atleast_1d(rows.ids), np.atleast_2d(view)
+    inside = np.nonzero(ids < view.shape[-1])
+    view[(*inside, ids[inside])] = gain

@@ -65,7 +65,8 @@ class _Mapped(Seeded):
         view, shape, _, threads, progress = target
         self._check(shape, view.dtype)
         check_in_cpu_memory(_WHAT, view)
-        flat, uniform, done = view.reshape(-1), self._uniform(), 0
+        flat = view.reshape(-1) if view.flags.c_contiguous else view.flat
+        uniform, done = self._uniform(), 0
         whole = view.dtype if view.dtype.itemsize > 2 else np.dtype(np.float32)
         for offset, count in _blocks(target):
             drawn = np.empty(count, np.float64)
@@ -74,7 +75,7 @@ class _Mapped(Seeded):
                 flat[done : done + count] = self._map(drawn, view.dtype).astype(whole)
             done += count
             if progress is not None:
-                progress(done, flat.size)
+                progress(done, view.size)
         if progress is not None and not done:
             progress(0, 0)
 

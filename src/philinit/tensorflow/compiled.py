@@ -16,7 +16,8 @@ import tensorflow as tf
 from philinit.kernels import constants
 from philinit.kernels.table import Plan
 from philinit.keys import Key
-from philinit.parts import SPAN_LIMIT, Shard
+from philinit.parts import Shard
+from philinit.runs import SPAN_LIMIT
 from philinit.tensorflow.parts import Late
 
 Values = dict[str, float]  # the parameters of a kernel

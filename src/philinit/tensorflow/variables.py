@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from philinit.checks import Progress, check_progress, check_threads
+from philinit.dtypes import not_contiguous
 from philinit.filling import devices, dlpack
 from philinit.filling import memory as host_memory
 from philinit.initializers.base import check_init
@@ -175,6 +176,8 @@ def from_dlpack(array: Any) -> Any:
     """
     check_eager("from_dlpack")
     with devices.opened(array, name="array") as view:
+        if not view.flags.c_contiguous:
+            raise not_contiguous(view, "array")
         on_cpu = isinstance(view, np.ndarray)
         if view.size == 0:  # nothing to share, and such an address may be anything
             return memory.empty(view.shape, view.dtype, "CPU:0" if on_cpu else "GPU:0")

@@ -180,6 +180,17 @@ def test_empty_parts_launch_nothing(cupy: Any, dtype: str) -> None:
     assert seen == [(0, 0)] * 3
 
 
+@by_dtype
+def test_rows_that_lie_apart_are_one_launch(cupy: Any, dtype: str) -> None:
+    for init in (pi.GlorotUniform(seed=1), pi.Constant(0.5)):
+        wide = cupy.asarray(np.full((6, 7, 40), 7, as_dtype(dtype)))
+        want = np.full((6, 7, 40), 7, as_dtype(dtype))
+        init.fill(wide[1:, 2:5, 3:28])
+        want[1:, 2:5, 3:28] = init((5, 3, 25), dtype)
+        assert cupy.asnumpy(wide).tobytes() == want.tobytes()
+    assert len(launches()) == 1
+
+
 def test_more_than_eight_axes_are_a_launch_for_each_place_of_the_others(cupy: Any) -> None:
     shape = (3, *[2, 3] * 9)
     index = (slice(0, 2), *[slice(None), slice(1, 3)] * 3, *[0, slice(1, 3)] * 6)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from philinit.kernels import cuda
 from philinit.kernels.cuda import arguments
 from philinit.kernels.table import Kernel, Parameters
-from philinit.parts import Runs
+from philinit.runs import Runs
 from tests.support import cuda_host
 from tests.support.cuda_runs import library, rows
 

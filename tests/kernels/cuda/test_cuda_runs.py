@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from philinit.kernels import cuda
 from philinit.kernels.cuda import arguments
-from philinit.parts import Rows, Runs, Shard
+from philinit.parts import Rows, Shard
+from philinit.runs import Runs
 from tests.support import cuda_host
 from tests.support import reference as r
 from tests.support.cuda_cases import KEY, ONE_EACH, Drawn, on_cpu
@@ -73,6 +74,24 @@ def test_any_box_is_that_of_the_whole_tensor(
     whole = on_cpu(case, math.prod(box.global_shape), offset).reshape(box.global_shape)
     want = np.ascontiguousarray(whole[box.index]).reshape(-1)
     r.assert_same_bits(on_gpu(case, runs, **how), want, (box, offset, how))
+
+
+@settings(max_examples=300, deadline=None)
+@given(kernels, boxes(), offsets, launches(), st.lists(st.integers(0, 9), min_size=5, max_size=5))
+def test_rows_that_are_written_apart(
+    case: Drawn, box: Shard, offset: int, how: dict[str, Any], gaps: list[int]
+) -> None:
+    strides, step = [], 1
+    for length, gap in zip(box.shape[::-1], (0, *gaps), strict=False):
+        step += gap
+        strides.insert(0, step)
+        step *= length
+    runs = box.runs_into(strides).after(offset)
+    if not runs.axes:
+        return
+    whole = on_cpu(case, math.prod(box.global_shape), offset).reshape(box.global_shape)
+    want = np.ascontiguousarray(whole[box.index]).reshape(-1)
+    r.assert_same_bits(on_gpu(case, runs, **how), want, (box, offset, how, strides))
 
 
 @settings(max_examples=200, deadline=None)

@@ -8,7 +8,7 @@ import pytest
 
 from philinit.kernels import cuda
 from philinit.kernels.cuda.arguments import steps_of_run
-from philinit.parts import Runs
+from philinit.runs import Runs
 from tests.support import cuda_host
 from tests.support import reference as r
 from tests.support.cuda_cases import FLOAT, HALF, KEY, ONE_EACH, TENSORFLOW, Drawn, on_cpu, sparse
@@ -102,6 +102,8 @@ def check_ragged(case: Drawn, into: cuda_host.Library) -> None:
             ids = np.array([5, 1, 5, 0])
             same(case, rows(length, length + 3, 4, origin, ids=ids), into=into, grid=1)
     same(case, rows(601, 611, 3), into=into, grid=1, block=2)
+    apart = Runs(1, 37, ((2, 2001), (3, 500)), None, (300, 77))
+    same(case, apart, into=into, grid=1)
 
 
 def check_carries(case: Drawn, into: cuda_host.Library) -> None:
@@ -135,11 +137,15 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "Stream(c, keys)",
     ),
     "ids not looked at": (FLOAT, check_ragged, "ids ? ids[run] : run", "run"),
-    "axes in the wrong order": (
-        *(FLOAT, check_ragged, "u32 axis = inner; axis; --axis"),
-        "u32 axis = 1; axis <= inner; ++axis",
+    "steps in the place of strides": (
+        *(FLOAT, check_ragged, "weight += index * axes[axis].stride"),
+        "weight += index * axes[axis].step",
     ),
-    "start of a run in 32 bits": (FLOAT, check_carries, "u64 start = 0;", "u32 start = 0;"),
+    "where a run goes forgotten": (FLOAT, check_ragged, "at += index * axes[axis].step;", ""),
+    "start of a run in 32 bits": (
+        *(FLOAT, check_carries, "u64 weight = 0, at = 0;"),
+        "u32 weight = 0, at = 0;",
+    ),
     "what comes before the run written": (
         *(FLOAT, check_ragged, "u32 from = step * STEP - lead;"),
         "u32 from = step * STEP;",
@@ -162,7 +168,7 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "(u64)(2 * n) * factor",
         "(u64)n * factor",
     ),
-    "32-bit address": (FLOAT, check_huge, "(u64)run * length +", "run * length +"),
+    "32-bit address": (FLOAT, check_huge, "(place.at + (i64)", "((u32)place.at + (i64)"),
     "32-bit thread number": (
         *(FLOAT, check_idle, "(u64)blockIdx.x * blockDim.x"),
         "blockIdx.x * blockDim.x",

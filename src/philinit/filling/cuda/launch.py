@@ -20,7 +20,7 @@ from philinit.filling.cuda.memory import import_cupy
 from philinit.kernels.constants import CALLED
 from philinit.kernels.table import Parameters, Plan
 from philinit.keys import Key
-from philinit.parts import Runs
+from philinit.runs import Runs
 from philinit.targets import Target
 
 #: Weights of one launch where somebody wants to hear of progress: a millisecond or so.
@@ -110,7 +110,7 @@ def _fill_runs(
         # The copy may go when all is queued: CuPy gives its memory to later work of this stream.
         runs = replace(runs, ids=cupy.asarray(runs.ids))
     for part in parts(runs, plan.kernel, most):
-        out = view.data.ptr + done * plan.kernel.itemsize
+        out = view.data.ptr + part.into * plan.kernel.itemsize
         if part.axes:
             _launch_runs(kernel, out, part, plan, key)
             yield done + part.size

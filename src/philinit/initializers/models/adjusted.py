@@ -54,17 +54,18 @@ class Padded(Adjusted):
         view, shape, part, _, _ = target
         rows = self._rows(shape)
         self.initializer._write(target)
+        zero: Any  # indices of rows
         if isinstance(part, Rows):
-            zero = np.flatnonzero(np.isin(part.ids.reshape(-1), rows))
-            flat = view.reshape(part.ids.size, -1)
+            zero = zip(*np.nonzero(np.isin(np.atleast_1d(part.ids), rows)), strict=True)
+            view = view if part.ids.ndim else view[None]
         else:
             start, count = (0, shape[0]) if part is None else (part.starts[0], part.lengths[0])
-            zero = np.array([row - start for row in rows if start <= row < start + count], int)
-            flat = view.reshape(count, -1) if view.size else view
+            zero = (row - start for row in rows if start <= row < start + count)
+            view = view if part is None else view.reshape(part.lengths)
         if view.size:
-            bits = flat.view(np.dtype(f"u{view.dtype.itemsize}"))  # CuPy stores those of any dtype
-            for row in zero.tolist():
-                bits[row] = 0
+            bits = view.view(np.dtype(f"u{view.dtype.itemsize}"))  # CuPy stores those of any dtype
+            for index in zero:
+                bits[index] = 0
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A part of a tensor that does not lie in one stretch of memory, written block by block."""
+"""A part of a tensor in memory of any strides; where its rows are short, block by block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from philinit.parts import Shard
 from philinit.targets import Target
 
 _BLOCK = 1 << 20  # elements that are computed elsewhere and copied, at a time
-_LONG = 1 << 16  # elements of a row from which on it is worth a call of its own
+_ROW = 32  # elements of a row from which on it is written in place: shorter ones cost more
 
 
 def write_window(
@@ -26,19 +26,16 @@ def write_window(
 ) -> None:
     """Write part `index` of a tensor of `shape` into a window of an array, of the part's shape."""
     lengths = window.shape
-    if window.flags.c_contiguous or not window.size:
+    rows = lengths and lengths[-1] >= _ROW and window.strides[-1] == window.dtype.itemsize
+    if rows or window.flags.c_contiguous:
         part = None if lengths == shape else Shard(shape, index)
         init._write(Target(window, shape, part, threads, progress))
         return
     axis = next(a for a, length in enumerate(lengths) if length > 1)
     inner, step = window.size // lengths[axis], lengths[axis]
-    scratch = None
+    scratch, alone = None, init.elementwise and inner > _BLOCK
     if init.elementwise:
-        row = window[(slice(None),) * axis + (slice(0, 1),)]
-        alone = inner > _BLOCK or (inner >= _LONG and row.flags.c_contiguous)
         step = 1 if alone else min(step, _BLOCK // inner)
-    else:
-        alone = False
     for start in range(0, lengths[axis], step):
         stop = min(start + step, lengths[axis])
         block = window[(slice(None),) * axis + (slice(start, stop),)]

@@ -25,7 +25,7 @@ from philinit.kernels.libm import KINDS
 from philinit.kernels.plan import plan
 from philinit.kernels.table import Plan, make
 from philinit.keys import Key
-from philinit.parts import Runs
+from philinit.runs import Runs
 from philinit.targets import Target
 from philinit.tools.selftest.golden import COUNT, OFFSETS, SEED, SHA256, SHA256_BY_LIBM
 
