@@ -16,9 +16,8 @@ from tests.support.paths import DOCS  # noqa: E402
 
 PAGE = (DOCS / "torch.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+\(.*?\))` \| `(.*?)`(.*) \|$", PAGE, re.MULTILINE)
-FILLED = [row for row in ROWS if row[1].startswith("p")]
 SHAPE = (40, 30, 3, 3)
-CONSTANT = ("constant_", "ones_", "zeros_", "eye_", "calculate_gain")
+CONSTANT = ("constant_", "ones_", "zeros_", "eye_", "dirac_", "calculate_gain")
 
 
 def evaluated(module, call, **more):
@@ -36,7 +35,7 @@ def test_every_function_is_in_the_table():
     }
 
 
-@pytest.mark.parametrize(("call", "counterpart", "rest"), FILLED)
+@pytest.mark.parametrize(("call", "counterpart", "rest"), ROWS)
 def test_a_counterpart_has_the_numbers_of_the_seed_and_torchs_spread(call, counterpart, rest):
     name = call.partition("(")[0]
     drawn = name not in CONSTANT

@@ -153,3 +153,17 @@ def test_orthogonal_weights_are_matrices():
     matrix = pt.fill_(weight.view(len(weight), -1), pi.Orthogonal(seed=1))
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(8))
     assert weight.any()
+
+
+def test_centered_kernels_have_torchs_axes_or_are_refused():
+    weight = torch.nn.Conv2d(6, 8, 3).weight
+    for init in (pi.models.Dirac(groups=2), pi.models.DeltaOrthogonal(seed=1)):
+        with pytest.raises(
+            ValueError, match=r"as \(\.\.\., in, out\): pass philinit\.torch\.layout"
+        ):
+            pt.fill_(weight, init)
+        turned = pt.layout(init)
+        assert (turned.in_axis, turned.out_axis) == (1, 0) and pt.layout(turned) is turned
+        pt.fill_(weight, turned)
+    model = pt.initialize(torch.nn.Conv2d(6, 8, 3, bias=False), {"*": pi.models.Dirac()}, seed=1)
+    assert torch.equal(model.weight, torch.nn.init.dirac_(torch.empty(8, 6, 3, 3)))

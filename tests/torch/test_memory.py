@@ -2,6 +2,8 @@
 """philinit.torch.fill_: tensors filled in their own memory, seen by autograd."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import philinit as pi
 
@@ -37,6 +39,41 @@ def test_slices_of_any_axis_are_filled_where_they_are():
     assert int(whole.count_nonzero()) == 2 * 4 * 2
     column = torch.zeros(7, 3)[::2, 1:2]
     assert same(pt.fill_(column, pi.Uniform(seed=1)), pi.Uniform(seed=1)((4, 1)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.sampled_from(DTYPES), st.lists(st.integers(1, 6), max_size=3))
+def test_any_slice_is_filled_and_what_is_between_stays(data, dtype, outer):
+    shape = (*outer, data.draw(st.integers(1, 150)))
+    index = []
+    for length in shape:
+        start, stop = sorted(data.draw(st.tuples(*[st.integers(0, length)] * 2)))
+        step = data.draw(st.sampled_from([1, 1, 2]))
+        index.append(data.draw(st.sampled_from([slice(start, stop, step), min(start, length - 1)])))
+    whole = torch.full(shape, 7.0, dtype=getattr(torch, dtype))
+    part = whole[tuple(index)]
+    for init in (pi.TruncatedNormal(2.0, 0.5, seed=1), pi.Ones()):
+        pt.fill_(part, init)
+        found = part.clone(memory_format=torch.contiguous_format)
+        assert same(found, init(tuple(part.shape), dtype))
+    part.fill_(7.0)
+    assert bool((whole == 7).all())
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(8, 8).T,
+        torch.zeros(8).expand(3, 8),
+        torch.zeros(8, 8).as_strided((3, 8), (7, 1)),
+        torch.zeros(8, 8).as_strided((3, 3, 4), (8, 2, 1)),
+    ],
+)
+def test_rows_that_overlap_or_are_turned_are_refused(tensor):
+    for init in (pi.Normal(seed=1), pi.Ones()):
+        with pytest.raises(ValueError, match="`tensor` must be contiguous, or a slice of"):
+            pt.fill_(tensor, init)
+    assert not tensor.any()
 
 
 def test_a_slice_can_be_a_shard():

@@ -219,7 +219,9 @@ def test_nothing_is_written_when_anything_is_refused():
         model = nn.Linear(3, 2)
     with pytest.raises(ValueError, match=r"weight: `module` must have memory.*materialize"):
         pt.initialize(model, {"*": pi.Ones()}, seed=1)
-    with pytest.raises(ValueError, match="`seed` must be left out unless `rules` is a philinit"):
+    with pytest.raises(
+        ValueError, match="`seed` must be left out unless `parameters` is a philinit"
+    ):
         pt.materialize(model, {"*": pi.Ones()}, seed=1)
     with pytest.raises(TypeError, match="`seed` must be an int"):
         pt.materialize(model, ParameterMap({"*": pi.Ones()}))

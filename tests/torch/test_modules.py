@@ -96,8 +96,8 @@ def test_weights_depend_on_name_and_seed_alone():
         layers = {"a": torch.nn.Linear(3, 4), "b": torch.nn.Linear(3, 4)}
         return torch.nn.ModuleDict({"z": torch.nn.Linear(2, 2)} | layers if extra else layers)
 
-    rules = {"*": pi.Normal(seed=1)}
-    short, long = (pt.materialize(on_meta(make, extra=extra), rules) for extra in (0, 1))
+    parameters = {"*": pi.Normal(seed=1)}
+    short, long = (pt.materialize(on_meta(make, extra=extra), parameters) for extra in (0, 1))
     assert torch.equal(short["b"].weight, long["b"].weight)
     assert not torch.equal(short["a"].weight, short["b"].weight)
 
@@ -110,11 +110,11 @@ def test_the_first_pattern_that_matches_counts_and_a_callable_sees_the_tensor():
     assert model[0].weight.eq(1).all() and not model[1].weight.any() and not model[0].bias.any()
     seen = []
 
-    def rules(name, tensor):
+    def parameters(name, tensor):
         seen.append((name, tuple(tensor.shape), tensor.is_meta))
         return pi.Ones() if tensor.ndim == 1 else torch.nn.init.eye_
 
-    model = pt.materialize(on_meta(make), rules)
+    model = pt.materialize(on_meta(make), parameters)
     assert seen[:2] == [("0.weight", (3, 2), True), ("0.bias", (3,), True)]
     assert torch.equal(model[0].weight, torch.eye(3, 2)) and model[1].bias.eq(1).all()
 
@@ -128,7 +128,7 @@ def test_what_has_memory_stays_as_it_is():
 
 
 def test_an_interrupted_call_leaves_full_tensors_or_none_and_can_be_repeated():
-    rules = {"*": pi.Normal(seed=1)}
+    parameters = {"*": pi.Normal(seed=1)}
 
     def make():
         return torch.nn.Sequential(*(torch.nn.Linear(30, 30) for _ in range(4)))
@@ -139,12 +139,12 @@ def test_an_interrupted_call_leaves_full_tensors_or_none_and_can_be_repeated():
 
     model = on_meta(make)
     with pytest.raises(KeyboardInterrupt):
-        pt.materialize(model, rules, progress=stop)
+        pt.materialize(model, parameters, progress=stop)
     kept = [p for p in model.parameters() if not p.is_meta]
     assert 0 < len(kept) < 8
-    pt.materialize(model, rules)
+    pt.materialize(model, parameters)
     for name, parameter in model.named_parameters():
-        assert same(parameter, rules["*"].named(name)(tuple(parameter.shape)))
+        assert same(parameter, parameters["*"].named(name)(tuple(parameter.shape)))
 
 
 def test_progress_goes_over_the_whole_module():
@@ -163,31 +163,31 @@ BAD_MODULES = {
         ValueError,
         "`module` must have something on the meta device; got none",
     ),
-    "no rules": (
+    "no parameters": (
         lambda: (on_meta(), {"*.weight": NORMAL, "norm.*": NORMAL}),
         ValueError,
         "got none for recurrent.weight_ih_l0, recurrent.weight_hh_l0, recurrent.bias_ih_l0, "
         "recurrent.bias_hh_l0, project.bias, positions",
     ),
-    "rules of another kind": (
+    "parameters of another kind": (
         lambda: (on_meta(), [NORMAL]),
         TypeError,
-        "`rules` must be a mapping of patterns to initializers, or a callable(name, tensor);",
+        "`parameters` must be a mapping of patterns to initializers, or a callable(name, tensor);",
     ),
     "patterns of another kind": (
         lambda: (on_meta(), {re.compile(".*"): NORMAL}),
         TypeError,
-        "`rules` must have patterns that are str",
+        "`parameters` must have patterns that are str",
     ),
     "a class": (
         lambda: (on_meta(), BUFFERS | {"*": pi.Zeros}),
         TypeError,
-        "embedding.weight: `rules` must give a philinit initializer such as philinit.Zeros()",
+        "embedding.weight: `parameters` must give a philinit initializer such as philinit.Zeros()",
     ),
     "a number": (
         lambda: (on_meta(), {"*": 1.0}),
         TypeError,
-        "embedding.weight: `rules` must give a",
+        "embedding.weight: `parameters` must give a",
     ),
     "fans the wrong way round": (
         lambda: (on_meta(), BUFFERS | {"*.weight": pi.HeNormal(seed=1), "*": pi.Zeros()}),
@@ -246,11 +246,11 @@ BAD_MODULES = {
 
 
 @pytest.mark.parametrize("case", BAD_MODULES)
-def test_bad_rules_are_one_sentence_and_nothing_is_allocated(case):
+def test_bad_parameters_are_one_sentence_and_nothing_is_allocated(case):
     make, error, message = BAD_MODULES[case]
-    module, rules, *rest = make()
+    module, parameters, *rest = make()
     with pytest.raises(error, match=re.escape(message)):
-        pt.materialize(module, rules, **(rest[0] if rest else {}))
+        pt.materialize(module, parameters, **(rest[0] if rest else {}))
     if isinstance(module, torch.nn.Module) and case != "nothing to do":
         assert all(t.is_meta for t in [*module.parameters(), *module.buffers()])
 

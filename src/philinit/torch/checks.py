@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import NAMES, as_dtype, in_c_order
 from philinit.parts import Shard
 from philinit.torch.private import DISPATCH, base_of
 
@@ -40,7 +40,7 @@ def check_tensor(tensor: Any) -> Any:
     It may have no memory, as on the meta device.
     """
     local = check_dense(tensor)
-    if not (local.is_contiguous() or in_c_order(local)):
+    if not (local.is_contiguous() or in_c_order(local.shape, local.stride())):
         raise ValueError(
             "`tensor` must be contiguous, or a slice of a contiguous tensor; got shape "
             f"{tuple(local.shape)} with strides {local.stride()}: fill it before it is transposed, "
@@ -80,17 +80,6 @@ def check_dense(tensor: Any) -> Any:
         found = str(local.dtype).removeprefix("torch.")
         raise ValueError(f"`tensor` must hold {', '.join(NAMES)}; got dtype={found}")
     return local
-
-
-def in_c_order(tensor: Any) -> bool:
-    """Whether the elements lie in C order, with or without gaps, and none of them twice."""
-    least = 1
-    for length, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
-        if length > 1:
-            if stride < least:
-                return False
-            least = stride * length
-    return True
 
 
 def check_shard(tensor: Any, shard: Any) -> None:

@@ -14,20 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch.nn.init import calculate_gain
 
 from philinit.checks import finite, real
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
+from philinit.dtypes import in_c_order
 from philinit.filling.devices import resolve_device
 from philinit.filling.memory import check_torch_memory
 from philinit.initializers.base import Initializer
 from philinit.initializers.orthogonal import Orthogonal
 from philinit.initializers.seeded import KeyedDistribution
+from philinit.initializers.sparse import Sparse
 from philinit.kernels.plan import plan
 from philinit.keys import Key
 from philinit.targets import Target
-from philinit.torch.checks import DTYPES, check_dense, in_c_order, is_dtensor
+from philinit.torch.checks import DTYPES, check_dense, is_dtensor
 from philinit.torch.private import is_watched
 
 Draw = Callable[[Key], Initializer]  # what writes a tensor, once there is a key
@@ -39,8 +40,6 @@ REFUSED = (TypeError, ValueError, NotImplementedError, ImportError, RuntimeError
 # 32 bits, 9.09 in 64 bits (kernels/README.md, section 3).
 _REACH = 10.0
 
-_CHUNK = 1 << 20  # numbers that `sparse_` sorts at a time
-
 
 # --- where we draw -------------------------------------------------------------------------------
 
@@ -50,22 +49,21 @@ def check_target(tensor: Any, generator: Any, agree: bool) -> None:
     memory; `agree` says whether all processes that hold a DTensor draw from the same stream.
     """
     local = check_dense(tensor)
-    if tensor.is_meta or tensor.is_inference() or is_watched():
+    if local.is_meta or tensor.is_inference() or is_watched():
         raise ValueError("`tensor` must have memory, and be nobody else's to write")
     check_torch_memory(local, "tensor")
     if not local.is_contiguous():
-        by_stride = sorted(range(local.dim()), key=local.stride, reverse=True)
-        if not in_c_order(local.permute(by_stride)):
+        outermost = local.permute(sorted(range(local.dim()), key=local.stride, reverse=True))
+        if not in_c_order(outermost.shape, outermost.stride()):
             raise ValueError(f"`tensor` must hold each element once; got strides {local.stride()}")
-    if is_dtensor(tensor):
-        if generator is not None or not agree:
-            raise ValueError("a DTensor needs a seed, so that all processes draw from one stream")
-    elif generator is not None and generator.device != tensor.device:
+    if local is not tensor and (generator is not None or not agree):
+        raise ValueError("a DTensor needs a seed, so that all processes draw from one stream")
+    if generator is not None and generator.device != tensor.device:
         raise ValueError(f"`generator` must be one of {tensor.device}; got {generator.device}")
-    if tensor.device.type not in ("cpu", "cuda"):
-        raise NotImplementedError(f"`tensor` must be on a CPU or cuda device; got {tensor.device}")
     if tensor.is_cuda:
         resolve_device(str(tensor.device))
+    elif not tensor.is_cpu:
+        raise NotImplementedError(f"`tensor` must be on a CPU or cuda device; got {tensor.device}")
 
 
 def _independent(tensor: Any, kind: Any, *parameters: Any) -> Draw:
@@ -193,24 +191,13 @@ class _Flattened(Initializer):
         self.matrix._write(target._replace(view=flat, shape=flat.shape))
 
 
-@dataclass(frozen=True, repr=False, eq=False)
-class _Sparse(Initializer):
-    """`normals`, but for so many `zeros` in each column, chosen by numbers of another stream."""
-
-    normals: Initializer
-    zeros: int
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
+class _KeyedSparse(Sparse):
     stream: Key
 
-    def _write(self, target: Target) -> None:
-        self.normals._write(target)
-        rows, columns = target.shape
-        order = KeyedDistribution(Uniform(), self.stream)
-        step = max(1, _CHUNK // max(rows, 1))
-        for first in range(0, columns if self.zeros else 0, step):
-            part = slice(first, min(first + step, columns))
-            numbers = order.shard((columns, rows), part, np.float64)
-            chosen = np.argsort(numbers, axis=1, kind="stable")[:, : self.zeros]
-            np.put_along_axis(target.view[:, part], chosen.T, 0, axis=0)
+    @property
+    def key(self) -> Key:
+        return self.stream
 
 
 def orthogonal_(tensor: Any, gain: Any = 1) -> Draw:
@@ -225,10 +212,9 @@ def sparse_(tensor: Any, sparsity: Any, std: Any = 0.01) -> Draw:
     """N(0, std**2), but ``ceil(sparsity * rows)`` zeros in each column, anywhere."""
     if tensor.dim() != 2 or is_dtensor(tensor) or not tensor.is_cpu:
         raise NotImplementedError("`tensor` must be a plain one of a CPU, of 2 axes")
-    if not 0.0 <= finite("sparsity", sparsity) <= 1.0:
-        raise ValueError(f"`sparsity` must lie in [0, 1]; got sparsity={sparsity}")
-    zeros, normals = math.ceil(sparsity * len(tensor)), normal_(tensor, 0.0, std)
-    return lambda key: _Sparse(normals(key), zeros, key.fold_in("zeros"))
+    normal_(tensor, 0.0, std)
+    sparse = Sparse(sparsity, std, seed=0)
+    return lambda key: _KeyedSparse(sparse.sparsity, sparse.stddev, seed=0, stream=key)
 
 
 #: By name, from the arguments of the function but for `generator`.

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from typing import Any
 
 from philinit.initializers.base import check_init
@@ -51,6 +49,8 @@ def layout(init: Any) -> Any:
     trunc_normal_(0, s, a, b)     ``pi.TruncatedNormal(0, s, a / s, b / s)``
     trunc_normal_(w, std=0.02)    ``pi.Normal(0, 0.02)``, since a and b are -2 and 2
     orthogonal_, 3 axes or more   ``pi.Orthogonal()`` of ``w.view(len(w), -1)``
+    dirac_(w, groups)             ``layout(pi.models.Dirac(groups=groups))``
+    sparse_(w, sparsity, std)     ``pi.models.Sparse(sparsity, std)``
     ============================  ==========================================================
 
     Examples
@@ -65,21 +65,16 @@ def layout(init: Any) -> Any:
     check_init(init)
     if isinstance(init, Composite):
         return init._map(layout)
-    if not isinstance(init, VarianceScaling):
+    if not hasattr(init, "in_axis"):
         return init
     if (init.in_axis, init.out_axis) != (DEFAULT_ROLES["in_axis"], DEFAULT_ROLES["out_axis"]):
         return init
-    if init.batch_axis != DEFAULT_ROLES["batch_axis"]:
+    if isinstance(init, VarianceScaling) and init.batch_axis != DEFAULT_ROLES["batch_axis"]:
         raise ValueError(
             "`init` must name in_axis and out_axis along with batch_axis, counted from the front, "
             f"since torch has no layout for batches; got init={init!r}"
         )
-    return _as_torch(init)
-
-
-@functools.lru_cache(maxsize=1024)
-def _as_torch(init: VarianceScaling) -> VarianceScaling:
-    return dataclasses.replace(init, in_axis=1, out_axis=0)
+    return init._with(in_axis=1, out_axis=0)
 
 
 def check_layout(init: Any, shape: tuple[int, ...]) -> None:
@@ -91,7 +86,11 @@ def check_layout(init: Any, shape: tuple[int, ...]) -> None:
     as_torch = layout(init)
     if len(shape) < 2:
         return
-    if as_torch is not init and as_torch.distribution_for(shape) != init.distribution_for(shape):
+    turned = as_torch is not init and (
+        not isinstance(init, VarianceScaling)
+        or as_torch.distribution_for(shape) != init.distribution_for(shape)
+    )
+    if turned:
         raise ValueError(
             "`init` must have the fans of torch's weights, (out, in, ...); got "
             f"init={init!r}, which reads shape {shape} as (..., in, out): pass "

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from philinit.filling import devices
 from philinit.filling.memory import check_torch_memory
 from philinit.parts import Shard
 from philinit.targets import Target
-from philinit.torch.checks import DTYPES, check_shard, check_tensor
+from philinit.torch.checks import DTYPES, check_shard, check_tensor, local_of
 from philinit.torch.initializers import check_layout
 from philinit.torch.parts import regions_of
 from philinit.torch.traced import check_traced, number_of, operator_of_fill
@@ -42,8 +41,8 @@ def fill_(
     ----------
     tensor : torch.Tensor, torch.nn.Parameter or DTensor
         Of dtype float32, float64, float16 or bfloat16, in the memory of a CPU or, through CuPy, of
-        a CUDA device. Contiguous, or a slice of what is; there each run of consecutive elements is
-        a call of its own, so that many short ones take their time. A DTensor (torch 2.5 or newer)
+        a CUDA device. Contiguous, or a slice of what is, such as ``wide[:, :128]``; on a CUDA
+        device its last axis must be contiguous. A DTensor (torch 2.5 or newer)
         may have any number of Shard (even, uneven or empty, several on one axis) and Replicate
         placements; FSDP2's parameters are such, with tensor parallelism below or not.
     init : philinit initializer
@@ -104,60 +103,51 @@ def fill_(
     check_torch_memory(local, "tensor")
     if threads is not None or progress is not None:
         threads, progress = check_threads(threads), check_progress(progress)
-    pieces: Iterable[tuple[Any, Shard | None]] = ((tensor, None),)
-    if shard is not None:
-        index = tuple(slice(s, s + n) for s, n in zip(shard.starts, shard.lengths, strict=True))
-        # In a view of these lengths, axes that an int dropped are back.
-        pieces = _contiguous(local.detach().view(shard.lengths), shape, index)
-    elif local is not tensor or not tensor.is_contiguous():
-        whole, regions = local.detach(), regions_of(tensor)
-        runs = (_contiguous(whole[r.local], shape, r.index) for r in regions)
-        pieces = itertools.chain.from_iterable(runs)
-    done, total = 0, local.numel()
-    try:
-        for piece, part in pieces:
-            report = None if progress is None else progress_within(progress, done, total)
-            with opened(piece) as view:
-                init._write(Target(view, shape, part, threads, report))
-            done += piece.numel()
-    finally:
-        torch.autograd.graph.increment_version(tensor)
-    return tensor
+    return write(tensor, init, shard, threads, progress)
 
 
 _operator = operator_of_fill(fill_)
 
+_BYTES = ctypes.c_char * (1 << 62)  # from an address on, as many as there are: types cost time
 
-def write(tensor: Any, init: Any) -> Any:
-    """`fill_` of a plain, contiguous tensor with memory that was checked."""
+
+def write(
+    tensor: Any,
+    init: Any,
+    shard: Shard | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """`fill_` of a tensor with memory, when all was checked."""
+    local = local_of(tensor)
+    shape = tuple(tensor.shape) if shard is None else shard.global_shape
+    parts: Iterable[tuple[Any, Shard | None]] = ((local, shard),)
+    if local is not tensor:
+        plain, regions = local.detach(), regions_of(tensor)
+        parts = ((plain[region.local], Shard(shape, region.index)) for region in regions)
+    done, report = 0, progress
     try:
-        with opened(tensor) as view:
-            init._write(Target(view, tuple(tensor.shape)))
+        for piece, part in parts:
+            if progress is not None:
+                report = progress_within(progress, done, local.numel())
+                done += piece.numel()
+            with opened(piece) as view:
+                init._write(Target(view, shape, part, threads, report))
     finally:
         torch.autograd.graph.increment_version(tensor)
     return tensor
 
 
 def opened(piece: Any) -> contextlib.AbstractContextManager[Any]:
-    """A context that yields a contiguous tensor, which outlives it, as an array to write.
+    """A context that yields a tensor, which outlives it, as an array to write.
 
     ``tensor.numpy()`` would make its storage one that cannot be resized, as FSDP wants to.
     """
     if not piece.is_cpu:
         return devices.opened(piece.detach(), name="tensor")
-    buffer = (ctypes.c_char * piece.nbytes).from_address(piece.data_ptr())
-    return contextlib.nullcontext(np.ndarray(tuple(piece.shape), DTYPES[piece.dtype], buffer))
-
-
-def _contiguous(
-    piece: Any, shape: tuple[int, ...], index: tuple[slice, ...]
-) -> Iterator[tuple[Any, Shard]]:
-    """The contiguous pieces of a tensor that is part `index` of one of `shape`, and their parts."""
-    if piece.is_contiguous():
-        yield piece, Shard(shape, index)
-        return
-    axis = next(axis for axis, length in enumerate(piece.shape) if length > 1)
-    for number in range(piece.shape[axis]):
-        at = index[axis].start + number
-        row = (*index[:axis], slice(at, at + 1), *index[axis + 1 :])
-        yield from _contiguous(piece.narrow(axis, number, 1), shape, row)
+    memory: Any = _BYTES.from_address(piece.data_ptr())
+    dtype = DTYPES[piece.dtype]
+    strides = None
+    if not piece.is_contiguous():
+        strides = [stride * dtype.itemsize for stride in piece.stride()]
+    return contextlib.nullcontext(np.ndarray(tuple(piece.shape), dtype, memory, 0, strides))

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from philinit.checks import Progress, check_progress, check_threads
+from philinit.filling.memory import check_torch_memory
 from philinit.initializers.models.maps import normalized
 from philinit.initializers.models.plans import chosen, in_turn
 from philinit.initializers.models.tables import Table
 from philinit.torch.checks import local_of
-from philinit.torch.memory import fill_
+from philinit.torch.memory import write
 from philinit.torch.plans import plan_of, without_wrappers
 
 _CHUNK = 1 << 20  # elements
@@ -72,7 +73,8 @@ def initialize(
     plan = plan_of(module, named, parameters, seed)
     sizes = [local_of(tensor).numel() for _, tensor in named]
     for (one, report), (_, tensor) in zip(in_turn(plan, sizes, progress), named, strict=True):
-        fill_(tensor, one.init, threads=threads, progress=report)
+        check_torch_memory(local_of(tensor), "tensor")  # which `progress` may have freed
+        write(tensor, one.init, None, threads, report)
     return module
 
 

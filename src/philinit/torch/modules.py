@@ -26,7 +26,7 @@ from philinit.torch.private import exchange
 
 def materialize(
     module: Any,
-    rules: Any,
+    parameters: Any,
     device: Any = "cpu",
     *,
     seed: int | None = None,
@@ -47,14 +47,14 @@ def materialize(
         What is on the meta device is allocated and filled: parameters, and buffers, persistent
         or not. What has memory stays as it is. Tied parameters stay tied, and have the first of
         their names, the one that ``module.named_parameters()`` gives.
-    rules : mapping of str to initializer, ParameterMap, or callable(name, tensor) -> initializer
+    parameters : mapping of str to initializer, ParameterMap, or callable(name, tensor)
         In a mapping the first pattern that matches the whole name counts (`fnmatch`, case and
         dots as they are: ``*`` is everything, ``*.bias`` all biases, ``layers.[0-3].*`` four
-        layers). It names a philinit initializer, with `philinit.torch.layout` where it has
-        fans; or a callable that writes the tensor it is given in place, for what is not drawn:
-        ``torch.Tensor.zero_`` for counters, a function of yours for a table of positions. A
-        `philinit.models.ParameterMap` is used as `initialize` uses it; then buffers on the meta
-        device must be in the map, too.
+        layers). It names, and a callable gives, a philinit initializer, with
+        `philinit.torch.layout` where it has fans; or a callable that writes the tensor it is
+        given in place, for what is not drawn: ``torch.Tensor.zero_`` for counters, a function of
+        yours for a table of positions. A `philinit.models.ParameterMap` is used as `initialize`
+        uses it; then buffers on the meta device must be in the map, too.
     device : str or torch.device
         Where to. With ``fully_shard(offload_policy=CPUOffloadPolicy())``: "cpu".
     seed : int, optional
@@ -67,7 +67,7 @@ def materialize(
     Raises
     ------
     TypeError, ValueError, NotImplementedError
-        Before anything is allocated: nothing on the meta device, parameters or buffers that `rules`
+        Before anything is allocated: nothing on the meta device, tensors there that `parameters`
         do not match (all are named), and what `fill_` refuses, with the name.
     RuntimeError
         torch cannot allocate so much.
@@ -85,14 +85,14 @@ def materialize(
     >>> import torch, philinit as pi, philinit.torch as pt
     >>> with torch.device("meta"):
     ...     model = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.BatchNorm1d(256))
-    >>> rules = {
+    >>> parameters = {
     ...     "0.weight": pt.layout(pi.HeNormal(seed=42)),
     ...     "*.weight": pi.Ones(),
     ...     "*.running_var": pi.Ones(),
     ...     "*.num_batches_tracked": torch.Tensor.zero_,
     ...     "*": pi.Zeros(),
     ... }
-    >>> pt.materialize(model, rules)(torch.ones(2, 64)).shape
+    >>> pt.materialize(model, parameters)(torch.ones(2, 64)).shape
     torch.Size([2, 256])
     """
     if not isinstance(module, torch.nn.Module):
@@ -106,27 +106,27 @@ def materialize(
             "`module` must have something on the meta device; got none: philinit.torch.fill_ "
             "fills parameters that have memory"
         )
-    if isinstance(rules, ParameterMap):
-        wanted = _wanted_by_map(module, missing, rules, seed)
+    if isinstance(parameters, ParameterMap):
+        wanted = _wanted_by_map(module, missing, parameters, seed)
     else:
-        wanted = _wanted(missing, rules, seed)
+        wanted = _wanted(missing, parameters, seed)
     total = sum(local_of(tensor).numel() for _, tensor in missing)
     _put(module, _Maker(wanted, total, device, threads, progress))
     return module
 
 
-def _wanted(missing: list[tuple[str, Any]], rules: Any, seed: Any) -> dict[int, Any]:
+def _wanted(missing: list[tuple[str, Any]], parameters: Any, seed: Any) -> dict[int, Any]:
     """By id of the tensor, its initializer on the key of its name, or what writes it."""
     if seed is not None:
         raise ValueError(
-            "`seed` must be left out unless `rules` is a philinit.models.ParameterMap; got "
+            "`seed` must be left out unless `parameters` is a philinit.models.ParameterMap; got "
             f"seed={seed!r}: the initializers have the seeds"
         )
-    find = _checked(rules)
+    find = _checked(parameters)
     wanted = {id(tensor): (name, find(name, tensor)) for name, tensor in missing}
     if unmatched := [name for name, init in wanted.values() if init is None]:
         raise ValueError(
-            "`rules` must match every parameter and buffer on the meta device; "
+            "`parameters` must match every parameter and buffer on the meta device; "
             f"got none for {', '.join(unmatched)}"
         )
     for name, tensor in missing:
@@ -157,20 +157,20 @@ def _as_device(device: Any) -> Any:
     return found
 
 
-def _checked(rules: Any) -> Callable[[str, Any], Any]:
-    """`rules` as a callable(name, tensor), which gives None where nothing matches."""
-    if isinstance(rules, Mapping):
-        for pattern in rules:
+def _checked(parameters: Any) -> Callable[[str, Any], Any]:
+    """`parameters` as a callable(name, tensor), which gives None where nothing matches."""
+    if isinstance(parameters, Mapping):
+        for pattern in parameters:
             if not isinstance(pattern, str):
-                raise TypeError(f"`rules` must have patterns that are str; got {pattern!r}")
+                raise TypeError(f"`parameters` must have patterns that are str; got {pattern!r}")
         return lambda name, tensor: next(
-            (init for pattern, init in rules.items() if fnmatchcase(name, pattern)), None
+            (init for pattern, init in parameters.items() if fnmatchcase(name, pattern)), None
         )
-    if callable(rules):
-        return rules  # type: ignore[no-any-return]  # whatever it gives is checked
+    if callable(parameters):
+        return parameters  # type: ignore[no-any-return]  # whatever it gives is checked
     raise TypeError(
-        "`rules` must be a mapping of patterns to initializers, or a callable(name, tensor); "
-        f"got {type(rules).__name__}"
+        "`parameters` must be a mapping of patterns to initializers, or a callable(name, tensor); "
+        f"got {type(parameters).__name__}"
     )
 
 
@@ -178,7 +178,7 @@ def _check(name: str, tensor: Any, init: Any) -> None:
     """Raise what filling would raise, with the name."""
     if isinstance(init, type) or not callable(init):
         raise TypeError(
-            f"{name}: `rules` must give a philinit initializer such as philinit.Zeros(), or a "
+            f"{name}: `parameters` must give a philinit initializer such as philinit.Zeros(), or a "
             f"callable that writes a tensor in place; got {init!r}"
         )
     if isinstance(init, Initializer):

@@ -38,7 +38,8 @@ def plan_of(
                 )
             if not local.is_meta:
                 check_torch_memory(local, "tensor")
-            regions_of(tensor)
+            if local is not tensor:
+                regions_of(tensor)
         described.append((name, tuple(tensor.shape), DTYPES[local.dtype]))
     plan = planned(parameters, described, seed, as_torch, lambda p: check_layout(p.init, p.shape))
     rows = {id(weight): row for weight, row in _padding(module)}

@@ -109,4 +109,4 @@ def is_watched() -> bool:
     if needed(needed(torch._C, "_functorch"), "maybe_current_level")() is not None:
         return True
     modes = needed(torch.overrides, "_get_current_function_mode_stack")()
-    return not all(isinstance(mode, needed(_device, "DeviceContext")) for mode in modes)
+    return modes != [] and not all(isinstance(m, needed(_device, "DeviceContext")) for m in modes)
