@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What short rows cost: shards of a wide tensor, and rows by number, beside a contiguous fill.
+"""What short rows cost: parts of a tensor beside a contiguous fill, and rows by key beside others.
 
     python benchmarks/bench_shards.py [--quick] [--size 2**24] [--rounds 9] [--json PATH]
 
@@ -7,9 +7,9 @@ A shard with rows of 16, 128 or 1024 elements of a tensor that is 2^20 wide, fro
 multiple of 4 (a counter block makes 4 weights) and from one that is not; and as many rows by
 number of a table that is so wide. Each is timed just after a contiguous fill of as many weights,
 into the same resident memory, all of them in turns, for all dtypes, three distributions, 1 and 2
-threads; some rows of each are compared with contiguous fills first. A ratio is the median of those
-of the rounds. Writes JSON with every single time, prints the ratios beside what they must be. Exit
-code 0 whatever was reached.
+threads; some rows of each are compared with contiguous fills first. Rows by key, the same numbers,
+are timed just after those by number. A ratio is the median of those of the rounds. Writes JSON with
+every single time, prints the ratios beside what they must be. Exit code 0 whatever was reached.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -31,6 +31,8 @@ import scripts
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
 from philinit.dtypes import NAMES, as_dtype
 from philinit.filling.memory import empty
+from philinit.initializers.seeded import KeyedDistribution
+from philinit.keyed import ROWS_BY_KEY, RowsByKey, rows_of
 from philinit.tools.measure.clock import in_turns
 from philinit.tools.measure.machine import cpus
 
@@ -38,6 +40,8 @@ WIDE = 1 << 20
 # Times a contiguous fill, by the length of a row; of some parts another bound.
 BOUNDS = {16: 1.6, 128: 1.3, 1024: 1.1}
 BOUNDS_OF = {("by number", 128): 1.2}
+BY_KEY = "key / number"  # times rows by number
+BOUND_BY_KEY = 1.15
 COLUMN = 4096  # a multiple of 4
 DISTRIBUTIONS: dict[str, Distribution] = {
     "uniform": Uniform(-0.05, 0.05),
@@ -45,17 +49,17 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "normal": Normal(0.0, 0.05),
 }
 KEY = pi.Key.from_seed(42)
-Part = Callable[[], pi.Shard | pi.Rows]  # making it is timed, as a caller pays for it
+Part = Callable[[], pi.Shard | pi.Rows]  # making it is timed: a caller pays for it
 
 
 def bound(part: str, row: int) -> float:
     """What the ratio of such parts must not exceed."""
-    return BOUNDS_OF.get((part, row), BOUNDS[row])
+    return BOUND_BY_KEY if part == BY_KEY else BOUNDS_OF.get((part, row), BOUNDS[row])
 
 
 @dataclass(frozen=True)
 class Result:
-    """One part beside a contiguous fill of as many weights."""
+    """One part beside a contiguous fill of as many weights, or by key beside by number."""
 
     distribution: str
     dtype: str
@@ -63,17 +67,17 @@ class Result:
     part: str
     row: int
     seconds: list[float]
-    contiguous: list[float]
+    beside: list[float]
 
     @property
     def ratio(self) -> float:
         """Median of the rounds' ratios."""
-        return median(s / c for s, c in zip(self.seconds, self.contiguous, strict=True))
+        return median(s / c for s, c in zip(self.seconds, self.beside, strict=True))
 
     @property
     def best(self) -> float:
         """Best round over best round."""
-        return min(self.seconds) / min(self.contiguous)
+        return min(self.seconds) / min(self.beside)
 
     @property
     def bound(self) -> float:
@@ -97,16 +101,21 @@ def parts(size: int) -> Iterator[tuple[str, int, Part]]:
         table = 1 << 40, row
         ids = np.random.default_rng(row).integers(0, table[0], count)
         yield "by number", row, lambda table=table, ids=ids: pi.Rows(table, ids)  # type: ignore[misc]
+        yield BY_KEY, row, lambda row=row, ids=ids: rows_of(row, ids)  # type: ignore[misc]
 
 
 def check(out: Any, part: pi.Shard | pi.Rows, distribution: Any) -> None:
     """First, middle and last row against contiguous fills at their global index."""
     for row in (0, len(out) // 2, len(out) - 1):
-        if isinstance(part, pi.Rows):
+        key, start = KEY, 0
+        if isinstance(part, RowsByKey):
+            base = KEY.base + ROWS_BY_KEY + (int(part.ids[row]) << 64)
+            key = replace(KEY, base=base % (1 << 128))
+        elif isinstance(part, pi.Rows):
             start = int(part.ids[row]) * out.shape[1]
         else:
             start = (part.starts[0] + row) * WIDE + part.starts[1]
-        wanted = pi.fill(empty(out.shape[1:], out.dtype), distribution, KEY, start)
+        wanted = pi.fill(empty(out.shape[1:], out.dtype), distribution, key, start)
         if out[row].tobytes() != wanted.tobytes():
             raise AssertionError(f"row {row} of {part} is not what a contiguous fill gives")
 
@@ -114,6 +123,7 @@ def check(out: Any, part: pi.Shard | pi.Rows, distribution: Any) -> None:
 def race(what: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Result]:
     """All parts of one distribution, dtype and number of threads, in turns."""
     distribution = DISTRIBUTIONS[what]
+    init = KeyedDistribution(distribution, KEY)
     calls: dict[str, Callable[[], Any]] = {}
     titles = {}
     for name, row, part in parts(out.size):
@@ -124,11 +134,13 @@ def race(what: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Res
             return pi.fill(view, distribution, KEY, threads=threads)
 
         def call(view: Any = view, part: Part = part) -> Any:
-            return pi.fill(view, distribution, KEY, shard=part(), threads=threads)
+            made = part()
+            return init(made.global_shape, shard=made, out=view, threads=threads)
 
         check(call(), made, distribution)
         title = f"{name}, {row}"
-        calls[f"before {title}"], calls[title] = contiguous, call
+        before = calls[f"by number, {row}"] if name == BY_KEY else contiguous
+        calls[f"before {title}"], calls[title] = before, call
         titles[title] = name, row
     times = in_turns(calls, rounds)
     return [
@@ -142,7 +154,7 @@ def show(console: Console, results: list[Result]) -> None:
     titles = list(dict.fromkeys((r.part, r.row) for r in results))
     for threads in sorted({r.threads for r in results}):
         table = Table(
-            title=f"{threads} thread(s): times a contiguous fill, median (best)",
+            title=f"{threads} thread(s): times a contiguous fill, or rows by number; median (best)",
             title_justify="left",
             box=box.SIMPLE_HEAD,
         )

@@ -22,11 +22,14 @@ def test_ratios_of_shards_run(tmp_path: Path, capsys: Any) -> None:
     assert bench_shards.main(["--size", "4096", "--rounds", "1", "--json", str(path)]) == 0
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
     assert {(r["part"], r["row"]) for r in results} == {
-        (part, row) for part in ("aligned", "not aligned", "by number") for row in (16, 128, 1024)
+        (part, row)
+        for part in ("aligned", "not aligned", "by number", bench_shards.BY_KEY)
+        for row in (16, 128, 1024)
     }
     assert len({(r["distribution"], r["dtype"], r["threads"]) for r in results}) in (12, 24)
     assert all(r["ratio"] > 0 for r in results)
     assert {r["bound"] for r in results if r["part"] == "by number"} == {1.6, 1.2, 1.1}
+    assert {r["bound"] for r in results if r["part"] == bench_shards.BY_KEY} == {1.15}
     assert "must be" in capsys.readouterr().out
 
 

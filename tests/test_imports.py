@@ -24,6 +24,7 @@ OWN = {
     "philinit.filling.devices",
     "philinit.filling.fill",
     "philinit.filling.memory",
+    "philinit.keyed",
     "philinit.keys",
     "philinit.parts",
     "philinit.runs",

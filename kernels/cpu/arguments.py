@@ -16,6 +16,7 @@ FIELDS = (
     "high",  # 64 bits each
     "near",  # whether all counters have the same high
     "ids",  # address of the indices on axis 0, or 0: they are 0, 1, ...
+    "keyed",  # whether the ids are row keys, which add to the high half of the counter
     "rank",  # number of axes
     "row",  # bytes of a row that is written apart from the next one, or 0: all are side by side
     "row_rank",  # number of their axes
@@ -37,6 +38,17 @@ def argument(runs: Runs, kernel: Kernel, skip: int, counter: int) -> Any:
         row_axes = [(count, step) for (count, _), step in zip(runs.axes, steps, strict=True)]
         if runs.ids is None and runs.span == runs.size:  # one run of the stream, in many rows
             length, axes = runs.size, [(1, 0)]
-    numbers = [length, skip, low, counter >> 64, near, ids, len(axes), row, len(row_axes)]
+    numbers = [
+        length,
+        skip,
+        low,
+        counter >> 64,
+        near,
+        ids,
+        runs.keyed,
+        len(axes),
+        row,
+        len(row_axes),
+    ]
     numbers += [number for axis in axes + row_axes for number in axis]
     return (ctypes.c_int64 * len(numbers))(*numbers)

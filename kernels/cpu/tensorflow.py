@@ -34,7 +34,7 @@ from philinit.kernels.table import RESERVED_BLOCKS
 square_scratch = scratch(8 * LARGEST_TILE)
 list_scratch = scratch(4 * LARGEST_TILE + 64)  # sixteen are stored at a time
 retry_scratch = scratch(16 * LARGEST_TILE)
-again_scratch = scratch(8 * LARGEST_TILE)
+again_scratch, high_scratch = scratch(8 * LARGEST_TILE), scratch(8 * LARGEST_TILE)
 
 
 def squares_by(squared_radius: Any) -> Any:
@@ -98,8 +98,8 @@ def normals(to_normals: Any) -> Draw:
         to_normals(address, blocks, libm)
 
     @njit
-    def at(address, blocks, counters, c2, c3, k0, k1, libm):
-        write_words_at(address, blocks, counters, c2, c3, k0, k1, libm)
+    def at(address, blocks, counters, highs, c2, c3, k0, k1, libm):
+        write_words_at(address, blocks, counters, highs, c2, c3, k0, k1, libm)
         to_normals(address, blocks, libm)
 
     return Draw(in_order, at)
@@ -181,22 +181,26 @@ def truncated(to_normals: Any, integer: Any) -> Draw:
             for i in range(0, waiting, 8):
                 g = convert(u64x8, load(u32x8, groups + 4 * i))
                 store(again + 8 * i, g * reserved + c)
-            write_words_at(fresh, waiting, again, c2, c3, k0, k1, libm)
+            write_words_at(fresh, waiting, again, 0, c2, c3, k0, k1, libm)
             to_normals(fresh, waiting, libm)
             waiting = keep_first(address, groups, fresh, waiting)
             attempt += 1
 
     @njit
-    def at(address, blocks, counters, c2, c3, k0, k1, libm):
-        write_words_at(address, blocks, counters, c2, c3, k0, k1, libm)
+    def at(address, blocks, counters, highs, c2, c3, k0, k1, libm):
+        write_words_at(address, blocks, counters, highs, c2, c3, k0, k1, libm)
         to_normals(address, blocks, libm)
         groups, fresh, again = list_scratch(), retry_scratch(), again_scratch()
+        again_highs = high_scratch() if highs != 0 else 0
         waiting = list_groups(address, blocks, groups)
         attempt = 1
         while waiting > 0 and attempt < reserved:
             for i in range(waiting):
-                store_int64(again, i, load_int64(counters, load_index(groups, i)) + attempt)
-            write_words_at(fresh, waiting, again, c2, c3, k0, k1, libm)
+                g = load_index(groups, i)
+                store_int64(again, i, load_int64(counters, g) + attempt)
+                if highs != 0:
+                    store_int64(again_highs, i, load_int64(highs, g))
+            write_words_at(fresh, waiting, again, again_highs, c2, c3, k0, k1, libm)
             to_normals(fresh, waiting, libm)
             waiting = keep_first(address, groups, fresh, waiting)
             attempt += 1

@@ -8,8 +8,15 @@ from numba import njit
 from philinit.kernels.constants import PHILOX_M0, PHILOX_M1
 from philinit.kernels.cpu.philox import BLOCKS, LANES, LOW, philox4x32, u64xN
 from philinit.kernels.cpu.simd.lanes import shuffle
-from philinit.kernels.cpu.simd.memory import INTERLEAVE_ORDER, load, store_interleaved
+from philinit.kernels.cpu.simd.memory import (
+    INTERLEAVE_ORDER,
+    load,
+    load_int64,
+    store,
+    store_interleaved,
+)
 from philinit.kernels.cpu.simd.operators import constant, splat
+from philinit.kernels.cpu.simd.types import u64x8
 
 LARGEST_TILE = 480  # counter blocks at once, at the most: scratch memory is made for so many
 
@@ -27,8 +34,9 @@ class Draw(NamedTuple):
 
     ``in_order(address, blocks, c0, c1, c2, c3, k0, k1, libm)``: of the counter blocks from
     (c0, c1, c2, c3) on, as many apart as the kernel reserves; c0 does not wrap on the way.
-    ``at(address, blocks, counters, c2, c3, k0, k1, libm)``: of those whose first 64 bits are
-    listed. `libm` is how TensorFlow's normals are computed; words do not look at it.
+    ``at(address, blocks, counters, highs, c2, c3, k0, k1, libm)``: of those whose first 64 bits are
+    listed, and whose other 64 are listed at `highs`, or are (c2, c3) where `highs` is 0. `libm` is
+    how TensorFlow's normals are computed; words do not look at it.
     """
 
     in_order: Any
@@ -62,22 +70,42 @@ write_words = words_of_every(1)
 
 
 @njit
-def listed(counters, p1, v3):
-    """A vector of the counters whose first 64 bits are listed."""
-    c = load(u64xN, counters)
+def listed(halves, multiplier):
+    """Two words each of the counters whose halves are listed: the first times its multiplier."""
+    c = load(u64xN, halves)
     c = in_store_order(c, c)
-    return (c & LOW) * PHILOX_M0, c >> 32, p1, v3
+    return (c & LOW) * multiplier, c >> 32
 
 
 @njit
-def write_words_at(address, blocks, counters, c2, c3, k0, k1, libm):
-    """The words of the counter blocks whose first 64 bits are listed at `counters`."""
-    p1, v3 = splat(u64xN, c2 * PHILOX_M1), splat(u64xN, c3)
-    for b in range(0, blocks, BLOCKS):
-        x = listed(counters + 8 * b, p1, v3)
-        y = listed(counters + 8 * (b + LANES), p1, v3)
-        z = listed(counters + 8 * (b + 2 * LANES), p1, v3)
-        store_words(address + 16 * b, words_of(x, y, z, k0, k1))
+def write_words_at(address, blocks, counters, highs, c2, c3, k0, k1, libm):
+    """The words of the counter blocks that are listed."""
+    b1, b2 = 8 * LANES, 16 * LANES
+    if highs != 0:
+        for b in range(0, 8 * blocks, 8 * BLOCKS):
+            c, h = counters + b, highs + b
+            x = listed(c, PHILOX_M0) + listed(h, PHILOX_M1)
+            y = listed(c + b1, PHILOX_M0) + listed(h + b1, PHILOX_M1)
+            z = listed(c + b2, PHILOX_M0) + listed(h + b2, PHILOX_M1)
+            store_words(address + 2 * b, words_of(x, y, z, k0, k1))
+        return
+    high = splat(u64xN, c2 * PHILOX_M1), splat(u64xN, c3)
+    for b in range(0, 8 * blocks, 8 * BLOCKS):
+        c = counters + b
+        x = listed(c, PHILOX_M0) + high
+        y = listed(c + b1, PHILOX_M0) + high
+        z = listed(c + b2, PHILOX_M0) + high
+        store_words(address + 2 * b, words_of(x, y, z, k0, k1))
+
+
+@njit
+def list_highs(highs, times, blocks, high, keys):
+    """Of `blocks` blocks of each of `times` rows by key; `high` and a row's key add up."""
+    for i in range(times):
+        c = splat(u64x8, high + load_int64(keys, i))
+        for b in range(0, 8 * blocks, 64):
+            store(highs + b, c)
+        highs += 8 * blocks
 
 
 random_words = Draw(write_words, write_words_at)

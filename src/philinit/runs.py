@@ -34,6 +34,8 @@ class Runs:
         `number` being the place on the axis. None: each goes right behind the one before it.
     into : int
         Where index 0 of all axes goes: elements from where the memory begins.
+    keyed : bool
+        Whether `ids` are row keys in uint64, each 2**64 counters; the outermost stride is then 0.
     """
 
     origin: int
@@ -42,6 +44,7 @@ class Runs:
     ids: Any = None
     steps: tuple[int, ...] | None = None
     into: int = 0
+    keyed: bool = False
 
     @property
     def count(self) -> int:

@@ -178,6 +178,9 @@ def test_initializers(cupy: Any, device: str, dtype: str) -> None:
         assert part.tobytes() == np.ascontiguousarray(init((31, 17), dtype)[box]).tobytes()
         part = cupy.asnumpy(init.rows((31, 17), [[5, 30], [5, 0]], dtype, device=device))
         assert part.tobytes() == init((31, 17), dtype)[[[5, 30], [5, 0]]].tobytes()
+        how = {"keys": [[5, 2**64 - 1], [-7, 0]], "dtype": dtype, "global_shape": (31, 17)}
+        part = cupy.asnumpy(init.rows_by_key(17, device=device, **how))
+        assert part.tobytes() == init.rows_by_key(17, **how).tobytes()
     for constant in (pi.Constant(-0.3), pi.Zeros(), pi.Identity(2.0)):
         w = constant((6, 9), dtype, device=device)
         assert cupy.asnumpy(w).tobytes() == constant((6, 9), dtype).tobytes()

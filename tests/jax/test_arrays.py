@@ -30,6 +30,10 @@ def test_an_array_on_one_device_is_the_whole_tensor(shards):
     assert shards.passes("one_device")
 
 
+def test_rows_by_key(shards):
+    assert shards.passes("rows_by_key")
+
+
 def test_arrays_of_every_dtype(shards):
     assert shards.passes("dtypes")
 

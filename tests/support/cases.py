@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from philinit.filling.fill import fill
+from philinit.filling.fill import draw, fill
 from philinit.kernels.libm import libm
 from philinit.kernels.plan import plan
+from philinit.keyed import rows_of
 from philinit.keys import Key
 from philinit.parts import Rows, Shard
+from philinit.targets import Target
 from tests.support import reference as r
 from tests.support import reference_tensorflow as tensorflow
 from tests.support import reference_words as rw
@@ -151,7 +153,7 @@ def hashes(case: Case) -> list[str]:
 
 
 def parts_agree(case: Case) -> bool:
-    """Whether a box and rows by number, as `philinit.fill` makes them, are those of the tensor."""
+    """Whether a box, rows by number and rows by key are what contiguous fills give."""
     key, shape, dtype = Key.from_seed(SEED), (300, 5, 33), r.DTYPES[case.dtype]
     how: dict[str, Any] = {"sampler": case.sampler}
     whole = fill(np.empty(shape, dtype), case.distribution, key, **how)
@@ -162,6 +164,12 @@ def parts_agree(case: Case) -> bool:
     ):
         part = fill(np.empty(shard.shape, dtype), case.distribution, key, shard=shard, **how)
         agree &= part.tobytes() == np.ascontiguousarray(whole[shard.index]).tobytes()
+    rows = rows_of(33, np.array(ROW_KEYS * 9, np.uint64))
+    out, row = np.empty(rows.shape, dtype), np.empty(33, dtype)
+    draw(Target(out, rows.global_shape, rows), case.distribution, key, case.sampler)
+    for found, row_key in zip(out, ROW_KEYS * 9, strict=True):
+        wanted = fill(row, case.distribution, rw.row_stream(key, row_key), **how)
+        agree &= found.tobytes() == wanted.tobytes()
     return agree
 
 
@@ -191,6 +199,27 @@ def golden() -> dict[str, Any]:
             for kind in tensorflow.KINDS
         },
     }
+
+
+# --- rows by key ---------------------------------------------------------------------------------
+
+ROW_KEYS = (0, 1, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1, 0x123456789ABCDEF0)
+ROW_CASES = [
+    case
+    for case in CASES
+    if case.frozen and case.distribution in (Uniform(-0.05, 0.05), Normal(0, 0.02), Normal(0, 1))
+]
+
+
+def rows_by_key() -> list[dict[str, Any]]:
+    """Counters of rows, and the first seven weights that kernels make of them."""
+    rows = []
+    for seed, row_key in [(42, row_key) for row_key in ROW_KEYS] + [(-1, 7), (2**100, 7)]:
+        key = rw.row_stream(rw.key_of_seed(seed), row_key)
+        weights = {c.name: r.hex_numbers(c.weights(key, 0, 7)) for c in ROW_CASES}
+        row = {"seed": seed, "row key": row_key, "counter": f"{key.base:032x}"}
+        rows.append({**row, "words": r.hex_words(rw.words(key, 0, 8)), "weights": weights})
+    return rows
 
 
 # --- vectors: single words, and the numbers made of them -----------------------------------------
@@ -251,6 +280,9 @@ def vectors() -> dict[str, Any]:
             }
             for kind in tensorflow.KINDS
         },
+        "about rows by key": "counter is that of block 0, as a number of 128 bits; words are those "
+        "of blocks 0 and 1; TensorFlow's normals are those of PHILINIT_LIBM=glibc",
+        "rows by key": rows_by_key(),
     }
 
 

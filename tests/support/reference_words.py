@@ -89,3 +89,8 @@ def fold_in(key: Key, data: int | str) -> Key:
     digest = hashlib.blake2b(own + tagged, digest_size=16, person=b"philinit.fold_in").digest()
     w = [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4)]
     return Key((w[0], w[1]), w[2] << 64 | w[3] << 96)
+
+
+def row_stream(key: Key, row_key: int) -> Key:
+    """The stream that begins with the row by this key."""
+    return Key(key.words, (key.base + (1 << 63) + (row_key % (1 << 64) << 64)) % (1 << 128))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loop over tiles for weights that lie in runs: a part of a tensor, or rows by number.
+"""The loop over tiles for weights that lie in runs: a part of a tensor, or rows by number or key.
 
 Runs are short or long, and begin anywhere in a counter block. A tile takes counter blocks of as
 many runs as it needs, and of their words those that are wanted are put behind each other: so the
@@ -36,7 +36,7 @@ from philinit.kernels.cpu.simd.memory import (
 from philinit.kernels.cpu.simd.operators import constant
 from philinit.kernels.cpu.simd.types import u8x64, u64x8
 from philinit.kernels.cpu.tiles import STEP_BLOCKS
-from philinit.kernels.cpu.words import LARGEST_TILE
+from philinit.kernels.cpu.words import LARGEST_TILE, list_highs
 from philinit.kernels.table import KERNELS, RESERVED_BLOCKS
 
 eight = constant(u64x8, range(8))
@@ -103,7 +103,8 @@ def entry(name: str) -> Any:
     source_scratch, spare_scratch = scratch(16 * tile_blocks + 64), scratch(16 * STEP_BLOCKS)
     # A line before it, what is held, a tile, and what is drawn or copied beyond it.
     ready_scratch = scratch(64 + 16 * (STEP_BLOCKS + tile_blocks + STEP_BLOCKS) + 64)
-    counter_scratch = scratch(8 * tile_blocks + 64)  # eight are stored at a time
+    highs = 8 * tile_blocks + 64  # bytes from a list to the high halves; eight are stored at a time
+    counter_scratch = scratch(2 * highs)
     piece_scratch = scratch(32 * tile_blocks)
 
     @njit
@@ -160,6 +161,7 @@ def entry(name: str) -> Any:
     def fill_runs(out, count, first, runs, k0, k1, parameters, streaming):
         p, libm = load_parameters(parameters), load_libm(parameters)
         layout, axes = load_layout(runs), runs + AXES
+        keyed = layout.keyed != 0
         source, spare, ready = source_scratch(), spare_scratch(), ready_scratch() + 64
         counters, pieces = counter_scratch(), piece_scratch()
         last = 2 * layout.rank - 2
@@ -178,7 +180,7 @@ def entry(name: str) -> Any:
         lines = streaming != 0 and layout.row == 0 and begin % size == 0
         # The first line begins before `begin`, with weights that are not written.
         head = (begin & 63) // size if lines else 0
-        target, held, done = begin - head * size, head, 0
+        target, held, done, steady = begin - head * size, head, 0, 0
         while done < count:
             blocks, parts, todo = 0, 0, 0
             whole = True  # no word of a block is left out
@@ -204,11 +206,19 @@ def entry(name: str) -> Any:
                 if alike and not straight and taken == layout.length and 2 * need <= room:
                     ahead = inner.size - position.run
                     times = runs_alike(need, room, left, taken, ahead)
+                ids = inner.ids + 8 * position.run if inner.ids != 0 else 0
+                index = load_int64(ids, 0) if ids != 0 else 0
+                if straight and keyed:
+                    tile_high += index
                 if not straight:
-                    chosen, c = 0, c_low
-                    if inner.ids != 0 and times > 1:
-                        chosen, c = inner.ids + 8 * position.run, layout.low
-                    list_counters(counters + 8 * blocks, times, need, c, hop, chosen)
+                    c, listed = c_low - index * hop, counters + 8 * blocks
+                    if keyed:
+                        list_highs(listed + highs, times, need, c_high, ids)
+                    # Whole runs have the same halves in every tile: they are listed once.
+                    many = keyed and blocks == 0 and times > 1
+                    if not many or need * times > steady:
+                        list_counters(listed, times, need, c, hop, ids)
+                        steady = need * times if many else min(steady, blocks)
                     offset = 16 * blocks + lead * width
                     store_piece(pieces, parts, offset, taken * width, times, 16 * need)
                     parts += 1
@@ -237,7 +247,8 @@ def entry(name: str) -> Any:
                     blocks -= drawn
                 else:
                     to = end if whole else source
-                    draw_at(to, up_to_step(blocks), counters, c2, c3, k0, k1, libm)
+                    high = counters + highs if keyed else 0
+                    draw_at(to, up_to_step(blocks), counters, high, c2, c3, k0, k1, libm)
                     if not whole:
                         copy_pieces(end, source, pieces, parts)
                     new = todo

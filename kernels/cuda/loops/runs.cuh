@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop over counter blocks for weights that lie in runs: a part of a tensor, or rows by number;
-// kernels/cpu/loops/runs.py is the same for CPUs.
+// The loop over counter blocks for weights that lie in runs: a part of a tensor, or rows by number
+// or key; kernels/cpu/loops/runs.py is the same for CPUs.
 //
 // A step of a thread is 16 bytes, as in fill.cuh. What leads a thread to its run costs as much as a
 // step: in a long run it takes several, LANES apart, so that threads side by side fill whole sectors
@@ -40,6 +40,7 @@ struct Runs {
   u32 threads;             // that all runs take
   Divisor threads_of_run;  // that one run takes
   u32 inner;               // axes but for the outermost one
+  u32 keyed;               // whether the ids are row keys, which add to the high half of the counter
   Axis axes[8];            // the outermost first, whose count is not divided by
 
   // The place of a run, counted from index 0 of all axes.
@@ -57,7 +58,7 @@ struct Runs {
   }
 };
 
-static_assert(sizeof(Runs) == 40 + 8 * 32, "philinit.kernels.cuda.arguments has this layout");
+static_assert(sizeof(Runs) == 48 + 8 * 32, "philinit.kernels.cuda.arguments has this layout");
 
 // The 16 bytes of a step, from a counter on.
 template <class K>
@@ -87,7 +88,6 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
     low -= K::RESERVED;
     skip += K::WEIGHTS;
   }
-  const Counter base(low, high);
   const u32 length = opaque(runs.length);
   const u32 reach = opaque(LANES * (runs.steps_of_thread - 1));  // to the last step of a thread
   const u32 first_ragged = opaque(length < STEP ? 0 : length - STEP + 1);
@@ -110,6 +110,7 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
     if (K::BLOCKS == 2 && ((u32)(u64)out + ((u32)place.at - lead) * K::ITEM) % 16 == 8)
       lead += K::WEIGHTS;
     const u64 block = (weight - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
+    const Counter base(low, high + (runs.keyed ? runs.ids[run] : 0));
     Counter counter = base.after(block * K::RESERVED, (block >> 32) * K::RESERVED >> 32);
     u32 from = step * STEP - lead;  // in weights of the run; above 2**31 where it is below 0
     char *here = opaque_global((char *)out + (place.at + (i64)(int)from) * K::ITEM);

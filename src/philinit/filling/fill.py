@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from philinit import forks
 from philinit.checks import Progress, check_progress, check_sampler, check_threads
 from philinit.distributions import Distribution, Normal, Uniform
 from philinit.filling.devices import opened
+from philinit.keyed import ROWS_BY_KEY
 from philinit.keys import Key
 from philinit.parts import Rows, Shard
 from philinit.runs import SPAN_LIMIT, runs_of
@@ -159,6 +161,8 @@ def draw(
             "`shard` must span at most 2**62 weights where it is not one run of them; got "
             f"{runs.span} from first to last: cut it along the outer axes"
         )
+    if runs.keyed:
+        key = replace(key, base=(key.base + ROWS_BY_KEY) % (1 << 128))
     backend.fill_runs(target, plan, key, runs.after(offset))
 
 

@@ -13,6 +13,7 @@ from philinit.dtypes import FLOAT32, as_dtype
 from philinit.filling.devices import empty, opened
 from philinit.filling.fill import check_part
 from philinit.initializers.config import Configured
+from philinit.keyed import RowsByKey, rows_of
 from philinit.keys import Key
 from philinit.parts import Rows, Shard
 from philinit.targets import Target
@@ -46,6 +47,10 @@ class Initializer(Configured):
 
     #: Whether a shard can be made without the whole tensor, with the same bits on every machine.
     elementwise = True
+
+    #: Whether a row can be made without its place in a table, and whether that takes the fans.
+    _keyed = False
+    _takes_fans = False
 
     def __call__(
         self,
@@ -156,6 +161,59 @@ class Initializer(Configured):
         """
         part = Rows(global_shape, ids)
         return self(part.global_shape, dtype, **call, shard=part)
+
+    def rows_by_key(
+        self,
+        width: Any,
+        keys: Any,
+        dtype: Any = None,
+        *,
+        global_shape: Any = None,
+        **call: Unpack[Call],
+    ) -> Any:
+        """Rows of a table without a size: each a pure function of this initializer and its key.
+
+        For embedding tables that add rows while they are trained: a row that is evicted and added
+        again is the same row, in whatever order, on whatever machine. No row by key shares a word
+        with one by number.
+
+        Parameters
+        ----------
+        width : int, or sequence of int
+            Weights of a row, or its shape; at most 2**28 weights.
+        keys : int, or array of ints of any shape
+            Such as hashed feature ids: in [-2**63, 2**64), duplicates allowed. Negative ones stand
+            for their two's complement in 64 bits: -1 and 2**64 - 1 are one key.
+        global_shape : sequence of int, optional
+            The shape (rows, width) of a table that the fans are those of; only for an initializer
+            that scales with them, such as `GlorotUniform`. It bounds no key.
+        dtype, device, threads, out, progress
+            As of a call; the shape of the result is that of `keys`, then that of a row.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Any argument outside what is said above, before a byte is written.
+        NotImplementedError
+            The initializer neither draws its weights independently nor is a constant.
+        """
+        part = self._by_key(width, keys, global_shape)
+        return self(part.global_shape, dtype, **call, shard=part)
+
+    def _by_key(self, width: Any, keys: Any, global_shape: Any) -> RowsByKey:
+        """The part that such rows are; refuses what this initializer has none of."""
+        if not self._keyed:
+            raise NotImplementedError(
+                "rows by key are made by initializers that draw each weight independently, and by "
+                f"constants; got {type(self).__name__}"
+            )
+        if self._takes_fans and global_shape is None:
+            raise ValueError(
+                f"`global_shape` must be given, since {type(self).__name__} scales with the fans "
+                "and a table without a size has none: pass the shape (rows, width) of a table "
+                "that has them"
+            )
+        return rows_of(width, keys, global_shape)
 
     def named(self, name: str | int) -> Self:
         """The same initializer on an independent key, for one layer of many.

@@ -83,6 +83,8 @@ class Constant(Initializer):
 
     value: float = 0.0
 
+    _keyed = True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", finite("value", self.value))
 

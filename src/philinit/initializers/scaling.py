@@ -102,6 +102,8 @@ class VarianceScaling(Sampled):
     upper: float = field(default=2.0, kw_only=True)
     after_cut: bool = field(default=True, kw_only=True)
 
+    _takes_fans = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "scale", positive("scale", self.scale))

@@ -89,6 +89,7 @@ class Independent(Initializer):
     for any shard, and for any memory.
     """
 
+    _keyed = True
     sampler: str
 
     @property

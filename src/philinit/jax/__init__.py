@@ -20,8 +20,8 @@ except ModuleNotFoundError as error:
         raise  # JAX is here, but lacks something: its own message is the right one
     raise missing_extra("philinit.jax", "JAX", "jax") from error
 
-from philinit.jax.arrays import array, sharded
+from philinit.jax.arrays import array, rows_by_key, sharded
 from philinit.jax.initializers import initializer
 from philinit.jax.trees import dry_run, initialize
 
-__all__ = ["array", "dry_run", "initialize", "initializer", "sharded"]
+__all__ = ["array", "dry_run", "initialize", "initializer", "rows_by_key", "sharded"]

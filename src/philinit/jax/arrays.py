@@ -9,7 +9,7 @@ import jax
 
 from philinit.checks import Progress, as_shape, check_progress, check_threads, progress_within
 from philinit.initializers.base import Initializer, check_init
-from philinit.jax.checks import as_dtype, check_device
+from philinit.jax.checks import as_dtype, check_concrete, check_device
 from philinit.jax.memory import filled
 from philinit.jax.parts import concrete, parts
 from philinit.parts import Shard
@@ -116,3 +116,40 @@ def array(
         threads, progress = check_threads(threads), check_progress(progress)
     init._check(shape, found)
     return filled(init, Target(None, shape, None, threads, progress), found, device)
+
+
+def rows_by_key(
+    init: Initializer,
+    width: Any,
+    keys: Any,
+    dtype: Any = None,
+    *,
+    global_shape: Any = None,
+    device: jax.Device | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> jax.Array:
+    """jax.Array of rows of a table without a size, equal to ``init.rows_by_key(width, keys)``.
+
+    Parameters
+    ----------
+    init, width, keys, global_shape
+        As in ``init.rows_by_key``: each row is a pure function of `init` and its key. Keys of 64
+        bits are NumPy's or Python's, since JAX has none outside of its 64-bit mode.
+    dtype, device, threads, progress
+        As in `array`, and so are errors.
+
+    Examples
+    --------
+    >>> import philinit as pi, philinit.jax as pij
+    >>> pij.rows_by_key(pi.Normal(stddev=0.02, seed=42), 64, [3, -7, 2**63]).shape
+    (3, 64)
+    """
+    check_init(init)
+    check_concrete("keys", keys)
+    part, found = init._by_key(width, keys, global_shape), as_dtype(dtype)
+    check_device(device)
+    if threads is not None or progress is not None:
+        threads, progress = check_threads(threads), check_progress(progress)
+    init._check(part.global_shape, found)
+    return filled(init, Target(None, part.global_shape, part, threads, progress), found, device)

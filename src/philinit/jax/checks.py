@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from philinit import dtypes
-from philinit.jax.private import untraced
+from philinit.jax.private import Tracer, untraced
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -21,6 +21,15 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
             'call jax.config.update("jax_enable_x64", True), or ask for float32'
         )
     return found
+
+
+def check_concrete(name: str, value: Any) -> None:
+    """Refuse what has no values yet, because JAX traces."""
+    if isinstance(value, Tracer):
+        raise NotImplementedError(
+            f"`{name}` must have values; got {value}: call it outside of jax.jit and the like, or "
+            "by jax.pure_callback"
+        )
 
 
 def check_device(device: Any) -> None:

@@ -37,8 +37,8 @@ def filled(init: Initializer, target: Target, dtype: np.dtype[Any], device: Any)
         result = placed(_zeros(shape, dtype) if on_cpu else np.zeros((), dtype), device)
     if isinstance(result, Tracer):
         raise NotImplementedError(
-            "philinit.jax.array and sharded must be called outside of jax.jit and the like; got a "
-            "call while JAX traces: use philinit.jax.initializer there"
+            "philinit.jax.array, sharded and rows_by_key must be called outside of jax.jit and "
+            "the like; got a call while JAX traces: use philinit.jax.initializer there"
         )
     view = writable_view(result.block_until_ready()) if on_cpu else memory.empty(shape, dtype)
     if on_cpu and view.nbytes >= pages.LEAST:

@@ -26,10 +26,10 @@ from philinit.tensorflow.dtensor import dtensor_variable
 from philinit.tensorflow.initializers import initializer
 from philinit.tensorflow.models import dry_run, initialize
 from philinit.tensorflow.servers import serve
-from philinit.tensorflow.tensors import rows, to_tensor
+from philinit.tensorflow.tensors import rows, rows_by_key, to_tensor
 from philinit.tensorflow.variables import fill, from_dlpack, variable
 
 __all__ = [
-    "variable", "to_tensor", "rows", "initializer", "fill", "dtensor_variable", "from_dlpack",
-    "serve", "initialize", "dry_run",
+    "variable", "to_tensor", "rows", "rows_by_key", "initializer", "fill", "dtensor_variable",
+    "from_dlpack", "serve", "initialize", "dry_run",
 ]  # fmt: skip

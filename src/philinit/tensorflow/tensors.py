@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors in TensorFlow's own memory: whole, a shard, or rows by number; in graphs as well."""
+"""Tensors in TensorFlow's own memory: whole, a shard, rows by number or by key; in graphs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from philinit.initializers.base import check_init
 from philinit.parts import Rows, Shard
-from philinit.tensorflow.checks import ids_in_graph, wanted
+from philinit.tensorflow import memory
+from philinit.tensorflow.checks import check_eager, ids_in_graph, wanted
+from philinit.tensorflow.devices import device_name, is_remote
 from philinit.tensorflow.parts import ROWS, Late
 from philinit.tensorflow.traced import made
 
@@ -109,3 +111,50 @@ def rows(
     else:
         part = Late(ROWS, ids_in_graph(ids, asked.shape))
     return made(init, asked.shape, asked.dtype, device, part, asked.threads, asked.progress)
+
+
+def rows_by_key(
+    init: Any,
+    width: Any,
+    keys: Any,
+    dtype: Any = None,
+    *,
+    global_shape: Any = None,
+    device: Any = None,
+    threads: int | None = None,
+    progress: Any = None,
+) -> Any:
+    """tf.Tensor of rows of a table without a size, each a pure function of `init` and its key.
+
+    For tables that add rows while they are trained, such as those of
+    ``tf.lookup.experimental.MutableHashTable``: a row that is evicted and added again is the same.
+
+    Parameters
+    ----------
+    init, width, keys, global_shape
+        As in ``init.rows_by_key``; `keys` may be an eager tensor of ints.
+    dtype, device, threads, progress
+        As for `variable`.
+
+    Raises
+    ------
+    NotImplementedError
+        The call is inside a tf.function or a tf.Graph; the device is that of another process.
+
+    Examples
+    --------
+    >>> import tensorflow as tf, philinit as pi, philinit.tensorflow as pit
+    >>> keys = tf.strings.to_hash_bucket_strong(["red", "blue"], 2**62, [1, 2])
+    >>> pit.rows_by_key(pi.Normal(stddev=0.02, seed=42), 64, keys).shape
+    TensorShape([2, 64])
+    """
+    check_eager("rows_by_key")
+    check_init(init)
+    part, name = init._by_key(width, keys, global_shape), device_name(device)
+    asked = wanted(part.global_shape, dtype, threads, progress)
+    if is_remote(name):
+        raise NotImplementedError(
+            "`device` must be one of this process, which makes rows by key and may send them; "
+            f"got device={name!r}"
+        )
+    return memory.filled(init, asked.shape, asked.dtype, name, part, asked.threads, asked.progress)

@@ -2,7 +2,7 @@
 """torch's tensors and modules, filled in their own memory: plain, sharded, or on the meta device.
 
 - `fill_` writes a tensor, or the local shard of a DTensor, in place;
-- `rows` makes rows of a table by number;
+- `rows` makes rows of a table by number, `rows_by_key` those of a table without a size;
 - `materialize` gives a module made on the meta device its memory and weights, shard by shard;
 - `initialize` fills a whole module that has memory by a map of names, `philinit.models`;
   `dry_run` shows what that would do;
@@ -37,7 +37,7 @@ from philinit.torch.meta import parameters_on_meta
 from philinit.torch.models import dry_run, initialize
 from philinit.torch.modules import materialize
 from philinit.torch.patch import accelerate, install, uninstall
-from philinit.torch.tables import rows
+from philinit.torch.tables import rows, rows_by_key
 
 __all__ = [
     "accelerate",
@@ -50,5 +50,6 @@ __all__ = [
     "materialize",
     "parameters_on_meta",
     "rows",
+    "rows_by_key",
     "uninstall",
 ]

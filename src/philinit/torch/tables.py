@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from philinit.checks import Progress, check_progress, check_threads
+from philinit.initializers.base import check_init
 from philinit.parts import Rows
 from philinit.targets import Target
 from philinit.torch.checks import DTYPES, is_dtensor
@@ -70,29 +71,86 @@ def rows(
         dtype = torch.get_default_dtype() if dtype is None else dtype
         sizes = [shape] if isinstance(shape, int) else list(shape)
         return _operator(torch.as_tensor(ids), sizes, number_of(init, dtype, threads))
-    found = torch.get_default_dtype() if dtype is None else dtype
-    if found not in DTYPES:
-        raise ValueError(f"`dtype` must be one of {', '.join(map(str, DTYPES))}; got dtype={dtype}")
-    part, device = Rows(shape, _numbers(ids)), getattr(ids, "device", "cpu")
-    check_layout(init, part.global_shape)
-    if threads is not None or progress is not None:
-        threads, progress = check_threads(threads), check_progress(progress)
-    made = torch.empty(part.shape, dtype=found, device=device)
-    with opened(made) as view:
-        init._write(Target(view, part.global_shape, part, threads, progress))
-    return made
+    return _made(init, Rows(shape, _numbers(ids)), ids, dtype, threads, progress)
 
 
 _operator = operator_of_rows(rows)
 
 
-def _numbers(ids: Any) -> Any:
+def rows_by_key(
+    init: Any,
+    width: Any,
+    keys: Any,
+    dtype: Any = None,
+    *,
+    global_shape: Any = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """torch.Tensor of rows of a table without a size, each a pure function of `init` and its key.
+
+    For tables that add rows while they are trained: a row that is evicted and added again is the
+    same. Nothing is copied.
+
+    Parameters
+    ----------
+    init, width, global_shape
+        As in ``init.rows_by_key``; where there is a `global_shape`, see `fill_` for its fans.
+    keys : torch.Tensor, or array of ints, of any shape
+        The rows lie on the device of `keys`: in a CPU's or, through CuPy, a CUDA device's memory.
+    dtype : torch.dtype, optional
+        float32, float64, float16 or bfloat16; ``torch.get_default_dtype()`` by default.
+    threads, progress
+        As in ``init(shape)``.
+
+    Raises
+    ------
+    TypeError, ValueError, NotImplementedError
+        What ``init.rows_by_key`` refuses, and `fill_` of `init`; `keys` without values; a call
+        under torch.compile.
+    ImportError, RuntimeError
+        `keys` is on a CUDA device, and there is no CuPy, or no device that works.
+
+    Examples
+    --------
+    >>> import torch, philinit as pi, philinit.torch as pt
+    >>> init = pi.Normal(stddev=0.02, seed=42)
+    >>> pt.rows_by_key(init, 64, torch.tensor([[-3, 2**62], [7, 7]])).shape
+    torch.Size([2, 2, 64])
+    """
+    if torch.compiler.is_compiling():
+        raise NotImplementedError(
+            "`rows_by_key` must be called outside of torch.compile; got a call while it traces: "
+            "make the rows before, and pass them"
+        )
+    check_init(init)
+    part = init._by_key(width, _numbers(keys, "keys"), global_shape)
+    return _made(init, part, keys, dtype, threads, progress)
+
+
+def _made(
+    init: Any, part: Rows, ids: Any, dtype: Any, threads: int | None, progress: Progress | None
+) -> Any:
+    """A part as a new tensor, where `ids` are."""
+    found = torch.get_default_dtype() if dtype is None else dtype
+    if found not in DTYPES:
+        raise ValueError(f"`dtype` must be one of {', '.join(map(str, DTYPES))}; got dtype={dtype}")
+    check_layout(init, part.global_shape)
+    if threads is not None or progress is not None:
+        threads, progress = check_threads(threads), check_progress(progress)
+    made = torch.empty(part.shape, dtype=found, device=getattr(ids, "device", "cpu"))
+    with opened(made) as view:
+        init._write(Target(view, part.global_shape, part, threads, progress))
+    return made
+
+
+def _numbers(ids: Any, name: str = "ids") -> Any:
     """`ids` as an array, where they are a tensor."""
     if not isinstance(ids, torch.Tensor):
         return ids
     if type(ids).__torch_dispatch__ != DISPATCH or is_dtensor(ids) or ids.is_meta:
         raise TypeError(
-            "`ids` must be a plain torch.Tensor with values, or an array; got a "
+            f"`{name}` must be a plain torch.Tensor with values, or an array; got a "
             f"{type(ids).__name__} on device {str(ids.device)!r}"
         )
     return ids.detach().cpu().numpy()

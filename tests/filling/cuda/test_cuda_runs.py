@@ -20,6 +20,7 @@ from philinit.dtypes import as_dtype
 from philinit.filling.cuda import compiler as cuda_compiler
 from philinit.filling.cuda import launch as cuda
 from philinit.kernels.plan import plan
+from philinit.keyed import WIDTH_LIMIT
 from philinit.tools.selftest.cases import described
 from philinit.tools.selftest.golden import SHA256
 from tests.support import cuda_host, cupy_memory
@@ -88,7 +89,11 @@ def test_initializers(cupy: Any, dtype: str) -> None:
     assert cupy.asnumpy(w).tobytes() == whole[[[3, 1], [3, 39]]].tobytes()
     w = init.shard((40, 30), (slice(None), slice(8, 16)), dtype, device="cuda:1")
     assert cupy.asnumpy(w).tobytes() == np.ascontiguousarray(whole[:, 8:16]).tobytes()
-    assert [call[2] for call in launches()] == [1, 1]
+    keys = [[3, 2**64 - 1], [-5, 3]]
+    w = init.rows_by_key(30, keys, dtype, global_shape=(40, 30), device="cuda:1")
+    want = init.rows_by_key(30, keys, dtype, global_shape=(40, 30))
+    assert cupy.asnumpy(w).tobytes() == want.tobytes()
+    assert [call[2] for call in launches()] == [1, 1, 1]
     assert cupy.cuda.Device().id == 0
 
 
@@ -260,6 +265,18 @@ def test_progress_waits_for_each_piece(
     want = pi.fill(np.empty(part.shape, np.float32), UNIFORM, KEY, shard=part)
     assert out._host.tobytes() == want.tobytes()
     assert len(stand_in.names("asarray")) <= 1
+
+
+def test_progress_of_rows_by_key(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WIDTH_LIMIT <= cuda.PIECE  # so that every launch has a whole row
+    monkeypatch.setattr(cuda, "PIECE", 1000)
+    seen: list[tuple[int, int]] = []
+    keys = [5, 2**63, 5, 2**64 - 1, 0]
+    w = pi.Uniform(seed=1).rows_by_key(
+        300, keys, device="cuda", progress=lambda *call: seen.append(call)
+    )
+    assert seen == [(900, 1500), (1500, 1500)]
+    assert cupy.asnumpy(w).tobytes() == pi.Uniform(seed=1).rows_by_key(300, keys).tobytes()
 
 
 # --- G8: a sentence, and nothing queued ----------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The CUDA kernels for runs, compiled by g++: a part of a tensor, or rows by number, bit for bit.
+"""The CUDA kernels for runs, compiled by g++: parts of a tensor, rows by number or key, each bit.
 
 Expected weights are the CPU's of consecutive indices. `tests/support/cuda_host.py` says what that
 proves.
@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from philinit.kernels import cuda
 from philinit.kernels.cuda import arguments
+from philinit.keyed import ROWS_BY_KEY, rows_of
+from philinit.keys import Key
 from philinit.parts import Rows, Shard
 from philinit.runs import Runs
 from tests.support import cuda_host
 from tests.support import reference as r
 from tests.support.cuda_cases import KEY, ONE_EACH, Drawn, on_cpu
 from tests.support.cuda_runs import END, launch, library, on_gpu, rows, same
+from tests.support.reference_words import row_stream
 
 pytestmark = [
     pytest.mark.slow,
@@ -104,6 +107,24 @@ def test_rows_by_number_in_any_order_and_more_than_once(
     whole = on_cpu(case, 31 * length).reshape(31, length)
     runs = Rows((31, length), ids).as_runs
     r.assert_same_bits(on_gpu(case, runs, **how), whole[ids].reshape(-1), (ids, length, how))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    kernels,
+    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20),
+    st.integers(1, 70),
+    st.sampled_from([KEY, END, Key((5, 6), (1 << 63) - 256 * 7)]),
+    launches(),
+)
+def test_rows_by_key_in_any_order_and_more_than_once(
+    case: Drawn, keys: list[int], length: int, key: Key, how: dict[str, Any]
+) -> None:
+    keys += [keys[0], 2**64 - 1]
+    begin = Key(key.words, (key.base + ROWS_BY_KEY) % (1 << 128))
+    want = np.concatenate([on_cpu(case, length, 0, row_stream(key, k)) for k in keys])
+    got = on_gpu(case, rows_of(length, keys).runs_into(None), begin, **how)
+    r.assert_same_bits(got, want, (keys, length, how))
 
 
 def test_there_are_two_loops() -> None:

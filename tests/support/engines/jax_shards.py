@@ -91,6 +91,23 @@ def one_device():
         assert pij.array(init, (3, 5)).devices() == {DEVICES[2]}
 
 
+def rows_by_key():
+    init, keys = pi.Normal(seed=4), [[3, -1], [2**63, 3]]
+    for dtype in ("float32", "float16", "bfloat16"):
+        check(pij.rows_by_key(init, 5, keys, dtype), init.rows_by_key(5, keys, dtype))
+    check(pij.rows_by_key(init, 5, jnp.array([3, -1])), init.rows_by_key(5, [3, -1]))
+    moved = pij.rows_by_key(init, 5, keys, device=DEVICES[4], threads=1)
+    assert moved.committed and moved.devices() == {DEVICES[4]}
+    scaled, shape = pi.GlorotUniform(seed=4), (10**6, 5)
+    found = pij.rows_by_key(scaled, 5, keys, global_shape=shape)
+    check(found, scaled.rows_by_key(5, keys, global_shape=shape))
+    refused(lambda: pij.rows_by_key(scaled, 5, keys), ValueError, "`global_shape` must be given")
+    refused(lambda: pij.rows_by_key(init, 5, [0.5]), TypeError, "`keys` must be integers; got 0.5")
+    traced = jax.jit(lambda keys: pij.rows_by_key(init, 5, keys))
+    refused(lambda: traced(jnp.array([3])), NotImplementedError, "`keys` must have values; got")
+    refused(lambda: jax.jit(lambda: pij.rows_by_key(init, 5, [3]))(), NotImplementedError, "jit")
+
+
 def dtypes():
     init, shape = pi.HeNormal(seed=4), (16, 24)
     rows = NamedSharding(mesh(8), P("x"))
