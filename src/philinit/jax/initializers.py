@@ -16,7 +16,7 @@ from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
 from philinit.jax.parts import current_mesh
 from philinit.jax.private import Tracer
-from philinit.jax.traced import named, traced
+from philinit.jax.traced import Named, traced
 
 
 def initializer(init: Initializer, sharding: Any = None) -> Callable[..., jax.Array]:
@@ -85,7 +85,7 @@ class _Initializer:
         sharding = self.sharding if out_sharding is None else out_sharding
         words = as_words(key)
         if not isinstance(words, Tracer):
-            init = named(self.init, words)
+            init = Named(self.init)(words)
             if sharding is None and current_mesh() is not None:
                 sharding = PartitionSpec()  # as of JAX's own results: on every device of the mesh
             alone = sharding is None
@@ -93,4 +93,4 @@ class _Initializer:
         self.init._check(shape, found)
         if sharding is not None:
             check_sharding(sharding, shape)
-        return traced(self.init, shape, found, words, sharding)
+        return traced(Named(self.init), shape, found, words, sharding)

@@ -7,17 +7,23 @@ has not allocated itself, such as NumPy's memory, the first step that donates it
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, SingleDeviceSharding
 
 from philinit.filling import memory, pages
 from philinit.initializers.base import Array, Initializer
-from philinit.jax.private import Tracer, placed, writable_view
-from philinit.jax.unwritten import LEAST, unwritten
+from philinit.jax.handlers import TARGET, platforms
+from philinit.jax.private import Tracer, placed, untraced, writable_view
 from philinit.targets import Target
+
+# Bytes from which on `unwritten` is asked for an array: for each new shape JAX compiles a program,
+# which takes as long as storing this many zeros.
+LEAST = 32 << 20
 
 _LARGEST_ROW = 1 << 24  # bytes of zeros that `_zeros` stores
 
@@ -54,6 +60,35 @@ def _on_cpu(device: Any) -> bool:
     elif isinstance(device, jax.sharding.Sharding):
         (device,) = device.device_set
     return bool(getattr(device, "platform", device) == "cpu")
+
+
+def unwritten(shape: tuple[int, ...], dtype: np.dtype[Any], device: Any) -> jax.Array | None:
+    """An array on one CPU, whose elements are what its memory happens to hold; None: not to be had.
+
+    JAX has none to give: even ``jnp.empty`` writes zeros, which costs four times what the weights
+    do: one thread of JAX's stores them, on pages of 4 KiB. But the result of a foreign function it
+    leaves to that function, which here writes nothing. Where JAX traces it is a tracer, or None.
+    """
+    if jax.config.jax_debug_nans or jax.config.jax_debug_infs:  # they look at every result
+        return None
+    if "cpu" not in platforms():
+        return None
+    if isinstance(device, jax.Device):
+        device = SingleDeviceSharding(device)
+    program = _program(shape, dtype, device)
+    if jax.sharding.get_abstract_mesh().empty:
+        return program()
+    # A program runs on all devices of the mesh that is set, unless that is of the one device.
+    if device is None or not untraced():
+        return None
+    with jax.set_mesh(Mesh(np.array(list(device.device_set)), "x")):
+        return program()
+
+
+@functools.lru_cache(maxsize=256)
+def _program(shape: tuple[int, ...], dtype: np.dtype[Any], sharding: Any) -> Any:
+    result = jax.ShapeDtypeStruct(shape, dtype)
+    return jax.jit(lambda: jax.ffi.ffi_call(TARGET, result)(), out_shardings=sharding)
 
 
 def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

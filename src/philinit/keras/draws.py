@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -48,6 +49,17 @@ def with_seed(source: Source, words: Any, sampler: str) -> Initializer:
     if isinstance(source, Seeded):
         return dataclasses.replace(source, seed=seed)
     return source if isinstance(source, Initializer) else _keyed(source, seed, sampler)
+
+
+@dataclass(frozen=True)
+class Seedless:
+    """`with_seed` as a function of the seed's words, which a compiled program has when it runs."""
+
+    source: Source
+    sampler: str
+
+    def __call__(self, words: Any) -> Initializer:
+        return with_seed(self.source, tuple(words), self.sampler)
 
 
 @_cached

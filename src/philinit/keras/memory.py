@@ -15,7 +15,6 @@ from philinit.initializers.base import Array
 from philinit.keras import draws
 from philinit.keras.checks import backend, check_seed, float_dtype, no_layouts, static_shape
 from philinit.keras.parts import own_axes, sharding_of
-from philinit.keras.traced import jax_array
 from philinit.parts import Shard
 
 if backend() == "tensorflow":
@@ -164,17 +163,18 @@ def _jax(request: Request, layout: Any) -> Any:
     from philinit.jax.arrays import array, sharded
     from philinit.jax.checks import as_dtype, as_words
     from philinit.jax.private import Tracer
-    from philinit.jax.traced import traced
+    from philinit.jax.traced import Named, traced
 
-    shape, dtype = request.shape, as_dtype(request.dtype)
+    shape, dtype, source = request.shape, as_dtype(request.dtype), request.source
     with own_axes(layout):
         words, nothing = _seed_words(request), as_words(None)
-    if isinstance(words, Tracer):
-        return jax_array(lambda found: _array(request, found), words, shape, dtype, layout)
-    init = draws.with_seed(request.source, words, request.sampler)
     sharding = None if layout is None else sharding_of(layout, shape)
+    if isinstance(words, Tracer):
+        seedless = draws.Seedless(source, request.sampler)
+        return traced(seedless, shape, dtype, words, sharding)
+    init = draws.with_seed(source, words, request.sampler)
     if isinstance(nothing, Tracer):
-        return traced(init, shape, dtype, nothing, sharding)
+        return traced(Named(init), shape, dtype, nothing, sharding)
     return array(init, shape, dtype) if sharding is None else sharded(init, shape, sharding, dtype)
 
 

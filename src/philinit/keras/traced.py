@@ -14,11 +14,3 @@ if backend() == "tensorflow":
 def left_in_graph(*, for_xla: bool = False) -> bool:
     """`philinit.tensorflow.traced.left_in_graph`; False on another backend."""
     return backend() == "tensorflow" and traced.left_in_graph(for_xla=for_xla)
-
-
-def jax_array(draw: Any, words: Any, shape: Any, dtype: Any, layout: Any) -> Any:
-    """Traced jax.Array of ``draw(words)``, for the words of a SeedGenerator inside jax.jit."""
-    import jax
-
-    value = jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), words)
-    return value if layout is None else jax.lax.with_sharding_constraint(value, layout)

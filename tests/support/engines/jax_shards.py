@@ -26,9 +26,8 @@ from jax.sharding import PartitionSpec as P
 
 import philinit as pi
 import philinit.jax as pij
-from philinit.jax import arrays, initializers, private
+from philinit.jax import arrays, handlers, initializers, private
 from philinit.jax import memory as _jax_memory
-from philinit.jax import unwritten as _unwritten
 from tests.support.pages import advised, whole_pages
 
 DEVICES = jax.devices()
@@ -234,10 +233,10 @@ def training():
 
 def unwritten():
     """All of the above in memory that JAX has not written: of large arrays, here of all."""
-    made = []
+    made, unwritten = [], _jax_memory.unwritten
 
     def counted(*asked):
-        made.append(_unwritten.unwritten(*asked))
+        made.append(unwritten(*asked))
         return made[-1]
 
     with mock.patch.multiple(_jax_memory, LEAST=0, unwritten=counted, _zeros=None):
@@ -269,23 +268,23 @@ def unwritten_is_not_to_be_had():
     init = pi.HeNormal(seed=4)
     for option in ("jax_debug_nans", "jax_debug_infs"):
         with getattr(jax, option.removeprefix("jax_"))(True):
-            assert _unwritten.unwritten((16, 24), np.dtype(np.float32), None) is None
+            assert _jax_memory.unwritten((16, 24), np.dtype(np.float32), None) is None
     error = jax.errors.JaxRuntimeError("INVALID_ARGUMENT: of another version")
     for lost in (
         mock.patch.object(jax.ffi, "register_ffi_target", side_effect=error),
         mock.patch.object(jax.ffi, "pycapsule", side_effect=AttributeError),
     ):
-        _unwritten._registered.cache_clear()
+        handlers.platforms.cache_clear()
         with lost, mock.patch.object(_jax_memory, "LEAST", 0):
             check(pij.array(init, (16, 24)), init((16, 24)))
-            assert not _unwritten._registered()
-    _unwritten._registered.cache_clear()
-    assert _unwritten._registered()
+            assert not handlers.platforms()
+    handlers.platforms.cache_clear()
+    assert "cpu" in handlers.platforms()
 
 
 def huge_pages():
     """Memory of a large array is advised before it is written."""
-    shape, found = (_unwritten.LEAST // 4096 + 1, 1024), []
+    shape, found = (_jax_memory.LEAST // 4096 + 1, 1024), []
 
     class Seen(pi.Normal):
         def _write(self, target):

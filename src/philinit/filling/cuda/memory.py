@@ -168,6 +168,16 @@ def from_capsule(capsule: Any) -> Any:
     return _over(cupy, array.data.ptr, array.shape, array.dtype, array.strides, array)
 
 
+@contextlib.contextmanager
+def lent(
+    pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any], stream: int
+) -> Iterator[Any]:
+    """A context that yields a CuPy array over memory lent by an address, as `opened` does."""
+    cupy = import_cupy()
+    with opened(_over(cupy, pointer, shape, dtype, None, None), _stream(cupy, stream)) as view:
+        yield view
+
+
 class _Handle:
     """A stream of somebody else, in the words of the CUDA stream protocol."""
 

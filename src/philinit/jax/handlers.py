@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What XLA calls while a compiled program runs: it writes weights into the program's own buffers.
+
+XLA calls on the thread that runs the program, on several at once where there are several devices,
+and may do so on the main thread. The interpreter is held for microseconds; philinit's threads,
+which write, do without it. Nothing is ever raised to XLA: an exception is given back as an error.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import functools
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from philinit.filling import memory, pages
+from philinit.initializers.base import Array, Initializer
+from philinit.jax import endings
+from philinit.jax.ffi import EXECUTE, Frame
+from philinit.parts import Shard
+from philinit.targets import Target
+
+TARGET = "philinit_fill"  # what programs call
+
+#: Makes an initializer of the words of a key, when the program runs. Hashable, with a full repr.
+Source = Callable[[Any], Initializer]
+
+_sources: dict[str, Source] = {}  # by name
+
+
+def name_of(source: Source) -> str:
+    """What programs call a source: its repr, which is the same in every process.
+
+    So JAX's persistent cache has one program for all of them. Whoever runs a program has traced
+    it, and so has asked here; another source of the same repr gets a name of its own.
+    """
+    name = repr(source)
+    while _sources.setdefault(name, source) != source:
+        name += "'"
+    return name
+
+
+@functools.cache
+def platforms() -> tuple[str, ...]:
+    """Where XLA calls, as `jax.lax.platform_dependent` names platforms; decided once a process.
+
+    Nowhere if XLA refuses: its interface is of a version that `philinit.jax.ffi` is not for.
+    """
+    found = {"cpu": _handler(_on_cpu)}
+    if importlib.util.find_spec("cupy") is not None:
+        found["CUDA"] = _handler(_on_cuda)
+    try:
+        # Of what is registered before there is a backend, a refusal would end the backend.
+        jax.local_devices(backend="cpu")
+        for platform, handler in found.items():
+            jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(handler), platform=platform)
+    except (AttributeError, RuntimeError):  # an interface that is older, or newer
+        return ()
+    endings.wait_at_exit()
+    return tuple(platform.lower() for platform in found)
+
+
+@functools.cache  # as long as the process
+def _handler(write: Callable[[Frame], None]) -> Any:
+    """A C function that XLA calls with the address of a frame, of which `write` does the work.
+
+    A signal's exception comes up where Python begins to run on the main thread, which a program may
+    have been keeping busy. ctypes would print it, and tell XLA that all is well: so what comes up
+    does it in a function that does nothing, and whose answer is missing then.
+    """
+    calm = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: 1)
+    calm.errcheck = lambda found, _, arguments: _answer(write, arguments[0], bool(found))
+    return ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(calm)
+
+
+def _answer(write: Callable[[Frame], None], address: int, calm: bool) -> int:
+    """Answer a call of XLA's: the address of an error, or 0."""
+    frame = Frame.from_address(address)
+    try:
+        if not calm:
+            raise KeyboardInterrupt
+        if not frame.asks_for_version() and frame.stage == EXECUTE:
+            with endings.running:
+                write(frame)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            _thread.interrupt_main()  # once more, for whoever waits for the program
+        return frame.error(error)
+    return 0
+
+
+def _on_cpu(frame: Frame) -> None:
+    view = frame.result.view()
+    if view.nbytes >= pages.LEAST:
+        pages.advise(memory.address(view), view.nbytes)
+    if frame.attributes.size and view.size:  # else nothing is to be written
+        _write(frame, view, *(operand.view() for operand in frame.operands))
+
+
+def _on_cuda(frame: Frame) -> None:
+    from philinit.filling.cuda import memory as cuda_memory
+
+    result, stream = frame.result, frame.stream()
+    if not (frame.attributes.size and 0 not in result.shape):
+        return
+    with cuda_memory.lent(result.data, result.shape, result.dtype, stream) as view:
+        operands = []
+        for operand in frame.operands:  # some words, in the device's memory
+            with cuda_memory.lent(operand.data, operand.shape, operand.dtype, stream) as found:
+                operands.append(cuda_memory.import_cupy().asnumpy(found))
+        _write(frame, view, *operands)
+
+
+def _write(frame: Frame, view: Any, words: Array, position: Array) -> None:
+    """The weights that an operation of `philinit.jax.traced` asks for."""
+    shape, name = frame.integers(0), frame.text(1)
+    source = _sources.get(name)
+    if source is None:
+        raise RuntimeError(
+            "a compiled program must run in a process that has traced it; got one that asks for "
+            f"weights of {name}: lower or call the traced function in this process"
+        )
+    axes = view.ndim - len(shape)
+    batch, lengths = view.shape[:axes], view.shape[axes:]
+    part = None
+    if lengths != shape:
+        starts = (int(p) * n for p, n in zip(position, lengths, strict=True))
+        part = Shard(shape, tuple(slice(s, s + n) for s, n in zip(starts, lengths, strict=True)))
+    for index in np.ndindex(batch):
+        source(words[index].tolist())._write(Target(view[(*index, ...)], shape, part))
