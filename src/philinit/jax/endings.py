@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import os
 import time
 from types import TracebackType
 
@@ -29,7 +30,10 @@ class _Running:
         self.calls.append(None)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.calls.pop()
 
@@ -41,6 +45,8 @@ running = _Running()  # calls of XLA's
 def wait_at_exit() -> None:
     """Have the interpreter's end wait for programs: before JAX's own end, being asked for later."""
     atexit.register(_wait)
+    if hasattr(os, "register_at_fork"):  # a child has no threads that run programs
+        os.register_at_fork(after_in_child=lambda: atexit.unregister(_wait))
 
 
 def _wait() -> None:

@@ -22,8 +22,13 @@ EXECUTE = 3  # XLA_FFI_ExecutionStage_EXECUTE
 _METADATA = 1  # XLA_FFI_Extension_Metadata: XLA asks what it is to call
 
 # XLA_FFI_Error_Code, which are those of absl::Status, for what Python would raise.
-_CODES = ((MemoryError, 8), (NotImplementedError, 12), ((TypeError, ValueError), 3))
-_CANCELLED, _INTERNAL = 1, 13
+_CODES = (
+    (KeyboardInterrupt, 1),
+    (MemoryError, 8),
+    (NotImplementedError, 12),
+    ((TypeError, ValueError), 3),
+)
+_INTERNAL = 13
 
 # XLA_FFI_DataType of operands, and of results.
 _DTYPES: dict[int, np.dtype[Any]] = {4: np.dtype(np.int32), 8: np.dtype(np.uint32)}
@@ -179,11 +184,11 @@ class Frame(_Struct):
 
     def error(self, error: BaseException) -> int:
         """An exception as an error of XLA's, which whoever waits for the program gets."""
-        known = isinstance(error, Exception)
         code = next((c for kind, c in _CODES if isinstance(error, kind)), _INTERNAL)
-        name = "" if code != _INTERNAL else f"{type(error).__name__}: "
-        message = ctypes.c_char_p(f"{name}{error}".encode())
-        size, code = ctypes.sizeof(_ErrorArguments), code if known else _CANCELLED
+        text = f"{type(error).__name__}: {error}" if code == _INTERNAL else str(error)
+        if isinstance(error, KeyboardInterrupt):
+            text = "KeyboardInterrupt: Ctrl-C ended the program while philinit wrote weights"
+        message, size = ctypes.c_char_p(text.encode()), ctypes.sizeof(_ErrorArguments)
         arguments = _ErrorArguments(size, None, message, code)
         return _CALL(self.api.contents.error_create)(ctypes.addressof(arguments)) or 0
 

@@ -8,7 +8,6 @@ which write, do without it. Nothing is ever raised to XLA: an exception is given
 
 from __future__ import annotations
 
-import _thread
 import ctypes
 import functools
 import importlib.util
@@ -88,8 +87,6 @@ def _answer(write: Callable[[Frame], None], address: int, calm: bool) -> int:
             with endings.running:
                 write(frame)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            _thread.interrupt_main()  # once more, for whoever waits for the program
         return frame.error(error)
     return 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
-from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
 from philinit.initializers.base import Initializer
 from philinit.jax.callbacks import Callback
+from philinit.jax.cuts import cut
 from philinit.jax.handlers import TARGET, Source, name_of, platforms
 
 Operation = Callable[..., jax.Array]
@@ -32,6 +31,7 @@ class Named:
     init: Initializer
 
     def __call__(self, words: Any) -> Initializer:
+        """The initializer of these words."""
         return functools.reduce(lambda found, word: found.named(int(word)), words, self.init)
 
 
@@ -90,49 +90,10 @@ class _Weights:
         return jax.ffi.ffi_call(TARGET, result)(words, position, shape=shape, weights=name)
 
     def cut(self, words: Any, position: Any) -> jax.Array:
-        """All of the tensor, written in the parts into which XLA cuts it: nobody has the whole."""
-        rank, batch = len(self.shape), words.ndim - 1
-        if batch + rank == 0:
-            return self.written(self.shape, words, position)
-
-        def call(words: Any, position: Any, which: Any) -> jax.Array:
-            return self.written(self.shape, words, position)
-
-        def partition(mesh: Any, operands: Any, result: Any) -> Any:
-            axes = _whole_parts(mesh, result.sharding, result.shape)
-            cut = NamedSharding(mesh, PartitionSpec(*axes))
-            part = cut.shard_shape(result.shape)[batch:]
-
-            def lower(words: Any, position: Any, which: Any) -> jax.Array:
-                return self.written(part, words, _position(axes[batch:]))
-
-            keys = NamedSharding(mesh, PartitionSpec(*axes[:batch]))
-            same = NamedSharding(mesh, PartitionSpec())
-            return mesh, lower, cut, (keys, same, same)
-
-        def of_keys(mesh: Any, operands: Any, result: Any) -> Any:
-            axes = _by_axis(getattr(operands[0].sharding, "spec", ()), batch + 1)
-            return NamedSharding(mesh, PartitionSpec(*axes[:batch]))
-
-        keys, axes = ([f"{name}{i}" for i in range(n)] for name, n in (("k", batch), ("a", rank)))
-        operation = custom_partitioning(call)
-        operation.def_partition(
-            partition,
-            infer_sharding_from_operands=of_keys,  # for GSPMD
-            sharding_rule=f"{' '.join(keys)} w, p, d -> {' '.join(keys + axes)}",  # for Shardy
-            need_replication_factors=("w", "p", "d"),
-        )
-        return operation(words, position, self.which)
-
-    @property
-    def which(self) -> Any:
-        """A digest of what is written, in JAX's persistent cache part of a cut program's name.
-
-        With ``jax_remove_custom_partitioning_ptr_from_cache_key`` all else of a cut operation but
-        its operands is left out of it: two initializers would have one program.
-        """
+        """All of the tensor, in the parts into which XLA cuts it."""
         text = f"{name_of(self.source)} {self.shape}".encode()
-        return np.frombuffer(hashlib.blake2b(text, digest_size=16).digest(), np.uint32)
+        which = np.frombuffer(hashlib.blake2b(text, digest_size=16).digest(), np.uint32)
+        return cut(self.written, self.shape, words, position, which)
 
 
 def _batched(write: Operation) -> Operation:
@@ -150,16 +111,6 @@ def _batched(write: Operation) -> Operation:
 def _by_axis(spec: Any, rank: int) -> list[Any]:
     """The entries of a PartitionSpec: the names of a mesh's axes, for each axis of an array."""
     return [*spec, *[None] * (rank - len(spec))]
-
-
-def _whole_parts(mesh: Any, sharding: Any, shape: Shape) -> list[Any]:
-    """The axes by which XLA wants an array cut, but for those that would cut it unequally."""
-    axes = _by_axis(getattr(sharding, "spec", ()), len(shape))
-    for axis, names in enumerate(axes):
-        parts = math.prod(mesh.shape[name] for name in np.atleast_1d(names)) if names else 1
-        if shape[axis] % parts:
-            axes[axis] = None
-    return axes
 
 
 def _position(axes: list[Any]) -> jax.Array:

@@ -59,6 +59,7 @@ class Seedless:
     sampler: str
 
     def __call__(self, words: Any) -> Initializer:
+        """The initializer of these words."""
         return with_seed(self.source, tuple(words), self.sampler)
 
 

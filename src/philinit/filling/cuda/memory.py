@@ -169,9 +169,7 @@ def from_capsule(capsule: Any) -> Any:
 
 
 @contextlib.contextmanager
-def lent(
-    pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any], stream: int
-) -> Iterator[Any]:
+def lent(pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any], stream: int) -> Iterator[Any]:
     """A context that yields a CuPy array over memory lent by an address, as `opened` does."""
     cupy = import_cupy()
     with opened(_over(cupy, pointer, shape, dtype, None, None), _stream(cupy, stream)) as view:
