@@ -20,7 +20,7 @@ import numpy as np
 from philinit.filling import memory, pages
 from philinit.initializers.base import Array, Initializer
 from philinit.jax import endings
-from philinit.jax.ffi import EXECUTE, Frame
+from philinit.jax.ffi import EXECUTE, MAJOR, MINOR, Frame
 from philinit.parts import Shard
 from philinit.targets import Target
 
@@ -44,27 +44,39 @@ def name_of(source: Source) -> str:
     return name
 
 
-@functools.cache
 def platforms() -> tuple[str, ...]:
-    """Where XLA calls, as `jax.lax.platform_dependent` names platforms; decided once a process.
+    """Where XLA calls, as `jax.lax.platform_dependent` names platforms; nowhere if it refuses."""
+    return () if refusal() else tuple(platform.lower() for platform in _handlers())
 
-    Nowhere if XLA refuses: its interface is of a version that `philinit.jax.ffi` is not for.
-    """
-    found = {"cpu": _handler(_on_cpu)}
-    if importlib.util.find_spec("cupy") is not None:
-        found["CUDA"] = _handler(_on_cuda)
+
+@functools.cache
+def refusal() -> str:
+    """Have XLA know philinit, once a process; "" or one sentence that says why it does not."""
     try:
         # Of what is registered before there is a backend, a refusal would end the backend.
         jax.local_devices(backend="cpu")
-        for platform, handler in found.items():
+        for platform, handler in _handlers().items():
             jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(handler), platform=platform)
-    except (AttributeError, RuntimeError):  # an interface that is older, or newer
-        return ()
+    except (AttributeError, RuntimeError) as error:  # an interface that is older, or newer
+        said = str(error).partition("\n")[0]
+        return (
+            f"philinit.jax knows version {MAJOR}.{MINOR} of XLA's foreign function interface, and "
+            f"jax {jax.__version__} refuses it: inside jax.jit weights come through a Python "
+            f"callback; JAX said: {said}"
+        )
     endings.wait_at_exit()
-    return tuple(platform.lower() for platform in found)
+    return ""
 
 
 @functools.cache  # as long as the process
+def _handlers() -> dict[str, Any]:
+    """What XLA calls, by platform."""
+    found = {"cpu": _handler(_on_cpu)}
+    if importlib.util.find_spec("cupy") is not None:
+        found["CUDA"] = _handler(_on_cuda)
+    return found
+
+
 def _handler(write: Callable[[Frame], None]) -> Any:
     """A C function that XLA calls with the address of a frame, of which `write` does the work.
 
@@ -122,7 +134,7 @@ def _write(frame: Frame, view: Any, words: Array, position: Array) -> None:
             "a compiled program must run in a process that has traced it; got one that asks for "
             f"weights of {name}: lower or call the traced function in this process"
         )
-    axes = view.ndim - len(shape)
+    axes = len(view.shape) - len(shape)
     batch, lengths = view.shape[:axes], view.shape[axes:]
     part = None
     if lengths != shape:

@@ -25,6 +25,7 @@ import philinit as pi
 import philinit.jax as pij
 from philinit.jax import ffi, handlers
 from philinit.jax.traced import Named
+from philinit.tools.doctor import probes
 from tests.support.engines.jax_initializer import named
 
 KEY, SHAPE, INIT = jax.random.key(7), (16, 24), pi.HeNormal(seed=1)
@@ -252,14 +253,17 @@ def another_version():
         mock.patch.object(jax.ffi, "pycapsule", side_effect=AttributeError),
     ):
         with changed, mock.patch.object(handlers, "TARGET", "philinit_other"):
-            handlers.platforms.cache_clear()
+            handlers.refusal.cache_clear()
             assert handlers.platforms() == ()
+            version = "knows version 0.3 of XLA's foreign function interface, and jax"
+            assert version in handlers.refusal() and "\n" not in handlers.refusal()
             program = jax.jit(lambda key: KERNEL(key, SHAPE))
             assert "callback" in program.lower(KEY).as_text()
             check(program(KEY), WHOLE)
             where = NamedSharding(mesh(4, 2), P("x", "y"))
             check(jax.jit(lambda k, w=where: KERNEL(k, SHAPE, None, w))(KEY), WHOLE)
-        handlers.platforms.cache_clear()
+            refused(probes.jax_program, probes.Slower, version)  # of `philinit doctor`
+        handlers.refusal.cache_clear()
     assert "cpu" in handlers.platforms()
 
 

@@ -274,11 +274,11 @@ def unwritten_is_not_to_be_had():
         mock.patch.object(jax.ffi, "register_ffi_target", side_effect=error),
         mock.patch.object(jax.ffi, "pycapsule", side_effect=AttributeError),
     ):
-        handlers.platforms.cache_clear()
+        handlers.refusal.cache_clear()
         with lost, mock.patch.object(_jax_memory, "LEAST", 0):
             check(pij.array(init, (16, 24)), init((16, 24)))
             assert not handlers.platforms()
-    handlers.platforms.cache_clear()
+    handlers.refusal.cache_clear()
     assert "cpu" in handlers.platforms()
 
 

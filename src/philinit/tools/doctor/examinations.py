@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from philinit.tools.doctor import hardware, software
-from philinit.tools.doctor.findings import ABSENT, FAILED, OK, Finding
+from philinit.tools.doctor.findings import ABSENT, FAILED, Finding
 from philinit.tools.measure.children import Children
 from philinit.tools.measure.machine import cpus
 
@@ -42,6 +42,7 @@ PROBES = (
     Probe("keras_layer", HAND_OFF, "keras layer", "keras", _install("keras")),
     Probe("torch_tensor", HAND_OFF, "torch tensor", "torch", _install("torch")),
     Probe("jax_array", HAND_OFF, "jax from_dlpack", "jax", _install("jax")),
+    Probe("jax_program", HAND_OFF, "jax.jit", "jax", _install("jax")),
     Probe("cupy_array", "gpu", "cupy array", "cupy", _install(hardware.cuda_extra())),
 )
 
@@ -111,7 +112,7 @@ def _run(children: Children, probe: Probe) -> Finding:
         reply = children.ask(probe.title, {"probe": probe.name}, gpu=probe.package == "cupy")
     except ChildProcessError as error:
         return finding(FAILED, str(error))
-    return finding(OK if reply["works"] else FAILED, reply["text"])
+    return finding(reply["state"], reply["text"])
 
 
 def healthy(findings: list[Finding]) -> bool:
