@@ -50,10 +50,9 @@ def initializer(init: Initializer, sharding: Any = None) -> Callable[..., jax.Ar
 
     Notes
     -----
-    Under jax.jit the weights come through ``jax.pure_callback``, with the same bits, and twice
-    their memory for a moment. There a `sharding` must be a NamedSharding or PartitionSpec; without
-    one a single device makes the whole tensor, and jax.jit's `out_shardings` spread it only after
-    that: name it, or make the weights outside of jax.jit.
+    Under jax.jit on CPUs XLA has philinit write the weights into the program's own buffer. There a
+    `sharding` must be a NamedSharding or PartitionSpec; without one they are cut as jax.jit's
+    `out_shardings`, or constraints inside, cut JAX's own operations. docs/jax.md says more.
 
     Examples
     --------

@@ -55,6 +55,11 @@ def traced():
     kernel = pij.initializer(init, NamedSharding(mesh(2, 4), P("y", "x")))
     check_shards(kernel(key, shape), want)
     check_shards(jax.jit(lambda k: kernel(k, shape))(key), want)
+    where = NamedSharding(mesh(2, 4), P("y", "x"))  # without a name XLA cuts it, for both processes
+    program = jax.jit(lambda k: pij.initializer(init)(k, shape), out_shardings=where)
+    compiled = program.lower(key).compile()
+    check_shards(compiled(key), want)
+    assert "all-" not in compiled.as_text() and "[16,24]" not in compiled.as_text()
 
 
 def training():
