@@ -5,11 +5,11 @@
 
 Uniform float32. The small tensor, (64, 64), is made by rounds of 20 calls, the best of which
 counts; the large one in turns with `philinit.jax.array`, each time in new memory, and the ratio is
-one of best rounds; JAX's own initializer follows, for three rounds. Peaks of resident memory, beyond what was resident
-before, are those of processes of their own: one device, which makes a tensor of four times the
-size, and eight forced ones, a mesh of 4 x 2, into whose parts XLA cuts it by `out_shardings`; both
-are compared with the same weights outside of a program. Writes JSON with every single time, prints
-the figures beside what they must be. Exit code 0 whatever was reached.
+one of best rounds; JAX's own initializer follows, for three rounds. Peaks of resident memory,
+beyond what was resident before, are those of processes of their own: one device, which makes a
+tensor of four times the size, and eight forced ones, a mesh of 4 x 2, into whose parts XLA cuts it
+by `out_shardings`; both are compared with the same weights outside of a program. Writes JSON with
+every single time, prints the figures beside what they must be. Exit code 0 whatever was reached.
 """
 
 from __future__ import annotations
@@ -148,11 +148,10 @@ def main(arguments: list[str] | None = None) -> int:
     for column in ("", "measured", "", "must"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for row in rows:
-        figure = "?" if row.figure is None else f"{row.figure:.3g}"
-        must = "" if row.must is None else f"{'>=' if row.least else '<='} {row.must:g}"
-        table.add_row(
-            row.what, figure, row.unit, must + ("  MISSED" if row.reached is False else "")
-        )
+        shown = "?" if row.figure is None else f"{row.figure:.3g}"
+        bound = "" if row.must is None else f"{'>=' if row.least else '<='} {row.must:g}"
+        missed = "  MISSED" if row.reached is False else ""
+        table.add_row(row.what, shown, row.unit, bound + missed)
     console = scripts.console()
     console.print(table)
     document = {"rows": [asdict(row) | {"reached": row.reached} for row in rows]}

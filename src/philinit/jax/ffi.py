@@ -8,7 +8,7 @@ A frame is XLA's own, and so is all that it points to: it is good until the hand
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,7 +40,7 @@ _POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 class _Struct(ctypes.Structure):
     """What most of the interface's structures begin with."""
 
-    _fields_ = (("struct_size", _SIZE), ("extension_start", _POINTER))
+    _fields_: ClassVar[Any] = (("struct_size", _SIZE), ("extension_start", _POINTER))
 
 
 class _Version(_Struct):
@@ -100,7 +100,8 @@ class Buffer(_Struct):
             nbytes *= n
         if not nbytes:  # which need not have an address
             return np.empty(shape, dtype)
-        return np.ndarray(shape, dtype, (ctypes.c_char * nbytes).from_address(self.data))
+        buffer: Any = (ctypes.c_char * nbytes).from_address(self.data)
+        return np.ndarray(shape, dtype, buffer)
 
 
 class _Span(ctypes.Structure):

@@ -84,7 +84,7 @@ def _handler(write: Callable[[Frame], None]) -> Any:
     have been keeping busy. ctypes would print it, and tell XLA that all is well: so what comes up
     does it in a function that does nothing, and whose answer is missing then.
     """
-    calm = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: 1)
+    calm: Any = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: 1)
     calm.errcheck = lambda found, _, arguments: _answer(write, arguments[0], bool(found))
     return ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(calm)
 
