@@ -17,7 +17,7 @@ from types import TracebackType
 import jax
 
 _QUIET = 0.02  # seconds in which nothing happens, if programs have come to their ends
-_LONGEST = 60.0  # seconds that are waited for programs whose results nobody has
+_LONGEST = 10.0  # seconds that are waited for programs whose results nobody has
 
 
 class _Running:
@@ -49,8 +49,16 @@ def wait_at_exit() -> None:
         os.register_at_fork(after_in_child=lambda: atexit.unregister(_wait))
 
 
+def _arrays() -> list[jax.Array]:
+    """Those of the default platform and of CPUs."""
+    try:
+        return [*jax.live_arrays(), *jax.live_arrays("cpu")]
+    except RuntimeError:  # without CPUs, by JAX_PLATFORMS
+        return jax.live_arrays()
+
+
 def _wait() -> None:
-    for array in jax.live_arrays():
+    for array in _arrays():
         with contextlib.suppress(Exception):  # a program's error, or an array that was deleted
             array.block_until_ready()
     # Of results that are gone nothing tells: then somebody computes, or is in a call.

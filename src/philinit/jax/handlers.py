@@ -46,7 +46,7 @@ def name_of(source: Source) -> str:
 
 def platforms() -> tuple[str, ...]:
     """Where XLA calls, as `jax.lax.platform_dependent` names platforms; nowhere if it refuses."""
-    return () if refusal() else tuple(platform.lower() for platform in _handlers())
+    return () if refusal() else tuple(platform.lower() for platform in _HANDLERS)
 
 
 @functools.cache
@@ -54,8 +54,8 @@ def refusal() -> str:
     """Have XLA know philinit, once a process; "" or one sentence that says why it does not."""
     try:
         # Of what is registered before there is a backend, a refusal would end the backend.
-        jax.local_devices(backend="cpu")
-        for platform, handler in _handlers().items():
+        jax.local_devices()
+        for platform, handler in _HANDLERS.items():
             jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(handler), platform=platform)
     except (AttributeError, RuntimeError) as error:  # an interface that is older, or newer
         said = str(error).partition("\n")[0]
@@ -66,15 +66,6 @@ def refusal() -> str:
         )
     endings.wait_at_exit()
     return ""
-
-
-@functools.cache  # as long as the process
-def _handlers() -> dict[str, Any]:
-    """What XLA calls, by platform."""
-    found = {"cpu": _handler(_on_cpu)}
-    if importlib.util.find_spec("cupy") is not None:
-        found["CUDA"] = _handler(_on_cuda)
-    return found
 
 
 def _handler(write: Callable[[Frame], None]) -> Any:
@@ -142,3 +133,8 @@ def _write(frame: Frame, view: Any, words: Array, position: Array) -> None:
         part = Shard(shape, tuple(slice(s, s + n) for s, n in zip(starts, lengths, strict=True)))
     for index in np.ndindex(batch):
         source(words[index].tolist())._write(Target(view[(*index, ...)], shape, part))
+
+
+_HANDLERS = {"cpu": _handler(_on_cpu)}  # by platform, as long as the process
+if importlib.util.find_spec("cupy") is not None:
+    _HANDLERS["CUDA"] = _handler(_on_cuda)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from jax.custom_batching import custom_vmap
 from jax.sharding import NamedSharding, PartitionSpec
 
 from philinit.initializers.base import Initializer
+from philinit.initializers.seeded import Seeded
 from philinit.jax.callbacks import Callback
 from philinit.jax.cuts import cut
 from philinit.jax.handlers import TARGET, Source, name_of, platforms
@@ -32,7 +33,10 @@ class Named:
 
     def __call__(self, words: Any) -> Initializer:
         """The initializer of these words."""
-        return functools.reduce(lambda found, word: found.named(int(word)), words, self.init)
+        init, words = self.init, [int(word) for word in words]
+        if isinstance(init, Seeded) and type(init).named is Seeded.named:  # the same, sooner
+            return replace(init, names=(*init.names, *words))
+        return functools.reduce(lambda found, word: found.named(word), words, init)
 
 
 def traced(

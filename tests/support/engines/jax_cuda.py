@@ -23,6 +23,7 @@ from tests.support import cuda_host
 from tests.support import cupy_stand_in as stand_in
 
 INIT, STREAM = pi.HeNormal(seed=1), 0x5000
+HANDLER = handlers._handler(handlers._on_cuda)
 CODES = {dtype: code for code, dtype in ffi._DTYPES.items()}
 
 
@@ -81,7 +82,7 @@ class Call:
         return 0xBAD
 
     def __call__(self):
-        return handlers._handlers()["CUDA"](ctypes.addressof(self.frame))
+        return HANDLER(ctypes.addressof(self.frame))
 
 
 def start(rank, port):
