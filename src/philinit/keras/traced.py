@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras initializers called inside a tf.function, under XLA, or inside jax.jit."""
+"""Keras initializers called inside a tf.function, or under XLA."""
 
 from __future__ import annotations
 
