@@ -197,10 +197,10 @@ def errors():
     want = pi.Normal(seed=1).named(0).named(7)(SHAPE)
     for call in (program, spread):
         for error, text in (
-            (ValueError("`scale` must be small; got scale=ä"), "INVALID_ARGUMENT: `scale` must be"),
-            (NotImplementedError("nobody wrote it"), "UNIMPLEMENTED: nobody wrote it"),
-            (MemoryError("none left"), "RESOURCE_EXHAUSTED: none left"),
-            (OSError("lost"), "INTERNAL: OSError: lost"),
+            (ValueError("`scale` must be small; got scale=ä"), "`scale` must be small; got scale=ä"),
+            (NotImplementedError("nobody wrote it"), "nobody wrote it"),
+            (MemoryError("none left"), "none left"),
+            (OSError("lost"), "OSError: lost"),
         ):
             Broken.error = error
             failed = lambda c=call: jax.block_until_ready(c(KEY))  # noqa: E731
