@@ -197,7 +197,10 @@ def errors():
     want = pi.Normal(seed=1).named(0).named(7)(SHAPE)
     for call in (program, spread):
         for error, text in (
-            (ValueError("`scale` must be small; got scale=ä"), "`scale` must be small; got scale=ä"),
+            (
+                ValueError("`scale` must be small; got scale=ä"),
+                "`scale` must be small; got scale=ä",
+            ),
             (NotImplementedError("nobody wrote it"), "nobody wrote it"),
             (MemoryError("none left"), "none left"),
             (OSError("lost"), "OSError: lost"),
