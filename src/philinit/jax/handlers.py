@@ -117,7 +117,7 @@ def _on_cuda(frame: Frame) -> None:
 
 
 def _write(frame: Frame, view: Any, words: Array, position: Array) -> None:
-    """The weights that an operation of `philinit.jax.traced` asks for."""
+    """The weights that an operation of `philinit.jax.operations` asks for."""
     shape, name = frame.integers(0), frame.text(1)
     source = _sources.get(name)
     if source is None:

@@ -16,7 +16,7 @@ from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
 from philinit.jax.parts import current_mesh
 from philinit.jax.private import Tracer
-from philinit.jax.traced import Named, traced
+from philinit.jax.operations import Named, staged
 
 
 def initializer(init: Initializer, sharding: Any = None) -> Callable[..., jax.Array]:
@@ -92,4 +92,4 @@ class _Initializer:
         self.init._check(shape, found)
         if sharding is not None:
             check_sharding(sharding, shape)
-        return traced(Named(self.init), shape, found, words, sharding)
+        return staged(Named(self.init), shape, found, words, sharding)

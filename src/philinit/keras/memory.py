@@ -163,7 +163,7 @@ def _jax(request: Request, layout: Any) -> Any:
     from philinit.jax.arrays import array, sharded
     from philinit.jax.checks import as_dtype, as_words
     from philinit.jax.private import Tracer
-    from philinit.jax.traced import Named, traced
+    from philinit.jax.operations import Named, staged
 
     shape, dtype, source = request.shape, as_dtype(request.dtype), request.source
     with own_axes(layout):
@@ -171,10 +171,10 @@ def _jax(request: Request, layout: Any) -> Any:
     sharding = None if layout is None else sharding_of(layout, shape)
     if isinstance(words, Tracer):
         seedless = draws.Seedless(source, request.sampler)
-        return traced(seedless, shape, dtype, words, sharding)
+        return staged(seedless, shape, dtype, words, sharding)
     init = draws.with_seed(source, words, request.sampler)
     if isinstance(nothing, Tracer):
-        return traced(Named(init), shape, dtype, nothing, sharding)
+        return staged(Named(init), shape, dtype, nothing, sharding)
     return array(init, shape, dtype) if sharding is None else sharded(init, shape, sharding, dtype)
 
 

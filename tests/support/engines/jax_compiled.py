@@ -24,7 +24,7 @@ from jax.sharding import PartitionSpec as P
 import philinit as pi
 import philinit.jax as pij
 from philinit.jax import ffi, handlers
-from philinit.jax.traced import Named
+from philinit.jax.operations import Named
 from philinit.tools.doctor import probes
 from tests.support.engines.jax_initializer import named
 

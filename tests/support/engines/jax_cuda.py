@@ -18,7 +18,7 @@ import pytest
 import philinit as pi
 import philinit.jax as pij
 from philinit.jax import ffi, handlers
-from philinit.jax.traced import Named
+from philinit.jax.operations import Named
 from tests.support import cuda_host
 from tests.support import cupy_stand_in as stand_in
 

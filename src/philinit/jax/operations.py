@@ -39,7 +39,7 @@ class Named:
         return functools.reduce(lambda found, word: found.named(word), words, init)
 
 
-def traced(
+def staged(
     source: Source, shape: Shape, dtype: np.dtype[Any], words: Any, sharding: Any
 ) -> jax.Array:
     """The weights as part of the program that is being traced.
