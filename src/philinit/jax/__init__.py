@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 
 from philinit.jax.arrays import array, rows_by_key, sharded
 from philinit.jax.initializers import initializer
+from philinit.jax.programs import traced
 from philinit.jax.trees import dry_run, initialize
 
-__all__ = ["array", "dry_run", "initialize", "initializer", "rows_by_key", "sharded"]
+__all__ = ["array", "dry_run", "initialize", "initializer", "rows_by_key", "sharded", "traced"]

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""philinit's initializers as XLA operations alone, which any of XLA's devices can run."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from philinit.checks import as_shape
+from philinit.initializers.base import Initializer, check_init
+from philinit.initializers.constants import Constant, nearest
+from philinit.initializers.seeded import Independent, Seeded
+from philinit.jax.checks import as_dtype, as_words, check_sharding
+from philinit.jax.private import Tracer
+from philinit.jax.xla import indices, keys
+from philinit.jax.xla.maps import MAPS
+from philinit.jax.xla.rounding import clamp, rounded
+from philinit.jax.xla.words import Wide, random_words
+from philinit.kernels.plan import plan
+from philinit.parts import Rows, Shard
+
+_SIZE_LIMIT, _LENGTH_LIMIT = 1 << 64, 1 << 32  # elements of a tensor, and of an axis of a part
+
+
+def traced(init: Initializer) -> Traced:
+    """`init` as a function ``(key, shape, dtype=None, out_sharding=None)`` of XLA operations alone.
+
+    Called as what `philinit.jax.initializer` gives, and of the same bits, it becomes part of the
+    program that JAX compiles: it runs wherever XLA does, GPUs and TPUs too, without this process
+    and without host memory. ``jax.jit``, ``vmap``, ``scan`` and ``shard_map`` take it,
+    ``jax.export`` writes it to a file. Whatever XLA splits the tensor by, ``jax.jit``'s
+    `out_shardings` for one, each device computes its own part and sends nothing.
+
+    Parameters
+    ----------
+    init : philinit initializer
+        One of those whose elements are independent draws, such as `Uniform`, `TruncatedNormal`,
+        `Normal`, `HeNormal`, or a constant.
+
+    Returns
+    -------
+    callable
+        Hashable, picklable, equal to that of an equal `init`. `shard` and `rows` give parts.
+
+    Raises
+    ------
+    TypeError
+        `init` is no philinit initializer.
+    NotImplementedError
+        When called: other initializers; float64; the sampler "tensorflow"; bounds of a truncated
+        normal that its float32 map does not reach; a tensor of more than 2**64 elements.
+    ValueError
+        When called: as `philinit.jax.initializer`.
+
+    Notes
+    -----
+    All arithmetic is on integers, which no fusion, fast-math flag or device computes otherwise.
+
+    Examples
+    --------
+    >>> import jax, philinit as pi, philinit.jax as pij
+    >>> he = pij.traced(pi.HeNormal(seed=42))
+    >>> program = jax.jit(lambda key: he(key, (256, 128)))
+    >>> program(jax.random.key(0)).shape
+    (256, 128)
+    """
+    check_init(init)
+    return Traced(init)
+
+
+@dataclass(frozen=True, repr=False)
+class Traced:
+    """What `traced` returns."""
+
+    init: Initializer
+
+    def __repr__(self) -> str:
+        return f"traced({self.init!r})"
+
+    def __call__(self, key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
+        """The weights of a tensor; arguments as of what `philinit.jax.initializer` returns."""
+        shape = as_shape(shape)
+        call = functools.partial(self._part, key, shape, [0] * len(shape), shape, dtype)
+        if out_sharding is None:
+            return call()
+        check_sharding(out_sharding, shape)
+        return jax.jit(call, out_shardings=out_sharding)()
+
+    def shard(
+        self, key: Any, global_shape: Any, starts: Any, lengths: Any, dtype: Any = None
+    ) -> Any:
+        """The part of `lengths` at `starts` of a tensor, without the rest of it.
+
+        ``self(key, global_shape, dtype)[starts[0] : starts[0] + lengths[0], ...]``; a start may be
+        an integer that JAX traces, ``lax.axis_index("x") * 64`` in a ``shard_map`` for one. That
+        such a part lies inside the tensor is not checked.
+        """
+        shape, lengths = as_shape(global_shape), as_shape(lengths)
+        if not len(starts) == len(lengths) == len(shape):
+            raise ValueError(
+                "`starts` and `lengths` must have one entry for each axis of `global_shape`; "
+                f"got {len(starts)} and {len(lengths)} for global_shape={shape}"
+            )
+        starts = [_as_integers("starts", s) if isinstance(s, Tracer) else s for s in starts]
+        known = [0 if isinstance(s, Tracer) else s for s in starts]
+        part = Shard(shape, tuple(slice(s, s + n) for s, n in zip(known, lengths, strict=True)))
+        starts = [s if isinstance(s, Tracer) else k for s, k in zip(starts, part.starts, strict=True)]
+        return self._part(key, shape, starts, lengths, dtype)
+
+    def rows(self, key: Any, global_shape: Any, ids: Any, dtype: Any = None) -> Any:
+        """``self(key, global_shape, dtype)[ids]``, without the rest of the tensor.
+
+        `ids` are integers, an array of them of any shape, or what JAX traces; that traced ones lie
+        in [0, global_shape[0]) is not checked.
+        """
+        shape = as_shape(global_shape)
+        known = Rows(shape, [] if isinstance(ids, Tracer) else ids)
+        found = indices.wide(_as_integers("ids", ids) if isinstance(ids, Tracer) else known.ids)
+        return self._made(key, shape, (*found[0].shape, *shape[1:]), dtype, found, rows=True)
+
+    def _part(
+        self, key: Any, shape: tuple[int, ...], starts: Sequence[Any], lengths: Any, dtype: Any
+    ) -> Any:
+        first = indices.first_of(shape, starts)
+        return self._made(key, shape, lengths, dtype, first, rows=False)
+
+    def _made(
+        self, key: Any, shape: Any, part: tuple[int, ...], dtype: Any, start: Wide, rows: bool
+    ) -> Any:
+        init, found = self.init, as_dtype(jnp.result_type(float) if dtype is None else dtype)
+        words = as_words(key)
+        if isinstance(init, Constant):
+            return jnp.full(part, nearest("value", init.value, found), found)
+        if not isinstance(init, Independent):
+            raise _unable(f"init={init!r}")
+        if math.prod(shape) > _SIZE_LIMIT or max(part, default=0) > _LENGTH_LIMIT:
+            raise _unable(f"shape {part} of global shape {shape}")
+        if init.sampler != "native":
+            raise _unable(f"sampler={init.sampler!r}")
+        drawn = plan(init._distribution(shape), found, init.sampler)
+        name = drawn.kernel.name.removesuffix(f"_{found.name}").removesuffix("_clamped")
+        if found.itemsize == 8 or name not in MAPS:
+            raise _unable(f"dtype={found.name} for {init!r}")
+        recipe = _Recipe(name, tuple(drawn.values().items()), found)
+        return _weights(_key(init, words), start, recipe, shape, None if rows else part)
+
+
+def _as_integers(name: str, value: Any) -> Any:
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"`{name}` must be integers; got {name} of dtype {value.dtype}")
+    return value
+
+
+def _unable(got: str) -> NotImplementedError:
+    return NotImplementedError(
+        "philinit.jax.traced computes independent draws of the sampler 'native' and constants, in "
+        "float32, bfloat16 and float16, but no truncated normal that needs float64, and tensors "
+        f"of up to 2**64 elements and 2**32 an axis; got {got}: use philinit.jax.initializer"
+    )
+
+
+def _key(init: Independent, words: Any) -> Any:
+    """The six words of the key of `init`, with those of a JAX key folded in."""
+    if not isinstance(init, Seeded):  # nothing names it
+        return keys.as_words(init.key)
+    if not isinstance(words, Tracer):
+        return keys.as_words(functools.reduce(lambda k, w: k.fold_in(int(w)), words, init.key))
+    return functools.reduce(keys.fold_in, words, jnp.asarray(keys.as_words(init.key)))
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What is compiled into a program: which map, its parameters, the dtype."""
+
+    map: str
+    parameters: tuple[tuple[str, float], ...]
+    dtype: np.dtype[Any]
+
+
+@functools.partial(jax.jit, static_argnames=("recipe", "shape", "part"), inline=True)
+def _weights(
+    key: Any, start: Wide, recipe: _Recipe, shape: tuple[int, ...], part: tuple[int, ...] | None
+) -> jax.Array:
+    """Of a part that begins at index `start`; of the rows whose numbers `start` are, with None."""
+    index = indices.of_rows(shape, start) if part is None else indices.of_part(shape, start, part)
+    parameters = dict(recipe.parameters)
+    weights = MAPS[recipe.map](random_words(key, index), parameters)
+    ends = [parameters.get(name) for name in ("low", "high")]
+    if "low_bits" in parameters:
+        patterns = [int(parameters[name]) for name in ("low_bits", "high_bits")]
+        ends = np.array(patterns, np.uint16).view(recipe.dtype).astype(np.float32).tolist()
+    if None not in ends:
+        weights = clamp(weights, *ends)
+    return rounded(weights, recipe.dtype)
