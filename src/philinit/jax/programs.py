@@ -22,7 +22,7 @@ from philinit.jax.private import Tracer
 from philinit.jax.xla import indices, keys
 from philinit.jax.xla.maps import MAPS
 from philinit.jax.xla.rounding import clamp, rounded
-from philinit.jax.xla.words import Wide, random_words
+from philinit.jax.xla.words import random_words
 from philinit.kernels.plan import plan
 from philinit.parts import Rows, Shard
 
@@ -122,17 +122,18 @@ class Traced:
         """
         shape = as_shape(global_shape)
         known = Rows(shape, [] if isinstance(ids, Tracer) else ids)
-        found = indices.wide(_as_integers("ids", ids) if isinstance(ids, Tracer) else known.ids)
-        return self._made(key, shape, (*found[0].shape, *shape[1:]), dtype, found, rows=True)
+        found = _as_integers("ids", ids) if isinstance(ids, Tracer) else known.ids
+        return self._made(key, shape, (*found.shape, *shape[1:]), dtype, found, rows=True)
 
     def _part(
         self, key: Any, shape: tuple[int, ...], starts: Sequence[Any], lengths: Any, dtype: Any
     ) -> Any:
-        first = indices.first_of(shape, starts)
+        with jax.enable_x64(True):
+            first = indices.first_of(shape, starts)
         return self._made(key, shape, lengths, dtype, first, rows=False)
 
     def _made(
-        self, key: Any, shape: Any, part: tuple[int, ...], dtype: Any, start: Wide, rows: bool
+        self, key: Any, shape: Any, part: tuple[int, ...], dtype: Any, start: Any, rows: bool
     ) -> Any:
         init, found = self.init, as_dtype(jnp.result_type(float) if dtype is None else dtype)
         words = as_words(key)
@@ -149,7 +150,8 @@ class Traced:
         if found.itemsize == 8 or name not in MAPS:
             raise _unable(f"dtype={found.name} for {init!r}")
         recipe = _Recipe(name, tuple(drawn.values().items()), found)
-        return _weights(_key(init, words), start, recipe, shape, None if rows else part)
+        with jax.enable_x64(True):
+            return _weights(_key(init, words), start, recipe, shape, None if rows else part)
 
 
 def _as_integers(name: str, value: Any) -> Any:
@@ -169,9 +171,10 @@ def _unable(got: str) -> NotImplementedError:
 def _key(init: Independent, words: Any) -> Any:
     """The six words of the key of `init`, with those of a JAX key folded in."""
     if not isinstance(init, Seeded):  # nothing names it
-        return keys.as_words(init.key)
+        return jnp.asarray(keys.as_words(init.key))
     if not isinstance(words, Tracer):
-        return keys.as_words(functools.reduce(lambda k, w: k.fold_in(int(w)), words, init.key))
+        folded = functools.reduce(lambda k, w: k.fold_in(int(w)), words, init.key)
+        return jnp.asarray(keys.as_words(folded))
     return functools.reduce(keys.fold_in, words, jnp.asarray(keys.as_words(init.key)))
 
 
@@ -186,7 +189,7 @@ class _Recipe:
 
 @functools.partial(jax.jit, static_argnames=("recipe", "shape", "part"), inline=True)
 def _weights(
-    key: Any, start: Wide, recipe: _Recipe, shape: tuple[int, ...], part: tuple[int, ...] | None
+    key: Any, start: Any, recipe: _Recipe, shape: tuple[int, ...], part: tuple[int, ...] | None
 ) -> jax.Array:
     """Of a part that begins at index `start`; of the rows whose numbers `start` are, with None."""
     index = indices.of_rows(shape, start) if part is None else indices.of_part(shape, start, part)
