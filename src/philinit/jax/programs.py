@@ -140,15 +140,20 @@ class Traced:
         if isinstance(init, Constant):
             return jnp.full(part, nearest("value", init.value, found), found)
         if not isinstance(init, Independent):
-            raise _unable(f"init={init!r}")
-        if math.prod(shape) > _SIZE_LIMIT or max(part, default=0) > _LENGTH_LIMIT:
-            raise _unable(f"shape {part} of global shape {shape}")
+            raise _unable(f"`init` must draw each element by itself, or be a constant; got {init!r}")
         if init.sampler != "native":
-            raise _unable(f"sampler={init.sampler!r}")
+            raise _unable(f"`sampler` must be 'native'; got {init!r}")
+        if found.itemsize == 8:
+            raise _unable("`dtype` must be float32, bfloat16 or float16; got dtype=float64")
+        if math.prod(shape) > _SIZE_LIMIT or max(part, default=0) > _LENGTH_LIMIT:
+            raise _unable(
+                "a tensor must have at most 2**64 elements, and an axis of the part 2**32; got "
+                f"shape={shape} and a part of shape {part}"
+            )
         drawn = plan(init._distribution(shape), found, init.sampler)
         name = drawn.kernel.name.removesuffix(f"_{found.name}").removesuffix("_clamped")
-        if found.itemsize == 8 or name not in MAPS:
-            raise _unable(f"dtype={found.name} for {init!r}")
+        if name not in MAPS:
+            raise _unable(f"`init` must not be such a truncated normal that its bounds need float64; got {init!r}")
         recipe = _Recipe(name, tuple(drawn.values().items()), found)
         with jax.enable_x64(True):
             return _weights(_key(init, words), start, recipe, shape, None if rows else part)
@@ -160,12 +165,8 @@ def _as_integers(name: str, value: Any) -> Any:
     return value
 
 
-def _unable(got: str) -> NotImplementedError:
-    return NotImplementedError(
-        "philinit.jax.traced computes independent draws of the sampler 'native' and constants, in "
-        "float32, bfloat16 and float16, but no truncated normal that needs float64, and tensors "
-        f"of up to 2**64 elements and 2**32 an axis; got {got}: use philinit.jax.initializer"
-    )
+def _unable(sentence: str) -> NotImplementedError:
+    return NotImplementedError(f"{sentence}: use philinit.jax.initializer")
 
 
 def _key(init: Independent, words: Any) -> Any:
