@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from philinit.checks import as_shape
 from philinit.initializers.base import Initializer, check_init
@@ -20,9 +19,7 @@ from philinit.initializers.seeded import Independent, Seeded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
 from philinit.jax.private import Tracer
 from philinit.jax.xla import indices, keys
-from philinit.jax.xla.maps import MAPS
-from philinit.jax.xla.rounding import clamp, rounded
-from philinit.jax.xla.words import random_words
+from philinit.jax.xla.weights import recipe, weights
 from philinit.kernels.plan import plan
 from philinit.parts import Rows, Shard
 
@@ -111,7 +108,9 @@ class Traced:
         starts = [_as_integers("starts", s) if isinstance(s, Tracer) else s for s in starts]
         known = [0 if isinstance(s, Tracer) else s for s in starts]
         part = Shard(shape, tuple(slice(s, s + n) for s, n in zip(known, lengths, strict=True)))
-        starts = [s if isinstance(s, Tracer) else k for s, k in zip(starts, part.starts, strict=True)]
+        starts = [
+            s if isinstance(s, Tracer) else k for s, k in zip(starts, part.starts, strict=True)
+        ]
         return self._part(key, shape, starts, lengths, dtype)
 
     def rows(self, key: Any, global_shape: Any, ids: Any, dtype: Any = None) -> Any:
@@ -140,7 +139,9 @@ class Traced:
         if isinstance(init, Constant):
             return jnp.full(part, nearest("value", init.value, found), found)
         if not isinstance(init, Independent):
-            raise _unable(f"`init` must draw each element by itself, or be a constant; got {init!r}")
+            raise _unable(
+                f"`init` must draw each element by itself, or be a constant; got {init!r}"
+            )
         if init.sampler != "native":
             raise _unable(f"`sampler` must be 'native'; got {init!r}")
         if found.itemsize == 8:
@@ -150,13 +151,11 @@ class Traced:
                 "a tensor must have at most 2**64 elements, and an axis of the part 2**32; got "
                 f"shape={shape} and a part of shape {part}"
             )
-        drawn = plan(init._distribution(shape), found, init.sampler)
-        name = drawn.kernel.name.removesuffix(f"_{found.name}").removesuffix("_clamped")
-        if name not in MAPS:
-            raise _unable(f"`init` must not be such a truncated normal that its bounds need float64; got {init!r}")
-        recipe = _Recipe(name, tuple(drawn.values().items()), found)
+        drawn = recipe(plan(init._distribution(shape), found, init.sampler), found)
+        if drawn is None:
+            raise _unable(f"`init` must draw within bounds that float32 can hold; got {init!r}")
         with jax.enable_x64(True):
-            return _weights(_key(init, words), start, recipe, shape, None if rows else part)
+            return weights(_key(init, words), start, drawn, shape, None if rows else part)
 
 
 def _as_integers(name: str, value: Any) -> Any:
@@ -177,29 +176,3 @@ def _key(init: Independent, words: Any) -> Any:
         folded = functools.reduce(lambda k, w: k.fold_in(int(w)), words, init.key)
         return jnp.asarray(keys.as_words(folded))
     return functools.reduce(keys.fold_in, words, jnp.asarray(keys.as_words(init.key)))
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """What is compiled into a program: which map, its parameters, the dtype."""
-
-    map: str
-    parameters: tuple[tuple[str, float], ...]
-    dtype: np.dtype[Any]
-
-
-@functools.partial(jax.jit, static_argnames=("recipe", "shape", "part"), inline=True)
-def _weights(
-    key: Any, start: Any, recipe: _Recipe, shape: tuple[int, ...], part: tuple[int, ...] | None
-) -> jax.Array:
-    """Of a part that begins at index `start`; of the rows whose numbers `start` are, with None."""
-    index = indices.of_rows(shape, start) if part is None else indices.of_part(shape, start, part)
-    parameters = dict(recipe.parameters)
-    weights = MAPS[recipe.map](random_words(key, index), parameters)
-    ends = [parameters.get(name) for name in ("low", "high")]
-    if "low_bits" in parameters:
-        patterns = [int(parameters[name]) for name in ("low_bits", "high_bits")]
-        ends = np.array(patterns, np.uint16).view(recipe.dtype).astype(np.float32).tolist()
-    if None not in ends:
-        weights = clamp(weights, *ends)
-    return rounded(weights, recipe.dtype)

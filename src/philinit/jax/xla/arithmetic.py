@@ -96,7 +96,7 @@ def _nearest_wide(value: Any) -> Word:
 
 
 def times(a: Word, b: Word) -> Word:
-    """a * b, neither subnormal nor are they; a may be 0, and then so is the product, without sign."""
+    """a * b, of which nothing is subnormal; 0.0 where a is 0, whatever the signs."""
     value = _nearest_wide(wide(significand(a)) * wide(significand(b)))
     found = value + ((exponent(a) + exponent(b) - word(283)) << 23)
     return jnp.where((a << 1) == 0, ZERO, found | (a ^ b) & SIGN)

@@ -29,7 +29,8 @@ def _kind(shape: tuple[int, ...]) -> Any:
 def first_of(shape: tuple[int, ...], starts: Sequence[Any]) -> Any:
     """Index of the first element of a part; a start is an int, or an array that is traced."""
     pairs = list(zip(_strides(shape), starts, strict=True))
-    index = jnp.uint64(sum(stride * start for stride, start in pairs if isinstance(start, int)))
+    known = sum(stride * start for stride, start in pairs if isinstance(start, int))
+    index = jnp.asarray(np.uint64(known % 2**64))
     for stride, start in pairs:
         if not isinstance(start, int):
             index += start.astype(jnp.uint64) * np.uint64(stride)

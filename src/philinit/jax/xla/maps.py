@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +23,9 @@ from philinit.jax.xla.arithmetic import (
     nearest_integer,
     sticky,
     times,
+    upper,
     word,
 )
-from philinit.jax.xla.rounding import clamp
 from philinit.kernels import constants as c
 
 Parameters = Mapping[str, float]
@@ -36,7 +35,7 @@ class Table:
     """|H| of a map: for each segment a polynomial, by Horner's rule, each step rounded once.
 
     The value after the step of power j is an integer times 2**exponents[j]. It is below 2**31, and
-    has two binary digits at the least below the last one of its float32: tests/jax/test_xla.py.
+    has two binary digits at the least below the last one of its float32: every word was tried.
     """
 
     def __init__(self, rows: Sequence[Sequence[float]], exponents: Sequence[int]) -> None:
@@ -48,18 +47,14 @@ class Table:
 
     def __call__(self, segment: Word, variable: Word) -> Word:
         """The bits; `variable` is a signed integer times 2**-23, for coefficients of one sign."""
-        *rows, h = (self._lookup(row, segment) for row in self.rows)
+        *rows, h = (jnp.asarray(r).at[segment].get(mode="promise_in_bounds") for r in self.rows)
         for power in reversed(range(len(rows))):
-            # Its upper half has the exponent that the sum needs.
+            # The upper half of the product has the exponent that the sum needs.
             v = variable << (9 - self.exponents[power] + self.exponents[power + 1])
-            high = mulhi(h, v) - jnp.where(v >= SIGN, h, ZERO)
-            value = sticky(rows[power] + high, h * v)
+            product = h.astype(jnp.int64) * v.astype(jnp.int32).astype(jnp.int64)
+            value = sticky(rows[power] + upper(product), product.astype(jnp.uint32))
             h = nearest_integer(value) if power else nearest(value)
         return h + word(self.exponents[0] << 23)
-
-    @staticmethod
-    def _lookup(row: Any, segment: Word) -> Word:
-        return jnp.asarray(row).at[segment].get(mode="promise_in_bounds")
 
 
 # The signs of the coefficients alternate: |H| has the variable with the other sign.
