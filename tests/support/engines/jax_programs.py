@@ -193,7 +193,7 @@ def devices():
             jax.jit(lambda k: truncated(k, SHAPE), out_shardings=sharding),
             jax.jit(lambda k, s=sharding: truncated(k, SHAPE, None, s)),
         ):
-            program = program.lower(KEY).compile()  # noqa: PLW2901
+            program = program.lower(KEY).compile()
             made, text = program(KEY), program.as_text()
             assert made.sharding.is_equivalent_to(sharding, 2)
             check(made, whole)
