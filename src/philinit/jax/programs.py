@@ -18,8 +18,9 @@ from philinit.initializers.constants import Constant, nearest
 from philinit.initializers.seeded import Independent, Seeded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
 from philinit.jax.private import Tracer
-from philinit.jax.xla import indices, keys
-from philinit.jax.xla.weights import recipe, weights
+from philinit.jax.xla.indices import first_of
+from philinit.jax.xla.keys import fold_in, words_of
+from philinit.jax.xla.weights import program, recipe
 from philinit.kernels.plan import plan
 from philinit.parts import Rows, Shard
 
@@ -84,11 +85,9 @@ class Traced:
     def __call__(self, key: Any, shape: Any, dtype: Any = None, out_sharding: Any = None) -> Any:
         """The weights of a tensor; arguments as of what `philinit.jax.initializer` returns."""
         shape = as_shape(shape)
-        call = functools.partial(self._part, key, shape, [0] * len(shape), shape, dtype)
-        if out_sharding is None:
-            return call()
-        check_sharding(out_sharding, shape)
-        return jax.jit(call, out_shardings=out_sharding)()
+        if out_sharding is not None:
+            check_sharding(out_sharding, shape)
+        return self._part(key, shape, [0] * len(shape), shape, dtype, out_sharding)
 
     def shard(
         self, key: Any, global_shape: Any, starts: Any, lengths: Any, dtype: Any = None
@@ -125,19 +124,34 @@ class Traced:
         return self._made(key, shape, (*found.shape, *shape[1:]), dtype, found, rows=True)
 
     def _part(
-        self, key: Any, shape: tuple[int, ...], starts: Sequence[Any], lengths: Any, dtype: Any
+        self,
+        key: Any,
+        shape: tuple[int, ...],
+        starts: Sequence[Any],
+        lengths: tuple[int, ...],
+        dtype: Any,
+        sharding: Any = None,
     ) -> Any:
         with jax.enable_x64(True):
-            first = indices.first_of(shape, starts)
-        return self._made(key, shape, lengths, dtype, first, rows=False)
+            first = first_of(shape, starts)
+        return self._made(key, shape, lengths, dtype, first, sharding=sharding)
 
     def _made(
-        self, key: Any, shape: Any, part: tuple[int, ...], dtype: Any, start: Any, rows: bool
+        self,
+        key: Any,
+        shape: tuple[int, ...],
+        part: tuple[int, ...],
+        dtype: Any,
+        start: Any,
+        *,
+        rows: bool = False,
+        sharding: Any = None,
     ) -> Any:
         init, found = self.init, as_dtype(jnp.result_type(float) if dtype is None else dtype)
         words = as_words(key)
         if isinstance(init, Constant):
-            return jnp.full(part, nearest("value", init.value, found), found)
+            full = functools.partial(jnp.full, part, nearest("value", init.value, found), found)
+            return full() if sharding is None else jax.jit(full, out_shardings=sharding)()
         if not isinstance(init, Independent):
             raise _unable(
                 f"`init` must draw each element by itself, or be a constant; got {init!r}"
@@ -155,7 +169,8 @@ class Traced:
         if drawn is None:
             raise _unable(f"`init` must draw within bounds that float32 can hold; got {init!r}")
         with jax.enable_x64(True):
-            return weights(_key(init, words), start, drawn, shape, None if rows else part)
+            make = program(sharding)
+            return make(_key(init, words), start, drawn, shape, None if rows else part)
 
 
 def _as_integers(name: str, value: Any) -> Any:
@@ -171,8 +186,8 @@ def _unable(sentence: str) -> NotImplementedError:
 def _key(init: Independent, words: Any) -> Any:
     """The six words of the key of `init`, with those of a JAX key folded in."""
     if not isinstance(init, Seeded):  # nothing names it
-        return jnp.asarray(keys.as_words(init.key))
+        return jnp.asarray(words_of(init.key))
     if not isinstance(words, Tracer):
         folded = functools.reduce(lambda k, w: k.fold_in(int(w)), words, init.key)
-        return jnp.asarray(keys.as_words(folded))
-    return functools.reduce(keys.fold_in, words, jnp.asarray(keys.as_words(init.key)))
+        return jnp.asarray(words_of(folded))
+    return functools.reduce(fold_in, words, jnp.asarray(words_of(init.key)))

@@ -27,7 +27,7 @@ import philinit as pi
 import philinit.jax as pij
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.initializers.seeded import KeyedDistribution
-from philinit.jax.xla.weights import weights
+from philinit.jax.xla.weights import program
 from philinit.keys import Key
 from tests.support import reference as r
 from tests.support.reference_words import inverse_philox4x32
@@ -38,6 +38,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 DRAWN = (
     *(Uniform(-0.05, 0.05), Uniform(0.0, 1.0), Uniform(-1.0, 3.0), Uniform(5.0, 5.001)),
     *(Uniform(-1e-6, 1e-6), Uniform(-3e-4, 1e4), Uniform(1.0, 1.0 + 2.0**-23), Uniform(-1.0, 0.0)),
+    *(Uniform(0.0, 1.3e-28), Uniform(-3e38, 3e38), Normal(0.0, 2e-28), Normal(1e-30, 1.1e-28)),
     *(Normal(0.0, 0.05), Normal(1.0, 0.1), Normal(-3.0, 1e-3), Normal(1e-9, 1.0), Normal(2.0, 0.0)),
     *(TruncatedNormal(0.0, 0.05), TruncatedNormal(1.0, 0.5), TruncatedNormal(-2.0, 0.01)),
     *(TruncatedNormal(0.0, 1.0, -3.0, 3.0), TruncatedNormal(0.5, 0.2, -1.0, 2.0)),
@@ -150,11 +151,11 @@ def seeds_share_programs():
     """Another seed, name or key compiles nothing anew."""
     he = pij.traced(pi.HeNormal(seed=1))
     he(KEY, SHAPE)
-    before = weights._cache_size()
+    before = program(None)._cache_size()
     for init in (pi.HeNormal(seed=2), pi.HeNormal(seed=1).named("a")):
         for key in (KEY, jax.random.key(8), None):
             check(pij.traced(init)(key, SHAPE), (init if key is None else named(init, key))(SHAPE))
-    assert weights._cache_size() == before
+    assert program(None)._cache_size() == before
 
 
 def transformations():
@@ -189,12 +190,12 @@ def devices():
         (P(None, "y"), AxisType.Explicit),
     ):
         sharding = NamedSharding(mesh(2, 4, axis_types=(kind, kind)), spec)
-        for program in (
+        for call in (
             jax.jit(lambda k: truncated(k, SHAPE), out_shardings=sharding),
             jax.jit(lambda k, s=sharding: truncated(k, SHAPE, None, s)),
         ):
-            program = program.lower(KEY).compile()
-            made, text = program(KEY), program.as_text()
+            compiled = call.lower(KEY).compile()
+            made, text = compiled(KEY), compiled.as_text()
             assert made.sharding.is_equivalent_to(sharding, 2)
             check(made, whole)
             assert not re.search(r"all-|collective|custom-call", text)
@@ -202,6 +203,8 @@ def devices():
         check(truncated(KEY, SHAPE, out_sharding=sharding), whole)
         with jax.set_mesh(sharding.mesh):
             check(truncated(KEY, SHAPE, out_sharding=spec), whole)
+        ones = pij.traced(pi.Ones())(KEY, SHAPE, out_sharding=sharding)
+        assert ones.sharding.is_equivalent_to(sharding, 2)
 
 
 def parts():

@@ -44,7 +44,7 @@ _PARAMETERS = bytes([16, 0, 1, 1]).ljust(48, b"\0") + _PERSON  # 2.5: digest of 
 _TENS = np.array([10**n for n in reversed(range(10))], np.uint32)
 
 
-def as_words(key: Key) -> Any:
+def words_of(key: Key) -> Any:
     """A key as six words."""
     return np.array([*key.words, *(key.base >> 32 * i & 0xFFFFFFFF for i in range(4))], np.uint32)
 

@@ -33,7 +33,13 @@ def recipe(plan: Plan, dtype: np.dtype[Any]) -> Recipe | None:
     return Recipe(name, tuple(plan.values().items()), dtype) if known else None
 
 
-@functools.partial(jax.jit, static_argnames=("recipe", "shape", "part"), inline=True)
+@functools.lru_cache(maxsize=256)
+def program(sharding: Any) -> Any:
+    """`weights` as a program, spread in some way; None: as XLA likes."""
+    options = {"inline": True} if sharding is None else {"out_shardings": sharding}
+    return jax.jit(weights, static_argnames=("recipe", "shape", "part"), **options)
+
+
 def weights(
     key: Any, start: Any, recipe: Recipe, shape: tuple[int, ...], part: tuple[int, ...] | None
 ) -> jax.Array:
