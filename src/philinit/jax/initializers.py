@@ -14,9 +14,9 @@ from philinit.checks import as_shape
 from philinit.initializers.base import Initializer, check_init
 from philinit.jax.arrays import array, sharded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
+from philinit.jax.operations import Named, staged
 from philinit.jax.parts import current_mesh
 from philinit.jax.private import Tracer
-from philinit.jax.operations import Named, staged
 
 
 def initializer(init: Initializer, sharding: Any = None) -> Callable[..., jax.Array]:

@@ -162,8 +162,8 @@ def _array(request: Request, words: Any) -> Array:
 def _jax(request: Request, layout: Any) -> Any:
     from philinit.jax.arrays import array, sharded
     from philinit.jax.checks import as_dtype, as_words
-    from philinit.jax.private import Tracer
     from philinit.jax.operations import Named, staged
+    from philinit.jax.private import Tracer
 
     shape, dtype, source = request.shape, as_dtype(request.dtype), request.source
     with own_axes(layout):
