@@ -130,10 +130,27 @@ def test_gradients_go_past_rows():
     assert same(scale.grad, init.rows((9, 4), [2, 3]).sum(axis=0))
 
 
-def test_the_operator_of_rows_is_what_it_says():
-    from philinit.torch.tables import _operator
+def test_the_operators_of_rows_are_what_they_say():
+    from philinit.torch.tables import _rows, _rows_by_key
     from philinit.torch.traced import number_of
 
-    number = number_of(pi.Normal(seed=1), torch.float32, None)
+    number = number_of(pi.Normal(seed=1), torch.float32, ())
     for ids in (torch.tensor([3, 1]), torch.empty((2, 0), dtype=torch.int32)):
-        torch.library.opcheck(_operator, (ids, [9, 4], number))
+        torch.library.opcheck(_rows, (ids, [9, 4], number))
+        torch.library.opcheck(_rows_by_key, (ids, [2, 3], number))
+
+
+@backends
+def test_a_program_with_rows_by_key_is_one_graph(backend):
+    table, one = (10, 4), pi.Ones()
+
+    def program(keys, init):
+        scaled = pt.rows_by_key(init, 4, keys, torch.float16, global_shape=table)
+        return scaled, pt.rows_by_key(one, (2, 3), keys)
+
+    run = torch.compile(program, fullgraph=True, backend=backend)
+    for init in (pi.Normal(seed=1), pt.layout(pi.HeNormal(seed=2))):
+        for keys in (torch.tensor([-3, 2**62]), torch.tensor([[5], [0], [5]])):
+            scaled, ones = run(keys, init)
+            wanted = init.rows_by_key(4, keys.numpy(), "float16", global_shape=table)
+            assert same(scaled, wanted) and ones.shape == (*keys.shape, 2, 3)

@@ -67,14 +67,12 @@ def rows(
     torch.Size([2, 2, 64])
     """
     if torch.compiler.is_compiling():
-        check_traced("rows", _operator, progress)
-        dtype = torch.get_default_dtype() if dtype is None else dtype
-        sizes = [shape] if isinstance(shape, int) else list(shape)
-        return _operator(torch.as_tensor(ids), sizes, number_of(init, dtype, threads))
+        check_traced("rows", _rows, progress)
+        return _in_graph(_rows, init, shape, ids, dtype, (("threads", threads),))
     return _made(init, Rows(shape, _numbers(ids)), ids, dtype, threads, progress)
 
 
-_operator = operator_of_rows(rows)
+_rows = operator_of_rows("rows", rows, axes=1)
 
 
 def rows_by_key(
@@ -106,10 +104,13 @@ def rows_by_key(
     Raises
     ------
     TypeError, ValueError, NotImplementedError
-        What ``init.rows_by_key`` refuses, and `fill_` of `init`; `keys` without values; a call
-        under torch.compile.
+        What ``init.rows_by_key`` refuses, and `fill_` of `init`; `keys` without values.
     ImportError, RuntimeError
         `keys` is on a CUDA device, and there is no CuPy, or no device that works.
+
+    Notes
+    -----
+    Under torch.compile this is an operator of the graph, ``philinit::rows_by_key``; as in `rows`.
 
     Examples
     --------
@@ -119,13 +120,22 @@ def rows_by_key(
     torch.Size([2, 2, 64])
     """
     if torch.compiler.is_compiling():
-        raise NotImplementedError(
-            "`rows_by_key` must be called outside of torch.compile; got a call while it traces: "
-            "make the rows before, and pass them"
-        )
+        check_traced("rows_by_key", _rows_by_key, progress)
+        table = None if global_shape is None else tuple(global_shape)
+        options = (("threads", threads), ("global_shape", table))
+        return _in_graph(_rows_by_key, init, width, keys, dtype, options)
     check_init(init)
     part = init._by_key(width, _numbers(keys, "keys"), global_shape)
     return _made(init, part, keys, dtype, threads, progress)
+
+
+_rows_by_key = operator_of_rows("rows_by_key", rows_by_key, axes=0)
+
+
+def _in_graph(operator: Any, init: Any, shape: Any, ids: Any, dtype: Any, options: Any) -> Any:
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    return operator(torch.as_tensor(ids), sizes, number_of(init, dtype, options))
 
 
 def _made(

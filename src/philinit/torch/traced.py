@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`fill_` and `rows` inside torch.compile: operators of our own, so that a program stays one graph.
+"""`fill_` and rows inside torch.compile: operators of our own, so that a program stays one graph.
 
 An operator takes tensors and numbers. So what does not change while a program runs, such as the
 initializer, has a number there, by which the operator finds it again.
@@ -48,17 +48,20 @@ def operator_of_fill(fill: Callable[..., Any]) -> Any:
     return _custom_op("fill_", "(Tensor(a!) tensor, int number) -> ()", call, fake, "tensor")
 
 
-def operator_of_rows(make: Callable[..., Any]) -> Any:
-    """The operator ``philinit::rows``, which calls `make`; the shape may differ with each call."""
+def operator_of_rows(name: str, make: Callable[..., Any], axes: int) -> Any:
+    """The operator of this name, which calls `make`; the shape may differ with each call.
+
+    Of `shape` the first `axes` are those of the table alone, and not of a row.
+    """
 
     def call(ids: Any, shape: Any, number: int) -> Any:
-        init, dtype, threads = _by_number[number]
-        return make(init, tuple(shape), ids, dtype, threads=threads)
+        init, dtype, options = _by_number[number]
+        return make(init, tuple(shape), ids, dtype, **dict(options))
 
     def fake(ids: Any, shape: Any, number: int) -> Any:
-        return ids.new_empty((*ids.shape, *shape[1:]), dtype=_by_number[number][1])
+        return ids.new_empty((*ids.shape, *shape[axes:]), dtype=_by_number[number][1])
 
-    return _custom_op("rows", "(Tensor ids, SymInt[] shape, int number) -> Tensor", call, fake)
+    return _custom_op(name, "(Tensor ids, SymInt[] shape, int number) -> Tensor", call, fake)
 
 
 def check_traced(function: str, operator: Any, progress: Any) -> None:
