@@ -60,6 +60,7 @@ CALLS = {
     "tensorflow.variable": (lambda _: pit.variable(INIT, SHAPE), EAGER),
     "tensorflow.to_tensor": (lambda _: pit.to_tensor(INIT, SHAPE), None),
     "tensorflow.rows": (lambda _: pit.rows(INIT, SHAPE, tf.constant([1, 2])), None),
+    "tensorflow.rows_by_key": (lambda _: pit.rows_by_key(pi.Ones(), 4, tf.constant([1, 2])), None),
     "tensorflow.initializer": (lambda _: pit.initializer(INIT)(SHAPE), None),
     "tensorflow.fill": (lambda given: pit.fill(given.variable, INIT), EAGER),
     "tensorflow.dtensor_variable": (lambda _: pit.dtensor_variable(INIT, SHAPE, None), EAGER),

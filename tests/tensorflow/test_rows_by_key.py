@@ -12,7 +12,6 @@ import philinit as pi
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
-from philinit.tensorflow import tensors  # noqa: E402
 
 INIT = pi.Uniform(-0.05, 0.05, seed=42)
 KEYS = [[3, -1], [2**62, 3]]
@@ -34,16 +33,19 @@ def test_fans_threads_and_progress():
     assert pit.rows_by_key(init, 8, [], **how).shape == (0, 8)
 
 
-def test_what_is_refused(monkeypatch):
-    with pytest.raises(NotImplementedError, match="rows_by_key must be called eagerly"):
-        tf.function(lambda keys: pit.rows_by_key(INIT, 5, keys), autograph=False)(tf.constant([1]))
+def test_what_is_refused():
     with pytest.raises(TypeError, match="`init` must be a philinit initializer"):
         pit.rows_by_key("zeros", 5, [1])
     with pytest.raises(TypeError, match="`keys` must be integers; got keys of dtype float32"):
         pit.rows_by_key(INIT, 5, tf.ones(2))
-    monkeypatch.setattr(tensors, "is_remote", lambda name: True)
-    with pytest.raises(NotImplementedError, match="`device` must be one of this process"):
-        pit.rows_by_key(INIT, 5, [1])
+    ragged = tf.ragged.constant([[1], [2, 3]])
+    bad = {"dense": ragged, "keys of dtype float32": tf.ones(2), "2\\*\\*64": [2**64]}
+    for sentence, keys in bad.items():
+        with pytest.raises((TypeError, ValueError), match=f"`keys` must .*{sentence}"):
+            tf.function(lambda keys=keys: pit.rows_by_key(INIT, 5, keys))()
+    compiled = tf.function(lambda keys: pit.rows_by_key(INIT, 5, keys), jit_compile=True)
+    with pytest.raises(NotImplementedError, match=r"XLA .* makes no rows by key"):
+        compiled(tf.constant([1]))
 
 
 class Table:
@@ -91,12 +93,31 @@ def test_a_mutable_hash_table_that_adds_rows_on_first_sight():
     assert again[15:].tobytes() == (wanted[15:] * np.float32(0.5)).tobytes()
 
 
-def test_the_same_table_inside_a_tf_function():
-    """Where a graph is wanted, NumPy's road: the rows are made while it runs."""
+@pytest.mark.parametrize("kind", ["int64", "uint64", "int32", "uint8"])
+def test_rows_of_a_graph_are_those_of_the_initializer(kind):
+    numbers = {"int64": [5, -5, 2**62], "uint64": [2**64 - 5, 2**63, 1], "int32": [-1, 7, -(2**31)]}
+    keys = np.array(numbers.get(kind, [255, 0, 3]), kind)
+    init = pi.GlorotUniform(seed=1)
 
-    @tf.function
+    @tf.function(input_signature=[tf.TensorSpec([None], kind)])
     def rows(keys):
-        return tf.numpy_function(lambda k: INIT.rows_by_key(4, k), [keys], tf.float32)
+        return pit.rows_by_key(init, (2, 3), keys, "bfloat16", global_shape=(10, 2, 3))
 
-    keys = tf.constant([5, -5], tf.int64)
-    assert rows(keys).numpy().tobytes() == INIT.rows_by_key(4, [5, -5]).tobytes()
+    found, wanted = rows(tf.constant(keys)), init.rows_by_key((2, 3), keys, global_shape=(10, 2, 3))
+    assert rows.get_concrete_function().output_shapes.as_list() == [None, 2, 3]
+    assert found.numpy().tobytes() == wanted.astype(found.dtype.as_numpy_dtype).tobytes()
+
+
+def test_keys_that_a_graph_knows_and_those_of_a_variable():
+    variable = tf.Variable([3, -1], dtype=tf.int64)
+    for keys in ([3, -1], 2**64 - 1, np.array([7], np.uint64), variable):
+        found = tf.function(lambda keys=keys: pit.rows_by_key(INIT, 4, keys))()
+        values = keys.numpy() if keys is variable else keys
+        assert found.numpy().tobytes() == INIT.rows_by_key(4, values).tobytes()
+
+
+def test_rows_of_a_dataset():
+    data = tf.data.Dataset.from_tensor_slices(tf.constant(KEYS, tf.int64))
+    found = list(data.map(lambda keys: pit.rows_by_key(INIT, 4, keys), num_parallel_calls=2))
+    for rows, keys in zip(found, KEYS, strict=True):
+        assert rows.numpy().tobytes() == INIT.rows_by_key(4, keys).tobytes()

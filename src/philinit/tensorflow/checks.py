@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import Progress, as_shape, check_progress, check_threads
+from philinit.keyed import RowsByKey
 from philinit.parts import Rows
 
 DTYPES = {dtypes.as_dtype(name): tf.as_dtype(name) for name in dtypes.NAMES}
@@ -76,13 +77,7 @@ def shape_in_graph(shape: Any) -> Any:
 
 def ids_in_graph(ids: Any, shape: Any) -> Any:
     """Numbers of rows of a tensor of `shape` as a tensor of int64; checked where they are known."""
-    if isinstance(ids, (tf.RaggedTensor, tf.SparseTensor)):
-        raise TypeError(
-            f"`ids` must be a dense tensor or an array; got a {type(ids).__name__}: pass its values"
-        )
-    if isinstance(ids, tf.Variable):
-        ids = tf.convert_to_tensor(ids)
-    value = tf.get_static_value(ids) if isinstance(ids, tf.Tensor) else np.asarray(ids)
+    ids, value = _dense("ids", ids)
     # Of a table of unknown shape, the largest that there can be.
     rows = Rows(shape if isinstance(shape, tuple) else (1 << 62,), [] if value is None else value)
     if value is not None:
@@ -90,6 +85,28 @@ def ids_in_graph(ids: Any, shape: Any) -> Any:
     if not ids.dtype.is_integer:
         raise TypeError(f"`ids` must be integers; got ids of dtype {ids.dtype.name}")
     return tf.cast(ids, tf.int64)
+
+
+def keys_in_graph(keys: Any) -> Any:
+    """Row keys as a tensor of int64, whose bits they are."""
+    keys, value = _dense("keys", keys)
+    if value is not None:
+        return tf.constant(RowsByKey((1,), value).ids.view(np.int64))
+    if not keys.dtype.is_integer:
+        raise TypeError(f"`keys` must be integers; got keys of dtype {keys.dtype.name}")
+    return tf.bitcast(keys, tf.int64) if keys.dtype == tf.uint64 else tf.cast(keys, tf.int64)
+
+
+def _dense(name: str, numbers: Any) -> tuple[Any, Any]:
+    """`numbers` as they came, or a variable's; and their values, where those are known."""
+    if isinstance(numbers, (tf.RaggedTensor, tf.SparseTensor)):
+        kind = type(numbers).__name__
+        raise TypeError(
+            f"`{name}` must be a dense tensor or an array; got a {kind}: pass its values"
+        )
+    if isinstance(numbers, tf.Variable):
+        numbers = tf.convert_to_tensor(numbers)
+    return numbers, tf.get_static_value(numbers) if isinstance(numbers, tf.Tensor) else numbers
 
 
 def check_eager(function: str) -> None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import as_shape
+from philinit.keyed import RowsByKey
 from philinit.parts import Rows, Shard
 from philinit.tensorflow.checks import static_shape
 from philinit.tensorflow.devices import device_name
@@ -18,13 +19,14 @@ from philinit.tensorflow.private import is_sharded
 
 Requested = tuple[tuple[int, ...], Shard | None]  # None: all of it
 
-ROWS = "rows"  # in the place of an index: rows whose numbers come along as a tensor
+# In the place of an index: rows whose numbers, or keys, come along as a tensor.
+ROWS, ROWS_BY_KEY = "rows", "rows by key"
 
 
 class Late(NamedTuple):
     """A part of which a graph learns when it runs."""
 
-    kind: str  # ROWS
+    kind: str  # ROWS or ROWS_BY_KEY
     ids: Any  # tensor of int64
 
 
@@ -91,7 +93,9 @@ def index_of(part: Shard | Rows | Late | None) -> Any:
     """What `at_run` takes for a part."""
     if part is None or isinstance(part, Shard):
         return part if part is None else part.index
-    return part.kind if isinstance(part, Late) else ROWS
+    if isinstance(part, Late):
+        return part.kind
+    return ROWS_BY_KEY if isinstance(part, RowsByKey) else ROWS
 
 
 def at_run(
@@ -101,7 +105,10 @@ def at_run(
     whole = as_shape(told[0].numpy()) if shape is None else shape
     if index is None:
         return whole, None
-    return whole, Rows(whole, told[-1].numpy()) if index == ROWS else Shard(whole, index)
+    if index in (ROWS, ROWS_BY_KEY):
+        kind = Rows if index == ROWS else RowsByKey
+        return whole, kind(whole, told[-1].numpy())
+    return whole, Shard(whole, index)
 
 
 def shards_of(shape: tuple[int, ...], layout: Any) -> list[Shard]:

@@ -9,10 +9,8 @@ import tensorflow as tf
 
 from philinit.initializers.base import check_init
 from philinit.parts import Rows, Shard
-from philinit.tensorflow import memory
-from philinit.tensorflow.checks import check_eager, ids_in_graph, wanted
-from philinit.tensorflow.devices import device_name, is_remote
-from philinit.tensorflow.parts import ROWS, Late
+from philinit.tensorflow.checks import ids_in_graph, keys_in_graph, wanted
+from philinit.tensorflow.parts import ROWS, ROWS_BY_KEY, Late
 from philinit.tensorflow.traced import made
 
 
@@ -132,14 +130,14 @@ def rows_by_key(
     Parameters
     ----------
     init, width, keys, global_shape
-        As in ``init.rows_by_key``; `keys` may be an eager tensor of ints.
+        As in ``init.rows_by_key``; `keys` may be a tensor of ints, inside a graph as well.
     dtype, device, threads, progress
-        As for `variable`.
+        As for `to_tensor`.
 
     Raises
     ------
     NotImplementedError
-        The call is inside a tf.function or a tf.Graph; the device is that of another process.
+        XLA compiles the function that the call is in (``jit_compile=True``).
 
     Examples
     --------
@@ -148,13 +146,11 @@ def rows_by_key(
     >>> pit.rows_by_key(pi.Normal(stddev=0.02, seed=42), 64, keys).shape
     TensorShape([2, 64])
     """
-    check_eager("rows_by_key")
     check_init(init)
-    part, name = init._by_key(width, keys, global_shape), device_name(device)
-    asked = wanted(part.global_shape, dtype, threads, progress)
-    if is_remote(name):
-        raise NotImplementedError(
-            "`device` must be one of this process, which makes rows by key and may send them; "
-            f"got device={name!r}"
-        )
-    return memory.filled(init, asked.shape, asked.dtype, name, part, asked.threads, asked.progress)
+    eager = tf.executing_eagerly()
+    part: Any = init._by_key(width, keys if eager else [], global_shape)
+    table = part.global_shape
+    asked = wanted(table, dtype, threads, progress)
+    if not eager:
+        part = Late(ROWS_BY_KEY, keys_in_graph(keys))
+    return made(init, table, asked.dtype, device, part, asked.threads, asked.progress)

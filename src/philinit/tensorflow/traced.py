@@ -17,7 +17,7 @@ from philinit.kernels.plan import plan
 from philinit.parts import Shard
 from philinit.tensorflow import compiled, memory
 from philinit.tensorflow.devices import device_name, is_gpu, is_remote
-from philinit.tensorflow.parts import at_run, index_of, tensors_in
+from philinit.tensorflow.parts import ROWS_BY_KEY, at_run, index_of, tensors_in
 from philinit.tensorflow.private import in_xla_context, leave_as_it_is
 from philinit.tensorflow.servers import filled_anywhere, filled_by_graph
 
@@ -101,6 +101,11 @@ def _compiled(init: Any, shape: Any, dtype: np.dtype[Any], part: Any) -> Any:
         raise NotImplementedError(
             "`shape` must be known when XLA compiles (jit_compile=True); "
             f"got shape={shape}: pass the numbers themselves"
+        )
+    if index_of(part) == ROWS_BY_KEY:
+        raise NotImplementedError(
+            "XLA (jit_compile=True) makes no rows by key; got a call of rows_by_key: call it "
+            "outside of the function that XLA compiles, and pass it the rows"
         )
     own = is_own(init)  # other classes may write what they like
     if own and isinstance(init, Constant):
