@@ -27,7 +27,7 @@ queues: dict[tuple[int, int], list[Callable[[], None]]] = {}
 device_stack: list[int] = [0]
 stream_stack: list[Any] = []
 memories: weakref.WeakSet[Any] = weakref.WeakSet()
-options = {"devices": 2, "error": ""}
+options = {"devices": 2, "error": "", "capability": "90"}
 
 
 def names(kind: str) -> list[Call]:
@@ -53,7 +53,7 @@ class Device:
         self.id = device_stack[-1] if device is None else int(device)
         if not 0 <= self.id < device_count():
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self.compute_capability = "90"
+        self.compute_capability = options["capability"]
         self.attributes = {"MultiProcessorCount": MULTIPROCESSORS}
 
     def __enter__(self) -> Device:
@@ -67,20 +67,40 @@ class Device:
     def mem_info(self) -> tuple[int, int]:
         return 1 << 34, 1 << 35
 
+    def synchronize(self) -> None:
+        calls.append(("device", self.id))
+        for (device, _), queue in list(queues.items()):
+            while device == self.id and queue:
+                queue.pop(0)()
+
 
 class Stream:
     null: Stream
     ptds: Stream
 
-    def __init__(self, pointer: int | None = None) -> None:
-        self.ptr = id(self) if pointer is None else pointer
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False) -> None:
+        self.ptr, self._capturing = 0 if null else 2 if ptds else id(self), False
 
     @classmethod
-    def from_external(cls, other: Any) -> Stream:
-        version, pointer = other.__cuda_stream__()
+    def from_external(cls, obj: Any) -> Stream:
+        version, pointer = obj.__cuda_stream__()
         assert version == 0
         assert isinstance(pointer, int)
-        return cls(pointer)
+        new = cls()
+        new.ptr = pointer
+        return new
+
+    def begin_capture(self, mode: Any = None) -> None:
+        self._capturing = True
+
+    def end_capture(self) -> Graph:
+        self._capturing = False
+        graph, self.queue()[:] = Graph(list(self.queue())), []
+        return graph
+
+    def is_capturing(self) -> bool:
+        assert self.ptr not in (0, 1), "CUDA may answer with an error"
+        return self._capturing
 
     def __enter__(self) -> Stream:
         stream_stack.append(self)
@@ -93,13 +113,22 @@ class Stream:
         return queues.setdefault((device_stack[-1], self.ptr), [])
 
     def synchronize(self) -> None:
+        assert not self._capturing, "CUDA would break the capture"
         calls.append(("synchronize", device_stack[-1], self.ptr))
         queue = self.queue()
         while queue:
             queue.pop(0)()
 
 
-Stream.null, Stream.ptds = Stream(0), Stream(2)
+Stream.null, Stream.ptds = Stream(null=True), Stream(ptds=True)
+
+
+class Graph:
+    def __init__(self, work: list[Callable[[], None]]) -> None:
+        self._work = work
+
+    def launch(self, stream: Any = None) -> None:
+        (stream or get_current_stream()).queue().extend(self._work)
 
 
 def get_current_stream() -> Stream:
@@ -140,14 +169,19 @@ def holders_of(ptr: int, size: int) -> list[Any]:
     return found
 
 
+def device_at(ptr: int) -> int:
+    """The device of whoever has allocated there; 0 where that was TensorFlow."""
+    within = [m for m in memories if m.ptr <= ptr < m.ptr + m.size]
+    return within[0].device_id if within else 0
+
+
 class UnownedMemory(Memory):
     """As CuPy's: the device is looked up, which here means asking who allocated."""
 
     def __init__(self, ptr: int, size: int, owner: Any, device_id: int = -1) -> None:
         if device_id < 0:
             assert ptr, "CuPy cannot look up the device of a null pointer"
-            within = [m for m in memories if m.ptr <= ptr < m.ptr + m.size]
-            device_id = within[0].device_id if within else 0
+            device_id = device_at(ptr)
         super().__init__(ptr, size, owner, device_id)
 
 
@@ -244,8 +278,11 @@ class ndarray:  # noqa: N801 - CuPy's name
         return 2, self.data.device_id
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, copy: Any = None) -> Any:
-        calls.append(("__dlpack__", stream, max_version))
-        return dlpack.to_capsule(self._host)
+        calls.append(("__dlpack__", stream, max_version, self.data.device_id))
+        held = (ctypes.c_uint8 * max(self.nbytes, 1)).from_address(self.data.ptr)
+        held.owner = self  # type: ignore[attr-defined]  # as the capsule's deleter has it
+        flat = np.frombuffer(held, np.uint8)[: self.nbytes]
+        return dlpack.to_capsule(flat.view(self.dtype).reshape(self.shape))
 
 
 def empty(shape: Any, dtype: Any = float) -> ndarray:
@@ -271,13 +308,14 @@ def asarray(host: Any) -> ndarray:
 
 
 def from_dlpack(producer: Any) -> ndarray:
-    device = 0
     if hasattr(producer, "__dlpack_device__"):
-        kind, device = producer.__dlpack_device__()
+        kind, _ = producer.__dlpack_device__()
         assert kind in (2, 13)
         producer = producer.__dlpack__(stream=get_current_stream().ptr or 1, max_version=(1, 0))
     host = dlpack.from_capsule(producer)
+    pointer = host.__array_interface__["data"][0]
+    device = device_at(pointer)
     calls.append(("from_dlpack", device, host.shape, host.dtype.name))
     extent = host.nbytes if host.flags.c_contiguous else 1 << 20
-    memory = Memory(host.__array_interface__["data"][0], extent, host, device)
+    memory = Memory(pointer, extent, host, device)
     return ndarray(host.shape, host.dtype, MemoryPointer(memory, 0), host.strides)

@@ -43,6 +43,7 @@ from tests.support.cupy_memory import (
     from_dlpack,
     get_current_stream,
     holders_of,
+    memories,
     ndarray,
     options,
     queues,
@@ -223,6 +224,7 @@ def installed(cache: Any, devices: int = 2, **settings: Any) -> Iterator[Any]:
     options.update(devices=devices, **settings)
     calls.clear()
     queues.clear()
+    memories.clear()
     device_stack[:] = [0]
     stream_stack.clear()
     cuda_compiler._loaded.clear()

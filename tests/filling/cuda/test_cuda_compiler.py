@@ -140,10 +140,19 @@ def test_architectures() -> None:
     assert cuda_compiler.target(90, (75, 80, 90)) == ("-arch=sm_90", "cubin")
     assert cuda_compiler.target(120, (75, 80, 90)) == ("-arch=compute_90", "ptx")
     assert cuda_compiler.target(86, (75, 80, 90)) == ("-arch=compute_80", "ptx")
-    with pytest.raises(
-        RuntimeError, match=r"must have compute capability 7\.5 or newer.* has 6\.1"
-    ):
-        cuda_compiler.target(61, (75, 80))
+    with pytest.raises(RuntimeError, match=r"must have compute capability 7\.5 or newer.* has 7\."):
+        cuda_compiler.target(70, (75, 80))
+    assert cuda_compiler.target(70, (50, 60, 70)) == ("-arch=sm_70", "cubin")
+
+
+@pytest.mark.parametrize("capability", [35, 61, 69])
+def test_gpus_that_are_too_old_are_one_sentence(cache: Path, capability: int) -> None:
+    text = rf"compute capability 7\.0 or newer; it has {capability / 10}: use device=\"cpu\"$"
+    with stand_in.installed(cache, capability=str(capability)) as cupy:
+        cupy.cuda.nvrtc.getSupportedArchs = lambda: (35, 61, 90)  # NVRTC would take it
+        with pytest.raises(RuntimeError, match=text):
+            pi.glorot_uniform((3, 4), seed=1, device="cuda")
+        assert stand_in.names("compile") == []
 
 
 def test_a_missing_nvrtc_is_one_sentence(cupy: Any, tmp_path: Path) -> None:

@@ -24,7 +24,16 @@ from philinit.kernels.constants import CALLED
 from philinit.kernels.plan import plan
 from philinit.kernels.table import make
 from tests.support import cupy_stand_in as stand_in
-from tests.support.cuda_backend import KEY, UNIFORM, Tensor, by_dtype, launches, needs_gxx, on_cpu
+from tests.support.cuda_backend import (
+    KEY,
+    UNIFORM,
+    Tensor,
+    by_dtype,
+    launches,
+    needs_gxx,
+    on_cpu,
+    stream_at,
+)
 
 pytestmark = needs_gxx
 
@@ -60,10 +69,10 @@ def test_a_torch_tensor_is_filled_on_torchs_stream(
     assert pi.fill(tensor, UNIFORM, KEY) is tensor
     (launch,) = launches()
     assert launch[2:4] == (1, pointer)
-    assert tensor.streams == [pointer or 1]  # so that nobody waits
+    assert tensor.streams == [-1]  # so that nobody waits
     assert stand_in.names("synchronize") == []
     with cupy.cuda.Device(1):
-        cupy.cuda.Stream(pointer).synchronize()
+        stream_at(cupy, pointer).synchronize()
     assert tensor.array._host.tobytes() == on_cpu(99, 0, dtype).tobytes()
 
 
@@ -72,7 +81,10 @@ def test_other_dlpack_producers_are_waited_for(cupy: Any, dtype: str) -> None:
     with cupy.cuda.Device(1):
         tensor = Tensor(cupy.empty((3, 33), as_dtype(dtype)))
     init = pi.Uniform(-0.1, 0.1, seed=42)
-    assert init.fill(tensor) is tensor
+    with cupy.cuda.Stream(non_blocking=True):
+        assert init.fill(tensor) is tensor
+    assert tensor.streams == [1]  # the legacy default stream, which the fill is queued on
+    assert [call[2:4] for call in launches()] == [(1, 0)]
     assert tensor.array._host.tobytes() == on_cpu(99, 0, dtype).tobytes()
     assert [call[2] for call in launches()] == [1]
     assert init((3, 33), out=tensor) is tensor
@@ -98,8 +110,18 @@ def test_the_cuda_array_interface(cupy: Any, pointer: int | None) -> None:
     waited = stand_in.names("synchronize") != []
     assert waited == (pointer is None)
     with cupy.cuda.Device(1):
-        cupy.cuda.Stream(stream).synchronize()
+        stream_at(cupy, stream).synchronize()
     assert out.array._host.tobytes() == on_cpu(99).tobytes()
+
+
+def test_an_interface_without_a_stream_waits_for_the_work_before(cupy: Any) -> None:
+    """And not only for the fill: what its owner has queued must not overwrite the weights."""
+    array = cupy.empty((9, 11), np.float32)
+    array[...] = 7.0  # by its owner, on the default stream, and still under way
+    with cupy.cuda.Stream(non_blocking=True):
+        pi.fill(Interface(array), UNIFORM, KEY)
+    assert array._host.tobytes() == on_cpu(99).tobytes()
+    assert [call[3] for call in launches()] == [0]
 
 
 def test_an_empty_cuda_array_interface_has_no_address(cupy: Any) -> None:
@@ -196,6 +218,29 @@ def test_tensors_that_refuse_are_quoted(cupy: Any) -> None:
 
     with pytest.raises(ValueError, match=r"Refuses refused: .*require gradient"):
         pi.fill(Refuses(cupy.empty(3, np.float32)), UNIFORM, KEY)
+
+
+class AcceleratorError(RuntimeError):
+    """As torch's own, of what an earlier kernel has done."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        stand_in.CUDARuntimeError("cudaErrorMemoryAllocation: out of memory"),
+        MemoryError("out of memory"),
+        AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),  # older torch
+    ],
+)
+def test_errors_of_cuda_come_through_as_themselves(cupy: Any, error: Exception) -> None:
+    class Fails(Tensor):
+        def __dlpack__(self, **_: Any) -> Any:
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        pi.fill(Fails(cupy.empty(3, np.float32)), UNIFORM, KEY)
+    assert caught.value is error
 
 
 @pytest.mark.parametrize("module", ["jaxlib._jax", "tensorflow.python.framework.ops"])

@@ -17,11 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from philinit.filling.cuda.memory import check_not_captured
 from philinit.kernels.cache import cached, keep
 
 #: Each operation rounds once: no contraction; subnormal numbers stay, divisions and roots are
 #: exact, which are NVRTC's defaults.
 OPTIONS = ("-std=c++17", "-default-device", "-fmad=false")
+
+#: The least compute capability, times 10: nobody compiles the kernels for older ones, or tries them.
+OLDEST = 70
 
 _lock = threading.RLock()
 _loaded: dict[tuple[int, str, str], Loaded] = {}
@@ -52,6 +56,10 @@ def loaded(cupy: Any, index: int, name: str, loop: str = "fill") -> Loaded:
 def _load(cupy: Any, index: int, name: str, loop: str) -> Loaded:
     from philinit.kernels.cuda import entry
 
+    check_not_captured(
+        "must find its kernel loaded; philinit.filling.cuda.prepare, or a fill of the same kind, "
+        "loads it"
+    )
     device = cupy.cuda.Device(index)
     module = cupy.cuda.Module()
     module.load(machine_code(cupy, int(device.compute_capability), name, loop))
@@ -83,8 +91,13 @@ def target(capability: int, supported: Sequence[int]) -> tuple[str, str]:
     Raises
     ------
     RuntimeError
-        The device is older than all that NVRTC compiles for.
+        The device is older than `OLDEST`, or than all that NVRTC compiles for.
     """
+    if capability < OLDEST:
+        raise RuntimeError(
+            f"a cuda device must have compute capability {OLDEST / 10} or newer; it has "
+            f'{capability / 10}: use device="cpu"'
+        )
     if capability in supported:
         return f"-arch=sm_{capability}", "cubin"
     older = [known for known in supported if known < capability]

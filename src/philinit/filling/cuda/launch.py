@@ -4,6 +4,10 @@
 A fill is asynchronous, as CuPy's own operations are: it is queued on the current stream of the
 array's device, and whoever reads the array on that stream, or after it was synchronized, sees the
 weights. Everything that can be wrong with the arguments is found before anything is queued.
+
+While that stream is captured into a CUDA graph the launches go into the graph, which writes the
+same weights whenever it is replayed. What a graph cannot hold is refused before it breaks the
+capture: a kernel that is not loaded yet, ids that must be copied there, and waiting.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import numpy as np
 
 from philinit.checks import Progress
 from philinit.filling.cuda.compiler import THREADS, Loaded, launch_geometry, loaded
-from philinit.filling.cuda.memory import import_cupy
+from philinit.filling.cuda.memory import check_not_captured, import_cupy
 from philinit.kernels.constants import CALLED
 from philinit.kernels.table import Parameters, Plan
 from philinit.keys import Key
@@ -39,7 +43,7 @@ def fill(target: Target, plan: Plan, key: Key, start: int) -> None:
     With `progress` the fill is cut into launches of `PIECE` weights, each of which is waited for
     before it is reported, while the next one runs.
     """
-    _check(plan)
+    check(plan)
     view, progress = target.view, target.progress
     count = int(view.size)
     if count:
@@ -59,7 +63,7 @@ def fill_runs(target: Target, plan: Plan, key: Key, runs: Runs) -> None:
     That is one launch, unless there are more than 8 axes, or 2**31 steps of up to 16 bytes: 32 GiB
     of long runs, 4 GiB of single float32 weights. With `progress` as in `fill`.
     """
-    _check(plan)
+    check(plan)
     view, progress = target.view, target.progress
     cupy, count = import_cupy(), int(view.size)
     with view.device:
@@ -69,7 +73,18 @@ def fill_runs(target: Target, plan: Plan, key: Key, runs: Runs) -> None:
         progress(count, count)
 
 
-def _check(plan: Plan) -> None:
+def load(plan: Plan, index: int) -> None:
+    """Have the kernels of a plan, of both loops, on CUDA device `index`."""
+    from philinit.kernels.cuda import LOOPS
+
+    check(plan)
+    cupy = import_cupy()
+    with cupy.cuda.Device(index):
+        for loop in LOOPS:
+            loaded(cupy, index, plan.kernel.name, loop)
+
+
+def check(plan: Plan) -> None:
     """Refuse what CUDA kernels cannot do."""
     from philinit.kernels.cuda import KERNELS
 
@@ -105,9 +120,11 @@ def _fill_runs(
     done = 0
     loop = "runs" if next(parts(runs, plan.kernel, most)).axes else "fill"
     kernel = loaded(cupy, view.device.id, plan.kernel.name, loop)
-    if loop == "runs" and runs.ids is not None:
-        # Copied on the current stream, through pinned memory that CuPy keeps as long as that takes.
-        # The copy may go when all is queued: CuPy gives its memory to later work of this stream.
+    if loop == "runs" and isinstance(runs.ids, np.ndarray):
+        check_not_captured("must find the ids of rows on the device: pass a CuPy array of them")
+        # Copied on the current stream, through pinned memory of a pool of CuPy's, which takes it
+        # back when that is done. The copy may go when all is queued: CuPy gives its memory to later
+        # work of this stream.
         runs = replace(runs, ids=cupy.asarray(runs.ids))
     for part in parts(runs, plan.kernel, most):
         out = view.data.ptr + part.into * plan.kernel.itemsize
@@ -158,6 +175,8 @@ def _call(
 
 def _queue(cupy: Any, launches: Iterator[int], count: int, progress: Progress | None) -> None:
     """Take all launches; with `progress`, report each as it is done, while the next one runs."""
+    if progress is not None:
+        check_not_captured("cannot wait to report its `progress`: leave that out")
     before, done = None, 0
     for queued in launches:
         if progress is None:

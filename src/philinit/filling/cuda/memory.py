@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,7 +58,7 @@ def device_index(index: int | None) -> int:
     count = device_count()
     if index is None:
         return int(import_cupy().cuda.Device().id)
-    if index >= count:
+    if not 0 <= index < count:
         raise ValueError(
             f"`device` must be one of the {count} CUDA devices, cuda:0 to cuda:{count - 1}; "
             f'got device="cuda:{index}"'
@@ -90,7 +91,7 @@ def writable_view(out: Any, *, name: str = "out") -> tuple[Any, Any]:
     """CuPy array over CUDA memory, nothing copied, and the stream that its owner works on.
 
     The stream is None for a CuPy array, whose work goes to CuPy's current stream, and False where
-    `out` does not tell: then the work must be waited for.
+    `out` does not tell: see `opened`.
 
     Raises what `philinit.filling.memory.writable_view` raises, for the same reasons.
     """
@@ -120,10 +121,15 @@ def _through_dlpack(cupy: Any, out: Any, name: str) -> tuple[Any, Any]:
     with cupy.cuda.Device(int(out.__dlpack_device__()[1])), contextlib.ExitStack() as stack:
         if torch is not None and isinstance(out, torch.Tensor):
             stream = _stream(cupy, torch.cuda.current_stream(out.device).cuda_stream)
-            stack.enter_context(stream)  # torch's own: nobody has to wait for anybody
+        else:
+            stack.enter_context(cupy.cuda.Stream.null)  # which then waits for the producer
         try:
-            return cupy.from_dlpack(out), stream
+            # -1: torch's own stream fills, so that nobody has to wait for anybody. CuPy would name
+            # its default stream, and torch does not know the one of a thread.
+            return cupy.from_dlpack(out.__dlpack__(stream=-1) if stream else out), stream
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            if type(error).__module__ != "builtins" or "CUDA error" in str(error):
+                raise  # CUDA's own: out of memory, or what an earlier kernel has done
             # For example torch: "Can't export tensors that require gradient, use tensor.detach()".
             raise ValueError(
                 f"`{name}` must give out its memory through `__dlpack__`; "
@@ -150,11 +156,17 @@ def _through_interface(cupy: Any, out: Any, name: str) -> tuple[Any, Any]:
 
 
 def _over(
-    cupy: Any, pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any], strides: Any, owner: Any
+    cupy: Any,
+    pointer: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    strides: Any,
+    owner: Any,
+    device: int = -1,
 ) -> Any:
-    """CuPy array over somebody's memory, on the device where CUDA says that it lies."""
+    """CuPy array over somebody's memory, by default on the device where CUDA says that it lies."""
     nbytes = math.prod(shape) * dtype.itemsize
-    held = cupy.cuda.UnownedMemory(pointer, nbytes, owner)
+    held = cupy.cuda.UnownedMemory(pointer, nbytes, owner, device)
     return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(held, 0), strides)
 
 
@@ -174,6 +186,38 @@ def lent(pointer: int, shape: tuple[int, ...], dtype: np.dtype[Any], stream: int
     cupy = import_cupy()
     with opened(_over(cupy, pointer, shape, dtype, None, None), _stream(cupy, stream)) as view:
         yield view
+
+
+def to_capsule(view: Any, device: int) -> Any:
+    """DLPack capsule over a CuPy array, for a consumer that calls its device number `device`.
+
+    All work on the current stream is waited for. When the consumer drops the memory, its own
+    streams, which nobody else knows, may still read it, and CuPy's pool would hand it out at once:
+    it goes back when all that the device has queued by then is done.
+    """
+    synchronize()
+    held = _Borrowed(view)
+    view = _over(import_cupy(), view.data.ptr, view.shape, view.dtype, view.strides, held, device)
+    # Without max_version CuPy makes a capsule of the old kind, the only one TensorFlow takes.
+    return view.__dlpack__(stream=-1)
+
+
+class _Borrowed:
+    """The owner of memory that a consumer has borrowed; dies when that drops it, in any thread."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __del__(self) -> None:
+        try:
+            threading.Thread(target=_outlast, args=(self._array,), daemon=True).start()
+        except RuntimeError:  # no more threads, as at the end of the process
+            _outlast(self._array)
+
+
+def _outlast(array: Any) -> None:
+    """Hold an array until its device has done what is queued."""
+    array.device.synchronize()
 
 
 class _Handle:
@@ -201,15 +245,27 @@ def synchronize() -> None:
     import_cupy().cuda.get_current_stream().synchronize()
 
 
+def check_not_captured(what: str) -> None:
+    """Refuse what no CUDA graph can hold, before it breaks the capture of the current stream."""
+    stream = import_cupy().cuda.get_current_stream()
+    if stream.ptr not in (0, 1) and stream.is_capturing():  # the legacy stream never is
+        raise RuntimeError(f"while its stream is captured into a CUDA graph a fill {what}")
+
+
 @contextlib.contextmanager
 def opened(view: Any, stream: Any = None) -> Iterator[Any]:
     """A context that yields `view`, with its device current and `stream` the current stream.
 
-    Where `stream` is False, all work is waited for at the end.
+    Where `stream` is False, that is the legacy default stream, which comes after what the others
+    were given before, non-blocking ones excepted; all work is waited for at the end.
     """
     with view.device, contextlib.ExitStack() as stack:
-        if stream:
+        unknown = stream is False
+        if unknown:
+            check_not_captured("must be of memory that names its stream: pass a CuPy array")
+            stream = import_cupy().cuda.Stream.null
+        if stream is not None:
             stack.enter_context(stream)
-        elif stream is False:
+        if unknown:
             stack.callback(synchronize)
         yield view
