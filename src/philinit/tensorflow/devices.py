@@ -21,8 +21,11 @@ def on_servers() -> bool:
     )
 
 
-def check_strategy() -> None:
-    """Refuse strategies that would copy the variable to somewhere else."""
+def device_of_strategy(device: Any) -> Any:
+    """Where the strategy around the call has the first replica, unless a `device` is given.
+
+    Refuses strategies that would copy the variable to somewhere else.
+    """
     strategy = tf.distribute.get_strategy()
     local = isinstance(strategy, tf.distribute.OneDeviceStrategy | tf.distribute.MirroredStrategy)
     if not (local and tf.distribute.in_cross_replica_context()):
@@ -31,12 +34,7 @@ def check_strategy() -> None:
             f"OneDevice- or ParameterServerStrategy; got {type(strategy).__name__}"
             f"{', inside run()' if local else ''}: make it outside"
         )
-    for device in strategy.extended.parameter_devices:
-        if is_gpu(device_name(device)):
-            raise NotImplementedError(
-                "under a tf.distribute strategy the memory must be a CPU's for now; "
-                f"got device={device!r}: make the variable outside of its scope()"
-            )
+    return strategy.extended.parameter_devices[0] if device is None else device
 
 
 @functools.lru_cache(maxsize=1024)
@@ -55,16 +53,37 @@ def _is_here(spec: Any) -> bool:
     return bool(spec.job == here.job and (spec.task or 0) == (here.task or 0))
 
 
-def cpu_of_scope() -> str:
-    """The CPU of the device scope around the call, here or in another process; else "CPU:0"."""
-    name = scope_device()
-    if not name:
+def device_of_scope() -> str:
+    """Where TensorFlow makes a variable, if that is memory that can be filled; else "CPU:0"."""
+    if no_choice():
         return "CPU:0"
-    spec = _spec(name)
-    here = _is_here(spec)
-    if here and (spec.device_type != "CPU" or (spec.device_index or 0) >= _count("CPU")):
-        return "CPU:0"  # TensorFlow copies from there to a GPU, and has no such CPU
-    return device_name(name)
+    spec = _spec(scope_device())
+    kind = spec.device_type or ("GPU" if _count("GPU") else "CPU")
+    if _is_here(spec) and (kind not in _KINDS or (spec.device_index or 0) >= _count(kind)):
+        return "CPU:0"  # TensorFlow copies from there to a TPU, and has no such CPU
+    return device_name(None)
+
+
+_KINDS = ("CPU", "GPU")
+
+
+def gpu_number(index: int) -> int:
+    """TensorFlow's number of the GPU that CUDA calls `index`; of several virtual ones the first.
+
+    TensorFlow counts the GPUs that it was told to see, each as often as it was told to divide it.
+    Its names of physical devices have CUDA's numbers.
+    """
+    number, visible = 0, tf.config.get_visible_devices("GPU")
+    for physical in tf.config.list_physical_devices("GPU"):
+        if physical in visible:
+            if physical.name == f"/physical_device:GPU:{index}":
+                return number
+            number += len(tf.config.get_logical_device_configuration(physical) or [None])
+    seen = ", ".join(physical.name for physical in visible) or "none"
+    raise ValueError(
+        f"`array` must lie on a GPU that TensorFlow sees; got cuda:{index}, and TensorFlow sees "
+        f"{seen}: see tf.config.set_visible_devices"
+    )
 
 
 def _count(kind: str) -> int:

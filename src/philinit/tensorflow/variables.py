@@ -15,7 +15,14 @@ from philinit.filling import memory as host_memory
 from philinit.initializers.base import check_init
 from philinit.tensorflow import memory, servers
 from philinit.tensorflow.checks import Wanted, check_eager, static_shape, wanted
-from philinit.tensorflow.devices import check_strategy, device_name, is_remote, on, on_servers
+from philinit.tensorflow.devices import (
+    device_name,
+    device_of_strategy,
+    gpu_number,
+    is_remote,
+    on,
+    on_servers,
+)
 from philinit.tensorflow.parts import held
 
 
@@ -73,9 +80,9 @@ def variable(
         ``device="CPU:0"`` to have it in CPU memory. Or on a server that has not called `serve`.
     NotImplementedError
         The call is inside a tf.function, a tf.Graph, or a tf.distribute strategy other than
-        ParameterServerStrategy, and OneDeviceStrategy and MirroredStrategy over CPUs. (A mirrored
-        variable's further replicas share the first one's memory until the first update, which
-        copies it.)
+        ParameterServerStrategy, OneDeviceStrategy and MirroredStrategy. (Of a mirrored variable
+        the first replica is filled where it is, and TensorFlow makes the others of it: each GPU
+        gets a copy; replicas on CPUs share the memory until the first update, which copies it.)
 
     Examples
     --------
@@ -92,7 +99,7 @@ def variable(
         if on_servers():
             found = _empty_on_servers(asked, device, variable_kwargs)
             return _refilled(found, init, asked.threads, asked.progress)
-        check_strategy()
+        device = device_of_strategy(device)
     name_of = device_name(device)
     tensor = servers.filled_anywhere(init, asked.shape, asked.dtype, name_of, None, *asked[2:])
     with on(name_of):
@@ -166,13 +173,15 @@ def from_dlpack(array: Any) -> Any:
         that is a multiple of 64, as philinit's own arrays are. Do not write to it while
         TensorFlow may read it. Or a CuPy array, or other CUDA memory that `philinit.fill` takes:
         all work queued on CuPy's current stream is waited for, since TensorFlow's streams wait
-        for nobody's.
+        for nobody's; and when TensorFlow drops the memory, CuPy has it back after the device has
+        done what was queued by then.
 
     Raises
     ------
     ValueError
         The address is not a multiple of 64 (TensorFlow would abort the process at the first
-        use), or `array` is read-only, not contiguous, or of another dtype.
+        use), or `array` is read-only, not contiguous, or of another dtype, or on a GPU that
+        TensorFlow was told not to see.
     """
     check_eager("from_dlpack")
     with devices.opened(array, name="array") as view:
@@ -192,9 +201,8 @@ def from_dlpack(array: Any) -> Any:
             return tf.experimental.dlpack.from_dlpack(dlpack.to_capsule(view))
         from philinit.filling.cuda import memory as cuda_memory
 
-        cuda_memory.synchronize()
-        # Without max_version CuPy makes a capsule of the old kind, the only one TensorFlow takes.
-        return tf.experimental.dlpack.from_dlpack(view.__dlpack__())
+        capsule = cuda_memory.to_capsule(view, gpu_number(view.device.id))
+        return tf.experimental.dlpack.from_dlpack(capsule)
 
 
 def _empty_on_servers(asked: Wanted, device: Any, keywords: dict[str, Any]) -> Any:

@@ -8,9 +8,11 @@ that TensorFlow's GPU kernels answer them as its CPU kernels do is for tests/gpu
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,8 @@ from tests.support import cupy_stand_in as stand_in
 
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
-from philinit.tensorflow import private  # noqa: E402
+from philinit.tensorflow import devices, memory  # noqa: E402
+from tests.support.tensorflow_gpus import Physical, two_gpus  # noqa: E402
 
 pytestmark = pytest.mark.skipif(cuda_host.compiler() is None, reason="needs g++")
 
@@ -38,14 +41,7 @@ INIT = pi.GlorotUniform(seed=42)
 @pytest.fixture
 def cupy(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The stand-in, and two GPUs that TensorFlow says it has."""
-    context = private._context()()
-    real = context.list_logical_devices
-
-    def devices(device_type: str | None = None) -> Any:
-        gpus = ["GPU:0", "GPU:1"]
-        return gpus if device_type == "GPU" else real(device_type) + gpus * (device_type is None)
-
-    monkeypatch.setattr(context, "list_logical_devices", devices)
+    two_gpus(monkeypatch)
     with stand_in.installed(cache) as module:
         yield module
 
@@ -165,10 +161,23 @@ def test_graphs_stay_on_the_cpu(cupy: Any) -> None:
     assert stand_in.names("launch") == []
 
 
-def test_strategies_over_gpus_are_refused(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    strategy = tf.distribute.OneDeviceStrategy("GPU:0")
-    with strategy.scope(), pytest.raises(NotImplementedError, match=r"must be a CPU's for now"):
-        pit.variable(INIT, (3, 4))
+@pytest.mark.parametrize("kind", ["OneDevice", "Mirrored"])
+def test_a_strategy_over_gpus_has_its_first_replica_filled_where_it_is(
+    cupy: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And TensorFlow makes the others of it; it has none here, and places them on its CPU."""
+    devices = {"OneDevice": "GPU:1", "Mirrored": ["GPU:1", "GPU:0"]}[kind]
+    strategy = getattr(tf.distribute, f"{kind}Strategy")(devices)
+    assert strategy.extended.parameter_devices[0].endswith("GPU:1")
+    wanted = []
+    real = memory.empty
+    monkeypatch.setattr(memory, "empty", lambda *a: wanted.append(a[-1]) or real(*a))
+    with strategy.scope():
+        v = pit.variable(INIT, (37, 5))
+    assert wanted == ["GPU:1"]
+    assert len(stand_in.names("launch")) == 1
+    for replica in strategy.experimental_local_results(v):
+        assert replica.numpy().tobytes() == INIT((37, 5)).tobytes()
 
 
 def test_without_a_driver_cuda_is_quoted_and_the_cpu_is_named(cupy: Any, cache: Path) -> None:
@@ -232,7 +241,7 @@ def test_import_waits_for_the_current_stream_and_copies_nothing(cupy: Any, dtype
     assert t.numpy().tobytes() == INIT((37, 5), dtype).tobytes()
     assert address(t) == w.data.ptr
     order = [call for call in stand_in.calls if call[0] in ("synchronize", "__dlpack__")]
-    assert order == [("synchronize", 1, stream.ptr), ("__dlpack__", None, None)]
+    assert order == [("synchronize", 1, stream.ptr), ("__dlpack__", -1, None, 1)]
 
 
 def test_import_refuses_what_would_abort_the_process(cupy: Any) -> None:
@@ -244,3 +253,58 @@ def test_import_refuses_what_would_abort_the_process(cupy: Any) -> None:
     with pytest.raises(ValueError, match=r"`array` must hold float32"):
         pit.from_dlpack(w.view(np.int32))
     assert pit.from_dlpack(cupy.empty((3, 0), np.float32)).shape == (3, 0)
+
+
+def test_memory_goes_back_when_the_device_has_done_what_was_queued(cupy: Any) -> None:
+    """TensorFlow's streams, which nobody else knows, may still read when it drops the memory."""
+    w = INIT((37, 5), device="cuda:1")
+    want = INIT((37, 5)).tobytes()
+    pointer, read = w.data.ptr, []
+    t = pit.from_dlpack(w)
+    with cupy.cuda.Device(1):
+        stream = cupy.cuda.Stream(non_blocking=True)  # TensorFlow's, which is behind
+        stream.queue().append(lambda: read.append(ctypes.string_at(pointer, len(want))))
+    del w, t
+    gc.collect()
+    until = time.monotonic() + 30
+    while not read and time.monotonic() < until:
+        time.sleep(0.01)
+    assert ("device", 1) in stand_in.calls
+    assert read == [want]
+
+
+GPUS = [Physical(f"/physical_device:GPU:{n}") for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("visible", "divided", "numbers"),
+    [
+        (GPUS, {}, {0: 0, 1: 1, 3: 3}),
+        ([GPUS[2]], {}, {2: 0}),
+        ([GPUS[3], GPUS[1]], {}, {1: 0, 3: 1}),  # TensorFlow counts in CUDA's order all the same
+        (GPUS, {0: [None] * 3, 2: [None] * 2}, {0: 0, 1: 3, 2: 4, 3: 6}),
+    ],
+)
+def test_cudas_numbers_of_gpus_are_counted_as_tensorflow_counts_them(
+    visible: Any, divided: Any, numbers: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: GPUS)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: visible)
+    found = dict(zip(GPUS, map(divided.get, range(4)), strict=True))
+    monkeypatch.setattr(tf.config, "get_logical_device_configuration", found.get)
+    assert {index: devices.gpu_number(index) for index in numbers} == numbers
+    for index in {4, *(n for n in range(4) if GPUS[n] not in visible)}:
+        with pytest.raises(ValueError, match=rf"that TensorFlow sees; got cuda:{index}, and"):
+            devices.gpu_number(index)
+
+
+def test_a_capsule_has_tensorflows_number_of_the_gpu(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: GPUS)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: GPUS[1:])
+    monkeypatch.setattr(tf.config, "get_logical_device_configuration", lambda gpu: None)
+    w = INIT((37, 5), device="cuda:1")
+    t = pit.from_dlpack(w)
+    assert stand_in.names("__dlpack__") == [("__dlpack__", -1, None, 0)]
+    assert t.numpy().tobytes() == INIT((37, 5)).tobytes()
