@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from philinit.distributions import TRUNCATED_STDDEV, Distribution, Normal, TruncatedNormal, Uniform
+from philinit.filling.cuda import launch as cuda
 from philinit.initializers.base import Initializer
 from philinit.initializers.constants import Constant, Identity
 from philinit.initializers.fans import compute_fans
@@ -66,6 +67,17 @@ class Seedless:
 @_cached
 def _keyed(distribution: Distribution, seed: int, sampler: str) -> Initializer:
     return KeyedDistribution(distribution, Key.from_seed(seed), sampler)
+
+
+def by_gpus(source: Source, dtype: Dtype, sampler: str) -> bool:
+    """Whether CUDA kernels draw it: not LAPACK's matrix, nor normals of TensorFlow in float64."""
+    if isinstance(source, Initializer):
+        return not isinstance(source, Orthogonal)
+    try:
+        cuda.check(plan(source, dtype, sampler))
+    except NotImplementedError:
+        return False
+    return True
 
 
 # --- roundings -----------------------------------------------------------------------------------

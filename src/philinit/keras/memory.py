@@ -10,17 +10,18 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from philinit.filling import dlpack
+from philinit.filling import devices, dlpack
 from philinit.initializers.base import Array
 from philinit.keras import draws
 from philinit.keras.checks import backend, check_seed, float_dtype, no_layouts, static_shape
 from philinit.keras.parts import own_axes, sharding_of
 from philinit.parts import Shard
+from philinit.targets import Target
 
 if backend() == "tensorflow":
     import tensorflow as tf
 
-    from philinit.tensorflow.devices import cpu_of_scope, is_remote
+    from philinit.tensorflow.devices import device_of_scope, is_remote
     from philinit.tensorflow.memory import filled
     from philinit.tensorflow.servers import check_served
     from philinit.tensorflow.traced import made, symbolic
@@ -34,7 +35,7 @@ class Request(NamedTuple):
     sampler: str
     shape: draws.Shape
     dtype: np.dtype[Any]
-    device: str  # TensorFlow's name of where it wants them
+    device: str  # the backend's name of where it wants them
     part: Shard | None = None  # which part of the tensor; None: all
     gain: Any = None  # if a number: this times the Q factor of what is drawn
 
@@ -55,8 +56,9 @@ def requested(
         Shape, dtype, seed or parameters of a kind that only Keras can answer, or refuse.
     ValueError, NotImplementedError
         Numbers that cannot be drawn in `dtype`; see `philinit.filling.fill.fill`.
-    RuntimeError
-        TensorFlow wants the weights on a server that does not serve.
+    ImportError, RuntimeError
+        TensorFlow or torch wants the weights on a GPU, and there is no CuPy, or CUDA finds no
+        device; or TensorFlow wants them on a server that does not serve.
     """
     device = _device()
     seed = getattr(initializer, "seed", None)
@@ -64,16 +66,21 @@ def requested(
         check_seed(seed)
     sizes, found = static_shape(shape), float_dtype(dtype)
     source = draw(initializer, sizes, found, sampler)
+    if device.startswith(("GPU", "cuda")) and not draws.by_gpus(source, found, sampler):
+        device = "CPU:0"  # from where the backend copies
     factorized = draw is draws.orthogonal and draws.factorized(initializer, sampler)
     gain = initializer.gain if factorized else None
     return Request(source, seed, sampler, sizes, found, device, part, gain)
 
 
 def _device() -> str:
-    """Where TensorFlow makes a variable: on a CPU of this process, or a server that serves."""
-    if backend() != "tensorflow":
+    """Where the backend makes a variable: in memory of this process, or a server that serves."""
+    if backend() == "torch":
+        found = keras.ops.empty((0,)).device
+        return devices.resolve_device(str(found)) if found.type == "cuda" else "CPU:0"
+    if backend() != "tensorflow" or not tf.executing_eagerly():
         return "CPU:0"
-    device = cpu_of_scope() if tf.executing_eagerly() else "CPU:0"
+    device = device_of_scope()
     if is_remote(device):
         check_served(device)
     return device
@@ -91,6 +98,8 @@ def weights(request: Request, layout: Any = None) -> Any:
     words = _seed_words(request)
     if name == "tensorflow":
         return _tensorflow(request, words)
+    if name == "torch" and request.device != "CPU:0":
+        return _on_cuda(request, words)
     array = _array(request, words)
     if name == "numpy":
         return array
@@ -150,6 +159,15 @@ def _tensorflow(request: Request, words: Any) -> Any:
     if tf.executing_eagerly() and device == "CPU:0":  # as there, some calls nearer to the kernel
         return filled(init, shape, dtype, device, part)
     return made(init, shape, dtype, device, part)
+
+
+def _on_cuda(request: Request, words: Any) -> Any:
+    """torch.Tensor on the GPU where Keras has its tensors, filled there."""
+    tensor = keras.ops.empty(request.shape, request.dtype.name)
+    init = draws.with_seed(request.source, words, request.sampler)
+    with devices.opened(tensor, name="tensor") as view:
+        init._write(Target(view, request.shape))
+    return tensor
 
 
 def _array(request: Request, words: Any) -> Array:

@@ -60,9 +60,10 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     The block acts in its own thread and context only; it may be nested, the innermost counts. What
     philinit cannot draw Keras does, as it would without: integer weights, parameters that are
     tensors, standard deviations below 0. So it does where a tf.function calls an initializer for
-    anything but a variable's initial value, since that graph may go to XLA or into a file, and on
-    a parameter server that has not called `philinit.tensorflow.serve`. Keras 2 (tf_keras, and
-    tf.keras with TF_USE_LEGACY_KERAS set, of which a warning tells) is left alone.
+    anything but a variable's initial value, since that graph may go to XLA or into a file, on a
+    parameter server that has not called `philinit.tensorflow.serve`, and on a GPU where there is
+    no CuPy. Keras 2 (tf_keras, and tf.keras with TF_USE_LEGACY_KERAS set, of which a warning
+    tells) is left alone.
 
     Examples
     --------
@@ -144,7 +145,7 @@ def _rerouted(original: Any, draw: draws.Draw) -> Any:
         if sampler is not None and not left_in_graph():
             try:
                 request = requested(self, draw, shape, dtype, sampler)
-            except (ValueError, NotImplementedError, RuntimeError):
+            except (ImportError, ValueError, NotImplementedError, RuntimeError):
                 pass  # what `requested` refuses; nothing was drawn: Keras does as without us
             else:
                 return weights(request, layout)
