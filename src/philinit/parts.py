@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -164,7 +165,9 @@ class Rows(_Part):
     global_shape : sequence of int
         Shape of the whole array, with one axis at least. ``prod(global_shape) <= 2**62``.
     ids : int, or array of ints of any shape
-        Numbers of rows, in [0, global_shape[0]); duplicates are allowed, and give equal rows.
+        Numbers of rows, in [0, global_shape[0]); duplicates are allowed, and give equal rows. They
+        are copied and checked here, once. A cupy.ndarray stays on its device: it can fill memory
+        there, as often as you like, with nothing to be copied to it.
 
     Raises
     ------
@@ -179,6 +182,7 @@ class Rows(_Part):
 
     global_shape: tuple[int, ...]
     ids: Any
+    last: int | None = field(default=None, init=False, repr=False)  # the largest of them
 
     def __post_init__(self) -> None:
         shape = as_shape(self.global_shape)
@@ -189,7 +193,19 @@ class Rows(_Part):
             raise ValueError(
                 f"`global_shape` must hold at most 2**62 elements; got global_shape={shape}"
             )
-        object.__setattr__(self, "ids", _as_ids(self.ids, shape[0]))
+        ids, last = _as_ids(self.ids, shape[0])
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "last", last)
+
+    @property
+    def host_ids(self) -> np.ndarray[Any, Any]:
+        """The ids, for those who can read CPU memory only."""
+        if not isinstance(self.ids, np.ndarray):
+            raise TypeError(
+                "`ids` must be in CPU memory, but where a distribution is drawn into memory of "
+                "their own cuda device; got a cupy.ndarray: pass cupy.asnumpy(ids)"
+            )
+        return self.ids
 
     @property
     def index(self) -> Any:
@@ -217,24 +233,34 @@ class Rows(_Part):
                     f"got strides {strides}: fill them for one index of the first axis at a time"
                 )
             steps = (*(among.steps or (1,)), *(found.steps or ()))
-        return Runs(0, found.length, axes, self.ids.reshape(-1), steps)
+        return Runs(0, found.length, axes, self.ids.reshape(-1), steps, last=self.last)
 
 
-def _as_ids(ids: Any, rows: int) -> Any:
-    """`ids` as a C-contiguous array of int64, each in [0, rows)."""
+def _as_ids(ids: Any, rows: int) -> tuple[Any, int]:
+    """`ids` as a C-contiguous array of int64, each in [0, rows), and the largest of them."""
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(ids, cupy.ndarray):
+        with ids.device:
+            return _checked_ids(ids, rows)
     found = np.asarray(ids)
     if found.size == 0 and found.dtype == np.float64:  # what NumPy makes of []
         found = found.astype(np.int64)
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"`ids` must be integers; got ids of dtype {found.dtype}")
-    if found.size:
-        least, most = int(found.min()), int(found.max())
-        if least < 0 or most >= rows:
-            raise ValueError(
-                f"`ids` must lie in [0, {rows}), the rows that there are; "
-                f"got {least if least < 0 else most}"
-            )
-    # A copy, so that nobody changes it afterwards, and of one kind.
-    found = np.array(found, np.int64, order="C")
+    found, last = _checked_ids(found, rows)
     found.flags.writeable = False
-    return found
+    return found, last
+
+
+def _checked_ids(ids: Any, rows: int) -> tuple[Any, int]:
+    """By one look at the copy, and, on a device, one number that comes back."""
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"`ids` must be integers; got ids of dtype {ids.dtype}")
+    # A copy, so that nobody changes it afterwards, and of one kind.
+    found = ids.astype(np.int64, order="C", copy=True)
+    last = int(found.view(np.uint64).max()) if found.size else 0  # a negative one is the largest
+    if last >= rows and found.size:
+        least, most = int(ids.min()), int(ids.max())
+        raise ValueError(
+            f"`ids` must lie in [0, {rows}), the rows that there are; "
+            f"got {least if least < 0 else most}"
+        )
+    return found, last

@@ -27,7 +27,7 @@ class Runs:
         Elements of a run, at least 1 unless there are none at all.
     axes : tuple of (count, stride)
         The axes that runs are numbered by, the outermost first; none where there is one run.
-    ids : ndarray of int64, optional
+    ids : ndarray or cupy.ndarray of int64, optional
         Indices on the outermost axis, in order; 0, 1, ... otherwise. C-contiguous, none negative.
     steps : tuple of int, optional
         Where the runs go: element i of a run to ``sum(number[a] * steps[a]) + i`` of the memory,
@@ -36,6 +36,8 @@ class Runs:
         Where index 0 of all axes goes: elements from where the memory begins.
     keyed : bool
         Whether `ids` are row keys in uint64, each 2**64 counters; the outermost stride is then 0.
+    last : int, optional
+        The largest of the ids, where somebody has looked.
     """
 
     origin: int
@@ -45,6 +47,7 @@ class Runs:
     steps: tuple[int, ...] | None = None
     into: int = 0
     keyed: bool = False
+    last: int | None = None
 
     @property
     def count(self) -> int:
@@ -63,7 +66,7 @@ class Runs:
             return 0
         last = [count - 1 for count, _ in self.axes]
         if self.ids is not None:
-            last[0] = int(self.ids.max())
+            last[0] = int(self.ids.max()) if self.last is None else self.last
         return sum(p * stride for p, (_, stride) in zip(last, self.axes, strict=True)) + self.length
 
     @property

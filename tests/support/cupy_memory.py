@@ -230,6 +230,7 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
     size = property(lambda self: self._host.size)
     nbytes = property(lambda self: self._host.nbytes)
     strides = property(lambda self: self._host.strides)
@@ -253,6 +254,18 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def view(self, dtype: Any) -> ndarray:
         return self._like(self._host.view(dtype))
+
+    def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> ndarray:
+        assert device_stack[-1] == self.data.device_id, "the array's device must be current"
+        new, host = ndarray(self.shape, dtype), self._host
+        get_current_stream().queue().append(lambda: np.copyto(new._host, host, casting="unsafe"))
+        return new
+
+    def min(self) -> Any:
+        return asnumpy(self).min()
+
+    def max(self) -> Any:
+        return asnumpy(self).max()
 
     def __getitem__(self, index: Any) -> ndarray:
         return self._like(

@@ -156,6 +156,8 @@ def draw(
     if runs is None or not runs.axes:
         backend.fill(target, plan, key, offset if runs is None else offset + runs.origin)
         return
+    if isinstance(part, Rows) and type(view) is np.ndarray:
+        part.host_ids  # noqa: B018 - refuses those on a device
     if runs.span > SPAN_LIMIT:
         raise ValueError(
             "`shard` must span at most 2**62 weights where it is not one run of them; got "

@@ -153,7 +153,8 @@ class Identity(Initializer):
 def _diagonal_of_rows(target: Target, rows: Rows, gain: float) -> None:
     view = target.view
     check_in_cpu_memory("rows of an identity matrix are", view)
+    ids = np.atleast_1d(rows.host_ids)
     _store(target, 0.0)
-    ids, view = np.atleast_1d(rows.ids), np.atleast_2d(view)
+    view = np.atleast_2d(view)
     inside = np.nonzero(ids < view.shape[-1])
     view[(*inside, ids[inside])] = gain

@@ -222,7 +222,7 @@ class LogRange(Initializer):
         start, count = 0, shape[-1]
         if part is not None and not (isinstance(part, Rows) and len(shape) > 1):
             if isinstance(part, Rows):
-                view[...] = self._table(0, count, view.dtype)[part.ids]
+                view[...] = self._table(0, count, view.dtype)[part.host_ids]
                 count = 0
             else:
                 start, count = part.starts[-1], part.lengths[-1]

@@ -56,7 +56,7 @@ class Padded(Adjusted):
         self.initializer._write(target)
         zero: Any  # indices of rows
         if isinstance(part, Rows):
-            zero = zip(*np.nonzero(np.isin(np.atleast_1d(part.ids), rows)), strict=True)
+            zero = zip(*np.nonzero(np.isin(np.atleast_1d(part.host_ids), rows)), strict=True)
             view = view if part.ids.ndim else view[None]
         else:
             start, count = (0, shape[0]) if part is None else (part.starts[0], part.lengths[0])
