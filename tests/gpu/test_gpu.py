@@ -7,46 +7,26 @@ and what no stand-in can show: that machine code, memory and streams do what the
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import philinit as pi
-from philinit.distributions import Normal, TruncatedNormal, Uniform
+from philinit.distributions import TruncatedNormal
 from philinit.dtypes import as_dtype
 from philinit.filling.cuda import compiler as cuda_compiler
 from philinit.kernels.cuda import KERNELS, LOOPS
 from philinit.tools.selftest import cases as _selftest
 from philinit.tools.selftest.golden import SHA256
 from tests.support import reference as r
+from tests.support.cuda_backend import KEY, UNIFORM, by_dtype, on_cpu
+from tests.support.gpus import GPUS, by_gpu, needs_gpu
 
-DEVICES, WHY = _selftest.devices()
-GPUS = DEVICES[1:]
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not GPUS, reason=f"no CUDA device: {WHY}")]
-
-KEY = pi.Key.from_seed(42)
-UNIFORM = Uniform(-0.1, 0.1)
-DTYPES = ("float32", "float64", "float16", "bfloat16")
-by_dtype = pytest.mark.parametrize("dtype", DTYPES)
-by_gpu = pytest.mark.parametrize("device", GPUS or ["cuda"])
-
-
-@pytest.fixture
-def cupy() -> Iterator[Any]:
-    import cupy
-
-    yield cupy
-    cupy.get_default_memory_pool().free_all_blocks()
-
-
-def on_cpu(count: int, offset: int = 0, dtype: str = "float32", what: Any = UNIFORM) -> Any:
-    return pi.fill(np.empty(count, as_dtype(dtype)), what, KEY, offset)
+pytestmark = needs_gpu
 
 
 def free_bytes(cupy: Any) -> int:
@@ -210,78 +190,7 @@ def test_a_second_process_finds_the_compiled_code(tmp_path: Any) -> None:
     assert [f.stat().st_mtime_ns for f in tmp_path.iterdir()] == [before]
 
 
-# --- streams and memory of others ----------------------------------------------------------------
-
-
-def test_the_current_stream_orders_reads_after_the_fill(cupy: Any) -> None:
-    out = cupy.empty(1 << 24, np.float32)
-    stream = cupy.cuda.Stream(non_blocking=True)
-    for offset in range(20):
-        with stream:
-            pi.fill(out, UNIFORM, KEY, offset)
-            read = out[-1000:].copy()
-        stream.synchronize()
-        assert cupy.asnumpy(read).tobytes() == on_cpu(1000, offset + out.size - 1000).tobytes()
-
-
-def test_a_fill_does_not_wait(cupy: Any) -> None:
-    out = cupy.empty(1 << 26, np.float32)
-    pi.fill(out, UNIFORM, KEY)
-    cupy.cuda.Device().synchronize()
-    event = cupy.cuda.Event()
-    for _ in range(50):
-        pi.fill(out, Normal(), KEY)
-    event.record()
-    assert not event.done  # 50 launches of a quarter of a GB are not over yet
-    event.synchronize()
-    part = pi.Shard((1 << 16, 1 << 20), (slice(None), slice(1 << 10)))
-    for _ in range(50):
-        pi.fill(out.reshape(part.shape), Normal(), KEY, shard=part)
-    event.record()
-    assert not event.done
-    event.synchronize()
-
-
-def test_progress(cupy: Any) -> None:
-    seen: list[tuple[int, int]] = []
-    count = 3 * 2**28 + 5
-    if free_bytes(cupy) < 2 * count + (1 << 28):
-        pytest.skip("needs 2 GiB of the device's memory")
-    pi.fill(
-        cupy.empty(count, as_dtype("float16")), UNIFORM, KEY, progress=lambda *a: seen.append(a)
-    )
-    assert [done for done, _ in seen] == [2**28, 2**29, 3 * 2**28, count]
-
-
-@by_dtype
-def test_torch_tensors(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no GPU")
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        tensor = torch.zeros((3, 100_003), dtype=getattr(torch, dtype), device="cuda")
-        address = tensor.data_ptr()
-        for offset in range(10):
-            assert pi.fill(tensor, UNIFORM, KEY, offset) is tensor
-            copy = tensor.clone()  # queued by torch behind the fill
-            stream.synchronize()
-            bits = copy.view(torch.uint8).cpu().numpy().tobytes()
-            assert bits == on_cpu(300_009, offset, dtype).tobytes()
-    assert tensor.data_ptr() == address
-    with pytest.raises(ValueError, match=r"refused: .*detach"):
-        pi.fill(tensor.requires_grad_(), UNIFORM, KEY)
-
-
-def test_the_cuda_array_interface(cupy: Any) -> None:
-    array = cupy.empty((9, 11), np.float32)
-    for stream in (None, 1, 2, cupy.cuda.Stream().ptr):
-        interface = {**array.__cuda_array_interface__, "stream": stream}
-        out = type("Interface", (), {"__cuda_array_interface__": interface})()
-        pi.fill(out, UNIFORM, KEY)
-        cupy.cuda.Device().synchronize()
-        assert cupy.asnumpy(array).tobytes() == on_cpu(99).tobytes()
-        array.fill(0)
+# --- devices -------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(len(GPUS) < 2, reason="needs two GPUs")
@@ -289,7 +198,7 @@ def test_arrays_on_another_than_the_current_device(cupy: Any) -> None:
     with cupy.cuda.Device(1):
         out = cupy.empty(100_003, np.float32)
     pi.fill(out, TruncatedNormal(), KEY)
-    want = on_cpu(100_003, what=TruncatedNormal())
+    want = on_cpu(100_003, distribution=TruncatedNormal())
     with cupy.cuda.Device(1):
         assert cupy.asnumpy(out).tobytes() == want.tobytes()
     assert cupy.cuda.Device().id == 0
@@ -298,69 +207,3 @@ def test_arrays_on_another_than_the_current_device(cupy: Any) -> None:
 def test_too_much_memory_is_a_memory_error(cupy: Any) -> None:
     with pytest.raises(MemoryError):
         pi.uniform((2**44,), seed=1, device="cuda")
-
-
-# --- TensorFlow ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tf() -> Any:
-    tensorflow = pytest.importorskip("tensorflow")
-    gpus = tensorflow.config.list_physical_devices("GPU")
-    if not gpus:
-        pytest.skip("this TensorFlow sees no GPU")
-    for gpu in gpus:
-        tensorflow.config.experimental.set_memory_growth(gpu, True)
-    return tensorflow
-
-
-@by_dtype
-def test_tensorflow_variables_on_a_gpu(tf: Any, dtype: str) -> None:
-    import philinit.tensorflow as pit
-
-    init = pi.GlorotUniform(seed=42)
-    for shape in ((), (0, 3), (1000, 257)):
-        if not shape:
-            t = pit.to_tensor(pi.Uniform(-0.1, 0.1, seed=42), shape, dtype, device="GPU:0")
-            assert t.numpy().tobytes() == on_cpu(1, 0, dtype).tobytes()
-            continue
-        for device in (None, "GPU:0"):
-            v = pit.variable(init, shape, dtype, device=device)
-            assert "GPU:0" in v.device
-            assert v.numpy().tobytes() == init(shape, dtype).tobytes()
-        pit.fill(v, pi.HeNormal(seed=7))
-        assert v.numpy().tobytes() == pi.HeNormal(seed=7)(shape, dtype).tobytes()
-        v.assign_add(tf.ones_like(v))
-
-
-def test_a_gpu_variable_and_its_first_update_take_no_second_buffer(tf: Any) -> None:
-    import philinit.tensorflow as pit
-
-    shape, nbytes = (1 << 18, 256), 1 << 28
-    pit.variable(pi.Zeros(), (4, 4), device="GPU:0").assign_add(tf.ones((4, 4)))
-    gc.collect()
-    tf.config.experimental.reset_memory_stats("GPU:0")
-    before = tf.config.experimental.get_memory_info("GPU:0")["current"]
-    v = pit.variable(pi.GlorotUniform(seed=1), shape, device="GPU:0")
-    with tf.device("GPU:0"):
-        rows = tf.IndexedSlices(tf.ones((2, 256)), tf.constant([1, 5]), tf.constant(shape))
-    v.scatter_sub(rows)
-    pit.fill(v, pi.GlorotUniform(seed=2))
-    peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    assert nbytes <= peak - before < 1.2 * nbytes
-    twin = tf.Variable(v.read_value() + 1.0)  # a copy would have shown
-    assert tf.config.experimental.get_memory_info("GPU:0")["peak"] - before >= 2 * nbytes
-    del twin
-
-
-@by_dtype
-def test_cupy_arrays_imported_into_tensorflow(cupy: Any, tf: Any, dtype: str) -> None:
-    import philinit.tensorflow as pit
-
-    init = pi.HeNormal(seed=5)
-    with cupy.cuda.Stream(non_blocking=True):
-        for _ in range(10):
-            w = init((1000, 1003), dtype, device="cuda")
-            t = pit.from_dlpack(w)
-            assert tf.identity(t).numpy().tobytes() == init((1000, 1003), dtype).tobytes()
-    assert "GPU" in t.device

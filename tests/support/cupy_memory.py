@@ -303,29 +303,29 @@ def empty(shape: Any, dtype: Any = float) -> ndarray:
     return ndarray(shape, dtype)
 
 
-def asnumpy(array: Any) -> Any:
+def asnumpy(a: Any) -> Any:
     """A copy in CPU memory, after the work queued on the current stream."""
-    with array.device:
+    with a.device:
         get_current_stream().synchronize()
-    return array._host.copy()
+    return a._host.copy()
 
 
-def asarray(host: Any) -> ndarray:
+def asarray(a: Any) -> ndarray:
     """Copied when the current stream comes to it; CuPy keeps what it copies from until then."""
-    calls.append(("asarray", device_stack[-1], get_current_stream().ptr, host.shape))
-    new = ndarray(host.shape, host.dtype)
+    calls.append(("asarray", device_stack[-1], get_current_stream().ptr, a.shape))
+    new = ndarray(a.shape, a.dtype)
     target = np.frombuffer(new.data.mem.owner, np.uint8)[new.data.ptr - start_of(new.data.mem) :]
-    staged = np.frombuffer(host.tobytes(), np.uint8)
+    staged = np.frombuffer(a.tobytes(), np.uint8)
     get_current_stream().queue().append(lambda: np.copyto(target[: staged.size], staged))
     return new
 
 
-def from_dlpack(producer: Any) -> ndarray:
-    if hasattr(producer, "__dlpack_device__"):
-        kind, _ = producer.__dlpack_device__()
+def from_dlpack(array: Any) -> ndarray:
+    if hasattr(array, "__dlpack_device__"):
+        kind, _ = array.__dlpack_device__()
         assert kind in (2, 13)
-        producer = producer.__dlpack__(stream=get_current_stream().ptr or 1, max_version=(1, 0))
-    host = dlpack.from_capsule(producer)
+        array = array.__dlpack__(stream=get_current_stream().ptr or 1, max_version=(1, 0))
+    host = dlpack.from_capsule(array)
     pointer = host.__array_interface__["data"][0]
     device = device_at(pointer)
     calls.append(("from_dlpack", device, host.shape, host.dtype.name))

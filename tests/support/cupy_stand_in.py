@@ -62,20 +62,20 @@ class NVRTCError(RuntimeError):
     pass
 
 
-def _compile_program(program: Any, options: Any) -> None:
+def _compile_program(prog: Any, options: Any) -> None:
     calls.append(("compile", options))
-    assert program["source"].count("extern") > 0
+    assert prog["source"].count("extern") > 0
 
 
-def _cubin(program: Any) -> bytes:
-    return b"cubin of runs" if "typedef Runs Extent" in program["source"] else b"cubin"
+def _cubin(prog: Any) -> bytes:
+    return b"cubin of runs" if "typedef Runs Extent" in prog["source"] else b"cubin"
 
 
 class Module:
-    def load(self, code: bytes) -> None:
-        assert code.startswith(b"cubin")
+    def load(self, cubin: bytes) -> None:
+        assert cubin.startswith(b"cubin")
         self.device = device_stack[-1]
-        self.loop = "runs" if b"runs" in code else "fill"
+        self.loop = "runs" if b"runs" in cubin else "fill"
         calls.append(("load", self.device))
 
     def get_function(self, name: str) -> Function:
@@ -182,30 +182,32 @@ def _module() -> types.ModuleType:
         NVRTCError=NVRTCError,
         getVersion=lambda: (13, 5),
         getSupportedArchs=lambda: (75, 80, 90),
-        createProgram=lambda source, name, headers, includes: {"source": source},
+        createProgram=lambda src, name, headers, include_names: {"source": src},
         compileProgram=_compile_program,
         getCUBIN=_cubin,
-        getPTX=lambda program: "ptx",
-        getProgramLog=lambda program: "log",
-        destroyProgram=lambda program: None,
+        getPTX=lambda prog: "ptx",
+        getProgramLog=lambda prog: "log",
+        destroyProgram=lambda prog: None,
     )
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
         Stream=Stream,
         Event=Event,
         get_current_stream=get_current_stream,
-        get_elapsed_time=lambda start, end: 10.0,
+        get_elapsed_time=lambda start_event, end_event: 10.0,
         UnownedMemory=UnownedMemory,
         MemoryPointer=MemoryPointer,
         Module=Module,
         nvrtc=nvrtc,
         driver=types.SimpleNamespace(
-            occupancyMaxActiveBlocksPerMultiprocessor=lambda function, threads, shared: RESIDENT
+            occupancyMaxActiveBlocksPerMultiprocessor=lambda func, blockSize, dynamicSMemSize: (
+                RESIDENT
+            )
         ),
         runtime=types.SimpleNamespace(
             getDeviceCount=device_count,
             CUDARuntimeError=CUDARuntimeError,
-            getDeviceProperties=lambda index: {"name": b"stand-in for a GPU"},
+            getDeviceProperties=lambda device: {"name": b"stand-in for a GPU"},
             driverGetVersion=lambda: 13000,
             runtimeGetVersion=lambda: 13000,
             memsetAsync=lambda *arguments: calls.append(("memset", *arguments)),

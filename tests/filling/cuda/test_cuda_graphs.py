@@ -55,7 +55,9 @@ def test_prepare_loads_what_a_capture_needs_and_fills_nothing(cupy: Any) -> None
 
 @pytest.mark.parametrize("device", [2, -1])
 def test_prepare_refuses_what_fills_refuse(cupy: Any, device: int) -> None:
-    with pytest.raises(ValueError, match=rf'one of the 2 CUDA devices.*; got device="cuda:{device}'):
+    with pytest.raises(
+        ValueError, match=rf'one of the 2 CUDA devices.*; got device="cuda:{device}'
+    ):
         prepare(UNIFORM, device=device)
     with pytest.raises(ValueError, match=r"`sampler` must be"):
         prepare(UNIFORM, sampler="keras")

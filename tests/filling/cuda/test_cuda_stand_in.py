@@ -7,7 +7,10 @@ ones.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import re
 import subprocess
 import sys
 import types
@@ -24,6 +27,7 @@ from philinit.filling.cuda import launch as cuda
 from philinit.kernels.plan import plan
 from tests.support import cupy_stand_in as stand_in
 from tests.support.cuda_backend import KEY, UNIFORM, needs_gxx, on_cpu
+from tests.support.paths import ROOT, SOURCES, TESTS, python_files
 
 pytestmark = needs_gxx
 
@@ -85,44 +89,108 @@ def test_the_gpu_benchmark_refuses_wrong_bits(
 # --- the stand-in and CuPy -----------------------------------------------------------------------
 
 
-def dotted(thing: Any, name: str) -> Iterator[str]:
-    """The public names below a module, namespace or class of the stand-in."""
+def dotted(thing: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The public names below a module, namespace or class of the stand-in, and what they are."""
     for part, value in vars(thing).items():
         if part.startswith("_") and part not in ("__cuda_array_interface__", "__dlpack__"):
             continue
-        yield f"{name}.{part}"
+        yield f"{name}.{part}", value
         if isinstance(value, (types.SimpleNamespace, type)) and part != "random":
             yield from dotted(value, f"{name}.{part}")
 
 
-def test_the_stand_in_has_no_name_that_cupy_lacks(cupy: Any) -> None:
-    """So that no call in the backend is to a function that there is not."""
-    names = [name for name in dotted(cupy, "cupy") if name != "cupy.cuda.Stream.queue"]
-    assert "cupy.cuda.UnownedMemory" in names
-    assert "cupy.cuda.Stream.from_external" in names
-    names += [f"cupy.random.{n}" for n in ("Generator", "Philox4x3210", "random_sample")]
-    names += ["cupy.cuda.driver.funcGetAttribute", "cupy.asnumpy", "cupy.cuda.is_available"]
-    device = ("id", "compute_capability", "attributes", "mem_info", "__enter__")
-    names += [f"cupy.cuda.Device.{n}" for n in device]
-    names += [f"cupy.ndarray.{n}" for n in ("data", "device", "__dlpack_device__")]
-    code = f"""
+def written(*folders: Path) -> Iterator[str]:
+    """What Python files ask of CuPy, such as "cupy.cuda.Stream.null"."""
+    for file in python_files(*folders):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if re.fullmatch(r"cupy(\.\w+)+", name):
+                yield name
+
+
+def parameters(function: Any) -> list[str]:
+    """The names of a function's parameters, those by keyword alone with a star before them."""
+    return [
+        "*" * (parameter.kind is parameter.KEYWORD_ONLY) + name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self" and parameter.kind is not parameter.VAR_POSITIONAL
+    ]
+
+
+# What CuPy has: "skip", or the names that it lacks, and the parameters that are others there.
+ASK_CUPY = """
+import inspect, json, re, sys
 try:
     import cupy
 except ImportError:
     print("skip")
     raise SystemExit
-def lacks(name):
+names, functions = json.load(sys.stdin)
+def find(name):
     thing = cupy
     for part in name.split(".")[1:]:
-        if not hasattr(thing, part):
-            return True
         thing = getattr(thing, part)
-print([name for name in {names} if lacks(name)])
+    return thing
+def exists(name):
+    try:
+        find(name)
+    except AttributeError:
+        return False
+    return True
+def parameters(function):
+    try:
+        found = str(inspect.signature(function))
+    except ValueError:  # Cython's: the first line of the docstring has it
+        found = (function.__doc__ or "").strip().partition("\\n")[0]
+    if "*args" in found:
+        return None
+    inside = re.sub(r"'[^']*'|\\[[^\\]]*\\]", "", found[found.index("(") + 1 : found.rindex(")")])
+    star, names = "", []
+    for part in inside.split(","):
+        name = re.split(r"[=:]", part)[0].split()
+        if name == ["*"]:
+            star = "*"
+        elif name and name[-1] not in ("self", "cls", "/") and name[-1][0] != "*":
+            names.append(star + name[-1])
+    return names
+other = {}
+for name, ours in functions.items():
+    theirs = parameters(find(name)) if exists(name) else None
+    if theirs is not None:
+        plain = [p for p in theirs if p[0] != "*"]
+        positional = [p for p in ours if p[0] != "*"]
+        if positional != plain[: len(positional)] or not {p.strip("*") for p in ours} <= {
+            p.strip("*") for p in theirs
+        }:
+            other[name] = ours, theirs
+print(json.dumps([sorted(n for n in names if not exists(n)), other]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_what_is_asked_of_cupy_is_there_and_takes_what_the_stand_in_takes(cupy: Any) -> None:
+    """So that no call in the backend is to a function, or with an argument, that there is not."""
+    known = dict(dotted(cupy, "cupy"))
+    del known["cupy.cuda.Stream.queue"]
+    assert {"cupy.cuda.UnownedMemory", "cupy.cuda.Stream.from_external"} <= known.keys()
+    asked = set(written(SOURCES["philinit"], TESTS / "gpu", ROOT / "benchmarks"))
+    assert len(asked) > 20
+    functions = {
+        name: parameters(value)
+        for name, value in known.items()
+        if callable(value)
+        and not name.startswith(("cupy.ndarray", "cupy.random"))
+        and not name.endswith("Error")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_CUPY],
+        input=json.dumps([sorted({*known, *asked}), functions]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.stdout.startswith("skip"):
         pytest.skip("CuPy is not installed")
-    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    assert done.stdout.strip() == "[[], {}]", done.stdout + done.stderr
 
 
 # --- the stand-in can fail -----------------------------------------------------------------------

@@ -24,7 +24,7 @@ from philinit.kernels.cache import cached, keep
 #: exact, which are NVRTC's defaults.
 OPTIONS = ("-std=c++17", "-default-device", "-fmad=false")
 
-#: The least compute capability, times 10: nobody compiles the kernels for older ones, or tries them.
+#: The least compute capability, times 10, that tests compile the kernels for.
 OLDEST = 70
 
 _lock = threading.RLock()

@@ -126,12 +126,11 @@ def _fill_runs(
         # back when that is done. The copy may go when all is queued: CuPy gives its memory to later
         # work of this stream.
         runs = replace(runs, ids=cupy.asarray(runs.ids))
-    elif runs.ids is not None and not isinstance(runs.ids, np.ndarray):
-        if runs.ids.device.id != view.device.id:
-            raise ValueError(
-                "`ids` must lie on the device that is filled, or in CPU memory; got ids on "
-                f"cuda:{runs.ids.device.id} for cuda:{view.device.id}"
-            )
+    elif isinstance(runs.ids, cupy.ndarray) and runs.ids.device.id != view.device.id:
+        raise ValueError(
+            "`ids` must lie on the device that is filled, or in CPU memory; got ids on "
+            f"cuda:{runs.ids.device.id} for cuda:{view.device.id}"
+        )
     for part in parts(runs, plan.kernel, most):
         out = view.data.ptr + part.into * plan.kernel.itemsize
         if part.axes:
