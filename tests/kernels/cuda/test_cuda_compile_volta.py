@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What NVRTC of CUDA 12 makes of the CUDA kernels for sm_70, the oldest GPUs that are taken.
+
+The wheels of the extra "cuda12" bring that compiler; CUDA 13's begins at sm_75.
+"""
+
+import re
+
+import pytest
+
+from philinit.filling.cuda.compiler import OLDEST, OPTIONS
+from philinit.kernels import cuda
+from tests.support import nvrtc12
+
+pytestmark = pytest.mark.skipif(
+    nvrtc12.library() is None, reason="needs NVRTC of CUDA 12: pip install nvidia-cuda-nvrtc-cu12"
+)
+
+
+# These two keep one register in memory there, for the loop over runs; counted with NVRTC 12.9.
+SPILL = {"runs": {"tensorflow_truncated_float16", "tensorflow_truncated_bfloat16"}, "fill": set()}
+
+
+@pytest.mark.parametrize("loop", cuda.LOOPS)
+def test_every_kernel_compiles_for_the_oldest_gpus(loop: str) -> None:
+    options = (*OPTIONS, f"-arch=sm_{OLDEST}", "--ptxas-options=-v")
+    code, said = nvrtc12.compiled(cuda.source(None, loop), options)
+    assert code[:4] == b"\x7fELF"
+    spilled = dict(
+        re.findall(r"properties for philinit_(\w+)\n.*frame, (\d+) bytes spill stores", said)
+    )
+    assert spilled.keys() == cuda.KERNELS.keys()
+    assert {name for name, nbytes in spilled.items() if nbytes != "0"} <= SPILL[loop]
+    registers = [int(found) for found in re.findall(r"Used (\d+) registers", said)]
+    assert max(registers) <= 80  # 768 threads of a multiprocessor at once
