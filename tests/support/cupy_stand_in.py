@@ -189,7 +189,18 @@ def _module() -> types.ModuleType:
         getProgramLog=lambda prog: "log",
         destroyProgram=lambda prog: None,
     )
+    curand = types.SimpleNamespace(
+        createGenerator=lambda rng_type: rng_type,
+        destroyGenerator=lambda generator: None,
+        setStream=lambda generator, stream: None,
+        setPseudoRandomGeneratorSeed=lambda generator, seed: None,
+        generateUniform=lambda generator, outputPtr, num: None,
+        generateUniformDouble=lambda generator, outputPtr, num: None,
+        generateNormal=lambda generator, outputPtr, n, mean, stddev: None,
+        generateNormalDouble=lambda generator, outputPtr, n, mean, stddev: None,
+    )
     cupy.cuda = types.SimpleNamespace(
+        curand=curand,
         Device=Device,
         Stream=Stream,
         Event=Event,
@@ -207,7 +218,10 @@ def _module() -> types.ModuleType:
         runtime=types.SimpleNamespace(
             getDeviceCount=device_count,
             CUDARuntimeError=CUDARuntimeError,
-            getDeviceProperties=lambda device: {"name": b"stand-in for a GPU"},
+            getDeviceProperties=lambda device: {
+                "name": b"stand-in for a GPU",
+                "l2CacheSize": 10_000,
+            },
             driverGetVersion=lambda: 13000,
             runtimeGetVersion=lambda: 13000,
             memsetAsync=lambda *arguments: calls.append(("memset", *arguments)),

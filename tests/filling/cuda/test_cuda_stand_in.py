@@ -31,7 +31,13 @@ from tests.support.paths import ROOT, SOURCES, TESTS, python_files
 
 pytestmark = needs_gxx
 
-PARTS = [f"philinit, boxes {n} wide" for n in (16, 128, 1024)] + ["philinit, rows of 128"]
+PARTS = [
+    *(f"philinit, boxes {n} wide" for n in (16, 128, 1024)),
+    "philinit, boxes 128 wide, from an odd column on",
+    "philinit, rows of 128, ids there",
+    "philinit, rows of 128, ids checked and copied",
+]
+PEERS = ["cupy.random", "cupy.random.Generator", "cuRAND PHILOX4_32_10"]
 
 
 # --- the benchmark -------------------------------------------------------------------------------
@@ -43,24 +49,47 @@ def test_the_gpu_benchmark_runs_to_its_end(
     """Once, small, and with times that mean nothing; so that it cannot rot."""
     import bench_gpu
 
-    monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    for peer in ("torch", "tensorflow", "jax"):
+        monkeypatch.setitem(sys.modules, peer, None)
+    monkeypatch.setattr(bench_gpu, "WARM_UP", 0.0)
+    monkeypatch.setattr(bench_gpu, "cold_starts", lambda *_: [["from the cache", 1.5, 0.25]])
+    kept: list[int] = []
+    real = bench_gpu.Run.write
+
+    def write(run: Any) -> None:
+        real(run)
+        kept.append(len(json.loads(path.read_text())["measured"]))
+
+    monkeypatch.setattr(bench_gpu.Run, "write", write)
     path = tmp_path / "gpu.json"
     arguments = ["--sizes", "12,13", "--rounds", "2", "--json", str(path), "--device", "cuda:1"]
     assert bench_gpu.main(arguments) == 0
     measured = json.loads(path.read_text())["measured"]
+    assert kept == [*range(1, len(measured) + 1), len(measured)]  # each as it comes
     assert {(m["contender"], m["weights"]) for m in measured} == {
-        (name, 1 << bits)
-        for name in ("memset", "cupy.random", "cuRAND Philox", "philinit", *PARTS)
-        for bits in (12, 13)
+        (name, 1 << bits) for name in (*PEERS, "philinit", *PARTS) for bits in (12, 13)
     }
-    assert all(len(m["ms"]) == 2 for m in measured)
+    assert all(len(m[times]) == 2 for m in measured for times in ("ms", "memset_ms", "host_ms"))
     sets = stand_in.names("memset")
     assert {(call[2], call[3]) for call in sets} >= {(0x5A, 4 << 12), (0x5A, 2 << 13)}
     table = path.with_suffix(".md").read_text()
     assert table in capsys.readouterr().out
     assert "| 2^13 | bfloat16 | truncated normal | philinit |" in table
     assert "Measured on stand-in for a GPU, 20" in table
+    rates, small = table.split("which the L2 cache holds")
+    assert "| 2^12 | float32 |" in rates and "| 2^12 | bfloat16 |" not in rates
+    assert "| 2^12 | bfloat16 |" in small and "GB/s" not in small
+    assert "A fresh process, from the cache: CuPy 1.50 s, first fill 0.25 s." in table
+
+
+def test_a_result_of_which_the_host_is_the_limit_is_marked() -> None:
+    import bench_gpu
+
+    for host, events, marked in ((0.9, True, True), (0.8, True, False), (1.0, False, False)):
+        clock = "device events" if events else "host clock"
+        result = bench_gpu.Result("philinit", "uniform", "float32", 1 << 20, clock)
+        result.ms, result.memset_ms, result.host_ms = [1.0], [0.5], [host]
+        assert ("the host is the limit" in bench_gpu._named(result)) == marked
 
 
 def test_the_gpu_benchmark_without_a_device_is_one_sentence(
@@ -76,13 +105,17 @@ def test_the_gpu_benchmark_without_a_device_is_one_sentence(
 
 
 def test_the_gpu_benchmark_refuses_wrong_bits(
-    cupy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    cupy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import bench_gpu
 
     real = cuda._launch
     monkeypatch.setattr(cuda, "_launch", lambda *a: real(*a[:-1], a[-1] + 1))
-    assert bench_gpu.main(["--sizes", "12", "--no-peers"]) == 1
+    monkeypatch.setattr(bench_gpu, "WARM_UP", 0.0)
+    monkeypatch.setattr(bench_gpu, "cold_starts", lambda *_: [])
+    assert (
+        bench_gpu.main(["--sizes", "12", "--no-peers", "--json", str(tmp_path / "gpu.json")]) == 1
+    )
     assert "other bits than the CPU's" in capsys.readouterr().out
 
 
@@ -136,6 +169,8 @@ def exists(name):
         find(name)
     except AttributeError:
         return False
+    except ImportError:  # a library of CUDA that is not here
+        functions.pop(name, None)
     return True
 def parameters(function):
     try:
@@ -153,7 +188,7 @@ def parameters(function):
         elif name and name[-1] not in ("self", "cls", "/") and name[-1][0] != "*":
             names.append(star + name[-1])
     return names
-other = {}
+lacking, other = [name for name in names if not exists(name)], {}
 for name, ours in functions.items():
     theirs = parameters(find(name)) if exists(name) else None
     if theirs is not None:
@@ -163,7 +198,7 @@ for name, ours in functions.items():
             p.strip("*") for p in theirs
         }:
             other[name] = ours, theirs
-print(json.dumps([sorted(n for n in names if not exists(n)), other]))
+print(json.dumps([lacking, other]))
 """
 
 
