@@ -11,7 +11,7 @@ ARGS ?=
 # Two workers that take whole files, in their order: what a file makes once is made once.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo torch jax test test-fast lint format bench quality soak docs clean distclean
+.PHONY: help demo torch jax test test-fast gpu-check lint format bench quality soak docs clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: $(VENV)/.dev ## tests/, and each benchmark once, untimed (ARGS="-k name", 
 
 test-fast: $(VENV)/.dev ## for the edit loop, < 2 min: no exhaustive tests, clusters, CUDA on the host
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu" tests $(ARGS)
+
+gpu-check: $(VENV)/.dev ## where there is a GPU: self-test, tests, sanitizers, benchmark; < 9 min, into build/gpu-check
+	@$(BIN)/python -m tests.gpu.check $(ARGS)
 
 lint: $(VENV)/.dev ## ruff format --check, ruff check, mypy --strict on what is shipped
 	@echo "ruff"; $(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -201,6 +201,7 @@ def _module() -> types.ModuleType:
     )
     cupy.cuda = types.SimpleNamespace(
         curand=curand,
+        set_allocator=lambda allocator: None,
         Device=Device,
         Stream=Stream,
         Event=Event,

@@ -27,6 +27,7 @@ from philinit.filling.cuda import launch as cuda
 from philinit.kernels.plan import plan
 from tests.support import cupy_stand_in as stand_in
 from tests.support.cuda_backend import KEY, UNIFORM, needs_gxx, on_cpu
+from tests.support.gpus import GPUS
 from tests.support.paths import ROOT, SOURCES, TESTS, python_files
 
 pytestmark = needs_gxx
@@ -117,6 +118,40 @@ def test_the_gpu_benchmark_refuses_wrong_bits(
         bench_gpu.main(["--sizes", "12", "--no-peers", "--json", str(tmp_path / "gpu.json")]) == 1
     )
     assert "other bits than the CPU's" in capsys.readouterr().out
+
+
+# --- what `make gpu-check` runs ------------------------------------------------------------------
+
+
+def test_what_sanitizers_watch_runs_and_is_compared(
+    cupy: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from philinit.kernels.cuda import KERNELS
+    from tests.gpu import every_kernel
+
+    found = every_kernel.kinds()
+    kernels = {plan(what, dtype, sampler).kernel.name for _, what, dtype, sampler in found}
+    assert KERNELS.keys() - kernels == {"words"}
+    monkeypatch.setattr(every_kernel, "kinds", lambda: found[::12])
+    assert every_kernel.main() == 0
+    assert capsys.readouterr().out == f"{9 * len(found[::12])} fills, 0 differ from the CPU's\n"
+    real = cuda._launch
+    monkeypatch.setattr(cuda, "_launch", lambda *a: real(*a[:-1], a[-1] + 1))
+    assert every_kernel.main() == 1
+
+
+@pytest.mark.skipif(bool(GPUS), reason="there is a GPU")
+def test_gpu_check_without_a_device_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.gpu import check
+
+    monkeypatch.setattr(sys, "argv", ["check"])
+    assert check.main() == 1
+    assert capsys.readouterr().out.startswith("make gpu-check needs a CUDA device: ")
+    steps = list(check.commands(list(check.STEPS)))
+    assert len(steps) == 10
+    assert sum(limit for _, limit, _ in steps[:4]) < 525
 
 
 # --- the stand-in and CuPy -----------------------------------------------------------------------
