@@ -24,6 +24,7 @@ FILES = (
     "tensorflow.cuh",
     "tensorflow_maps.cuh",
     "tiles.cuh",
+    "positions.cuh",
     "loops/{loop}.cuh",
     "kernels.cu",
 )

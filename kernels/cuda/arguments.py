@@ -28,6 +28,7 @@ RUNS = np.dtype(
         ("threads", np.uint32),
         ("threads_of_run", _DIVISOR),
         ("inner", np.uint32),
+        ("plain", np.uint32),
         ("keyed", np.uint32),
         ("axes", _AXIS, AXES),
     ],
@@ -116,6 +117,7 @@ def argument(runs: Runs, kernel: Kernel, address: int, ids: int, resident: int) 
     struct["threads"] = runs.count * threads
     struct["threads_of_run"] = divisor(threads)
     struct["inner"], struct["keyed"] = len(runs.axes) - 1, runs.keyed
+    struct["plain"] = runs.steps is None and not runs.keyed
     for index, ((count, stride), step) in enumerate(zip(runs.axes, runs.all_steps, strict=True)):
         struct["axes"]["stride"][0, index] = stride
         struct["axes"]["step"][0, index] = step

@@ -63,6 +63,12 @@ struct Counter {
 #endif
     return c;
   }
+
+  __device__ __forceinline__ void add_high(u64 n) {
+    const u64 high = ((u64)c3 << 32 | c2) + n;
+    c2 = (u32)high;
+    c3 = (u32)(high >> 32);
+  }
 };
 
 // Counters from (c0, c1, c2, c3) on. Within `words` c0 must not wrap: the other three are then the

@@ -11,55 +11,6 @@
 
 #define LANES 4  // as in philinit.kernels.cuda.arguments
 
-// n / value for n < 2**31, by a product (Granlund & Montgomery 1994).
-struct Divisor {
-  u32 value, factor, shift;
-
-  __device__ __forceinline__ u32 quotient(u32 n) const {
-    return (u32)((u64)(2 * n) * factor >> 32) >> shift;
-  }
-};
-
-// An axis that runs are numbered by: indices, and weights from one index to the next, in the stream
-// and where they are written.
-struct Axis {
-  u64 stride, step;
-  Divisor count;
-};
-
-// A run: weights before it in the stream, and from `out` to where it is written.
-struct Place {
-  u64 weight, at;
-};
-
-struct Runs {
-  const u64 *ids;          // indices on the outermost axis, or null: then they are 0, 1, ...
-  u32 length;              // weights of a run
-  u32 steps;               // of a run
-  u32 steps_of_thread;     // at most
-  u32 threads;             // that all runs take
-  Divisor threads_of_run;  // that one run takes
-  u32 inner;               // axes but for the outermost one
-  u32 keyed;               // whether the ids are row keys, which add to the high half of the counter
-  Axis axes[8];            // the outermost first, whose count is not divided by
-
-  // The place of a run, counted from index 0 of all axes.
-  __device__ __forceinline__ Place place(u32 run) const {
-    u64 weight = 0, at = 0;
-#pragma unroll 1
-    for (u32 axis = inner; axis; --axis) {
-      const u32 outer = axes[axis].count.quotient(run);
-      const u32 index = run - outer * axes[axis].count.value;
-      weight += index * axes[axis].stride;
-      at += index * axes[axis].step;
-      run = outer;
-    }
-    return {weight + (ids ? ids[run] : run) * axes[0].stride, at + run * axes[0].step};
-  }
-};
-
-static_assert(sizeof(Runs) == 48 + 8 * 32, "philinit.kernels.cuda.arguments has this layout");
-
 // The 16 bytes of a step, from a counter on.
 template <class K>
 __device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
@@ -73,10 +24,10 @@ __device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
   }
 }
 
-// Weights of `runs`, from `out` on: `skip` weights of the counter block
-// high:low come before index 0 of all axes.
-template <class K>
-__device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
+// Weights of `runs`, from `out` on: `skip` weights of the counter block high:low come before index 0
+// of all axes. PLAIN: no run is keyed, and each is written right behind the one before it.
+template <class K, bool PLAIN>
+__device__ __forceinline__ void fill_runs(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
                                      u32 k0, u32 k1, const Parameters &p) {
   constexpr u32 STEP = K::BLOCKS * K::WEIGHTS;  // weights of a step
   const K tile(p);
@@ -88,6 +39,7 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
     low -= K::RESERVED;
     skip += K::WEIGHTS;
   }
+  const Counter base(low, high);
   const u32 length = opaque(runs.length);
   const u32 reach = opaque(LANES * (runs.steps_of_thread - 1));  // to the last step of a thread
   const u32 first_ragged = opaque(length < STEP ? 0 : length - STEP + 1);
@@ -104,16 +56,16 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
     const u32 end = step + reach < runs.steps ? step + reach + 1 : runs.steps;
     // Weights of the run's first step that come before the run; a block more in 16 bits, where that
     // leads to an aligned address.
-    const Place place = runs.place(run);
-    const u64 weight = skip + place.weight;
+    const u64 weight = skip + runs.start(run);
+    const u64 place = PLAIN ? (u64)run * length : runs.place(run);
     u32 lead = (u32)weight % K::WEIGHTS;
-    if (K::BLOCKS == 2 && ((u32)(u64)out + ((u32)place.at - lead) * K::ITEM) % 16 == 8)
+    if (K::BLOCKS == 2 && ((u32)(u64)out + ((u32)place - lead) * K::ITEM) % 16 == 8)
       lead += K::WEIGHTS;
     const u64 block = (weight - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
-    const Counter base(low, high + (runs.keyed ? runs.ids[run] : 0));
     Counter counter = base.after(block * K::RESERVED, (block >> 32) * K::RESERVED >> 32);
+    if (!PLAIN && runs.keyed) counter.add_high(runs.ids[run]);
     u32 from = step * STEP - lead;  // in weights of the run; above 2**31 where it is below 0
-    char *here = opaque_global((char *)out + (place.at + (i64)(int)from) * K::ITEM);
+    char *here = opaque_global((char *)out + (place + (i64)(int)from) * K::ITEM);
     const u32 ragged = (u32)(u64)here % 16 ? 0 : first_ragged;
 #pragma unroll 1
     do {
@@ -131,6 +83,16 @@ __device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 
       step += LANES;
     } while (step < end);
   }
+}
+
+// One loop for each, since a test in a loop of both costs plain short runs a tenth.
+template <class K>
+__device__ __forceinline__ void fill(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
+                                     u32 k0, u32 k1, const Parameters &p) {
+  if (runs.plain)
+    fill_runs<K, true>(out, runs, skip, low, high, k0, k1, p);
+  else
+    fill_runs<K, false>(out, runs, skip, low, high, k0, k1, p);
 }
 
 typedef Runs Extent;  // of what is written

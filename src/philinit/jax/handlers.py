@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -68,15 +69,34 @@ def refusal() -> str:
     return ""
 
 
+class _Began(threading.local):
+    """Whether a call of XLA's on this thread has got as far as Python."""
+
+    here = False
+
+
+_began = _Began()
+
+
 def _handler(write: Callable[[Frame], None]) -> Any:
     """A C function that XLA calls with the address of a frame, of which `write` does the work.
 
     A signal's exception comes up where Python begins to run on the main thread, which a program may
     have been keeping busy. ctypes would print it, and tell XLA that all is well: so what comes up
-    does it in a function that does nothing, and whose answer is missing then.
+    does it before a function that only says that it ran. What it returns would not do: where there
+    was an exception, ctypes returns whatever was returned before.
     """
-    calm: Any = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: 1)
-    calm.errcheck = lambda found, _, arguments: _answer(write, arguments[0], bool(found))
+
+    def begin(_: int) -> int:
+        _began.here = True
+        return 0
+
+    def end(_: int, __: Any, arguments: Any) -> int:
+        began, _began.here = _began.here, False
+        return _answer(write, arguments[0], began)
+
+    calm: Any = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(begin)
+    calm.errcheck = end
     return ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(calm)
 
 

@@ -106,7 +106,9 @@ def test_some_kernels_compile_for_other_gpus_and_nothing_spills(arch: int) -> No
 
 def test_16_byte_stores_and_no_local_memory(code: dict[str, list[gpu_code.Instruction]]) -> None:
     for name, kernel in code.items():
-        assert sum(i.text.startswith("STG.E.128") for i in kernel) == 1, name
+        assert sum(i.text.startswith("STG.E.128") for i in kernel) == 2, (
+            name
+        )  # plain runs, and others
         assert local_memory(kernel) == [], name
 
 

@@ -138,13 +138,16 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
     ),
     "ids not looked at": (FLOAT, check_ragged, "ids ? ids[run] : run", "run"),
     "steps in the place of strides": (
-        *(FLOAT, check_ragged, "weight += index * axes[axis].stride"),
-        "weight += index * axes[axis].step",
+        *(FLOAT, check_ragged, "count.value) * axes[axis].stride"),
+        "count.value) * axes[axis].step",
     ),
-    "where a run goes forgotten": (FLOAT, check_ragged, "at += index * axes[axis].step;", ""),
+    "where a run goes forgotten": (
+        *(FLOAT, check_ragged, "count.value) * axes[axis].step"),
+        "count.value) * 0",
+    ),
     "start of a run in 32 bits": (
-        *(FLOAT, check_carries, "u64 weight = 0, at = 0;"),
-        "u32 weight = 0, at = 0;",
+        *(FLOAT, check_carries, "u64 start = 0;"),
+        "u32 start = 0;",
     ),
     "what comes before the run written": (
         *(FLOAT, check_ragged, "u32 from = step * STEP - lead;"),
@@ -168,7 +171,8 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "(u64)(2 * n) * factor",
         "(u64)n * factor",
     ),
-    "32-bit address": (FLOAT, check_huge, "(place.at + (i64)", "((u32)place.at + (i64)"),
+    "which runs are plain forgotten": (FLOAT, check_ragged, "if (runs.plain)", "if (true)"),
+    "32-bit address": (FLOAT, check_huge, "(place + (i64)", "((u32)place + (i64)"),
     "32-bit thread number": (
         *(FLOAT, check_idle, "(u64)blockIdx.x * blockDim.x"),
         "blockIdx.x * blockDim.x",
