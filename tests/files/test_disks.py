@@ -4,6 +4,7 @@
 import errno
 import os
 import sys
+import threading
 
 import pytest
 
@@ -90,6 +91,22 @@ def test_direct_writes_that_a_disk_refuses_go_through_the_cache(tmp_path, small,
     assert (tmp_path / "w.npy").read_bytes() == saved(INIT((123, 77)))
 
 
+def test_two_threads_that_find_out_at_once_both_go_on(tmp_path, small, monkeypatch):
+    pwrite, both = os.pwrite, threading.Barrier(2, timeout=30)
+    refusals = [1, 2]
+
+    def refusing(fd, image, start):
+        if start and refusals:
+            refusals.pop()
+            both.wait()  # each has begun to write while the other had found nothing out yet
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return pwrite(fd, image, start)
+
+    monkeypatch.setattr(os, "pwrite", refusing)
+    assert not write_file(tmp_path / "w.npy", [tensor()], threads=2).direct
+    assert (tmp_path / "w.npy").read_bytes() == saved(INIT((123, 77)))
+
+
 def test_a_system_without_linux_calls_writes_and_reads_the_same(tmp_path, small, monkeypatch):
     for name in ("O_DIRECT", "posix_fallocate", "fdatasync"):
         monkeypatch.delattr(os, name, raising=False)
@@ -113,6 +130,7 @@ def test_short_writes_are_continued(tmp_path, small, monkeypatch):
 
 MEMORY = """
 import sys
+import threading
 from pathlib import Path
 import numpy as np, philinit as pi
 from philinit.tools.measure.memory import Peak

@@ -74,13 +74,14 @@ class Unfinished:
         """All bytes of `image` to byte `start` and after, multiples of `BLOCK`; for any thread."""
         left = image.data
         while left:
+            direct = self.direct  # another thread may end that while this one writes
             try:
                 count = os.pwrite(self.fd, left, start)
             except OSError as error:
-                if error.errno != errno.EINVAL or not self.direct:
+                if error.errno != errno.EINVAL or not direct:
                     raise
-                self.direct = False  # this disk wants blocks larger than BLOCK
-                self._switch_direct(on=False)
+                self._switch_direct(on=False)  # this disk wants blocks larger than BLOCK
+                self.direct = False
                 continue
             left, start = left[count:], start + count
 
