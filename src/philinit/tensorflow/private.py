@@ -118,7 +118,7 @@ def leave_as_it_is(package: str) -> None:
     the list of packages that AutoGraph asks, in which NumPy, pandas and Keras are.
     """
     config = _taken("autograph.core", "config", "CONVERSION_RULES", "DoNotConvert")
-    config.CONVERSION_RULES += (config.DoNotConvert(package),)
+    config.CONVERSION_RULES = (*config.CONVERSION_RULES, config.DoNotConvert(package))
 
 
 def put_up(name: str, function: Callable[..., Any]) -> Any:
