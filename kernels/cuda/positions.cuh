@@ -30,28 +30,24 @@ struct Runs {
   u32 keyed;               // whether the ids are row keys, which add to the high half of the counter
   Axis axes[8];            // the outermost first, whose count is not divided by
 
-  // Weights from index 0 of all axes to the first one of a run.
-  __device__ __forceinline__ u64 start(u32 run) const {
-    u64 start = 0;
-#pragma unroll 1
-    for (u32 axis = inner; axis; --axis) {
-      const u32 outer = axes[axis].count.quotient(run);
-      start += (run - outer * axes[axis].count.value) * axes[axis].stride;
-      run = outer;
-    }
-    return start + (ids ? ids[run] : run) * axes[0].stride;
-  }
+  // Weights from index 0 of all axes to the first one of a run in the stream.
+  __device__ __forceinline__ u64 start(u32 run) const { return distance<&Axis::stride>(run, ids); }
 
   // Weights from where the first run is written to where this one is.
   __device__ __forceinline__ u64 place(u32 run) const {
-    u64 place = 0;
+    return distance<&Axis::step>(run, nullptr);
+  }
+
+  template <u64 Axis::*APART>
+  __device__ __forceinline__ u64 distance(u32 run, const u64 *indices) const {
+    u64 sum = 0;
 #pragma unroll 1
     for (u32 axis = inner; axis; --axis) {
       const u32 outer = axes[axis].count.quotient(run);
-      place += (run - outer * axes[axis].count.value) * axes[axis].step;
+      sum += (run - outer * axes[axis].count.value) * axes[axis].*APART;
       run = outer;
     }
-    return place + run * axes[0].step;
+    return sum + (indices ? indices[run] : run) * axes[0].*APART;
   }
 };
 

@@ -28,7 +28,7 @@ __device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
 // of all axes. PLAIN: no run is keyed, and each is written right behind the one before it.
 template <class K, bool PLAIN>
 __device__ __forceinline__ void fill_runs(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
-                                     u32 k0, u32 k1, const Parameters &p) {
+                                          u32 k0, u32 k1, const Parameters &p) {
   constexpr u32 STEP = K::BLOCKS * K::WEIGHTS;  // weights of a step
   const K tile(p);
   const RoundKeys keys(k0, k1);

@@ -136,18 +136,15 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         *(HALF, check_ragged, "Stream(c.after(K::RESERVED), keys)"),
         "Stream(c, keys)",
     ),
-    "ids not looked at": (FLOAT, check_ragged, "ids ? ids[run] : run", "run"),
+    "ids not looked at": (FLOAT, check_ragged, "indices ? indices[run] : run", "run"),
     "steps in the place of strides": (
-        *(FLOAT, check_ragged, "count.value) * axes[axis].stride"),
-        "count.value) * axes[axis].step",
+        *(FLOAT, check_ragged, "distance<&Axis::stride>"),
+        "distance<&Axis::step>",
     ),
-    "where a run goes forgotten": (
-        *(FLOAT, check_ragged, "count.value) * axes[axis].step"),
-        "count.value) * 0",
-    ),
+    "where a run goes forgotten": (FLOAT, check_ragged, ": runs.place(run)", ": (u64)run * length"),
     "start of a run in 32 bits": (
-        *(FLOAT, check_carries, "u64 start = 0;"),
-        "u32 start = 0;",
+        *(FLOAT, check_carries, "u64 sum = 0;"),
+        "u32 sum = 0;",
     ),
     "what comes before the run written": (
         *(FLOAT, check_ragged, "u32 from = step * STEP - lead;"),
