@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-import philinit as pi
 from philinit import recipes
 
 torch = pytest.importorskip("torch")
@@ -15,7 +14,10 @@ try:
 except (ImportError, RuntimeError) as error:  # the latter: torchvision is for another torch
     pytest.skip(f"timm cannot be imported: {error}", allow_module_level=True)
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
-from tests.support.torch_tensors import same  # noqa: E402
+from tests.support.torch_models import (  # noqa: E402
+    check_that_weights_suffice,
+    check_the_distributions,
+)
 
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 4}
 MODELS = {
@@ -46,32 +48,12 @@ def build(kind):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_model_on_meta_needs_weights_alone(kind):
-    with pt.parameters_on_meta():
-        model = build(kind)
-    assert all(p.is_meta for p in model.parameters())
-    init, reference = pi.Normal(stddev=0.02, seed=1), build(kind)
-    pt.materialize(model, {"*": init})
-    for name, parameter in model.named_parameters():
-        assert same(parameter, init.named(name)(tuple(parameter.shape))), name
-    found, wanted = (dict(m.named_buffers()) for m in (model, reference))
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    check_that_weights_suffice(lambda: build(kind))
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_unmodified_code_gets_the_same_distributions_and_repeats(kind):
-    torch.manual_seed(1)
-    theirs = build(kind)
-    with pt.accelerate(seed=3):
-        ours = build(kind)
-    with pt.accelerate(seed=3):
-        again = build(kind)
-    for (name, a), b, c in zip(
-        ours.named_parameters(), theirs.parameters(), again.parameters(), strict=True
-    ):
-        assert torch.equal(a, c), name
-        if b.numel() >= 100 and b.std():
-            assert abs(a.std() / b.std() - 1) < 4.5 / a.numel() ** 0.5, name
+    check_the_distributions(lambda: build(kind))
 
 
 @pytest.mark.parametrize("kind", RECIPES)

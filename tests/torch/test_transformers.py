@@ -15,6 +15,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is fetched
 transformers = pytest.importorskip("transformers")
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
 from tests.support.paths import ROOT  # noqa: E402
+from tests.support.torch_models import (  # noqa: E402
+    check_that_weights_suffice,
+    check_the_distributions,
+)
 from tests.support.torch_tensors import same  # noqa: E402
 from tests.support.transformers_models import MODELS, build  # noqa: E402
 
@@ -29,35 +33,12 @@ def _no_folder_of_ours_is_taken_for_a_library():
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_unmodified_code_gets_the_same_distributions_and_repeats(kind):
-    torch.manual_seed(1)
-    theirs = build(kind)
-    with pt.accelerate(seed=3):
-        ours = build(kind)
-    with pt.accelerate(seed=3):
-        again = build(kind)
-    for (name, a), b, c in zip(
-        ours.named_parameters(), theirs.parameters(), again.parameters(), strict=True
-    ):
-        assert torch.equal(a, c), name
-        if b.numel() < 100 or not b.std():
-            continue
-        assert abs(a.std() / b.std() - 1) < 4.5 / a.numel() ** 0.5, name
-        assert not torch.equal(a, b), name
+    check_the_distributions(lambda: build(kind))
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_model_on_meta_needs_weights_alone(kind):
-    with pt.parameters_on_meta():
-        model = build(kind)
-    assert all(p.is_meta for p in model.parameters())
-    init, reference = pi.Normal(stddev=0.02, seed=1), build(kind)
-    pt.materialize(model, {"*": init})
-    for name, parameter in model.named_parameters():
-        assert same(parameter, init.named(name)(tuple(parameter.shape))), name
-    found, wanted = (dict(m.named_buffers()) for m in (model, reference))
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-    assert len(list(model.parameters())) == len(list(reference.parameters()))  # tied are tied
+    check_that_weights_suffice(lambda: build(kind))
 
 
 def test_weights_marked_as_loaded_stay():
