@@ -143,6 +143,9 @@ def any_part_on_any_server(cluster):
     assert "task:1" in t.device and np.array_equal(t.numpy(), whole[2, :, 3:5])
     t = pit.rows(INIT, shape, [4, 0, 4], device="/job:ps/task:1")
     assert "task:1" in t.device and np.array_equal(t.numpy(), whole[[4, 0, 4]])
+    normal, keys = pi.Normal(seed=1), [-3, 2**63, 7]
+    t = pit.rows_by_key(normal, 4, keys, device="/job:ps/task:1")
+    assert "task:1" in t.device and np.array_equal(t.numpy(), normal.rows_by_key(4, keys))
     v = pit.variable(INIT, shape, device="/job:ps/task:1/device:CPU:0")
     assert "task:1" in v.device and np.array_equal(v.numpy(), whole)
     there = pit.to_tensor(pi.Normal(seed=1), (10**9, 64), shard=slice(5, 9), device="/job:ps")
