@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
 import philinit as pi
 from philinit import distributions
+from philinit.initializers.models.maps import seeded
 from tests.support.initializers import same
 
 
@@ -44,3 +46,19 @@ def test_names_give_independent_values() -> None:
     z = float(np.mean(a.astype(np.float64) * b)) * math.sqrt(a.size)
     assert abs(z) < 4.5
     assert float(np.mean(a.astype(np.float64) * (b + 0.05 * a))) * math.sqrt(a.size) > 4.5
+
+
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
+class Labeled(pi.Normal):
+    """A class beyond philinit, which makes more of its fields."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "label", (self.seed, *self.names))
+
+
+def test_what_a_class_of_your_own_makes_of_its_fields_follows_name_and_seed() -> None:
+    init = Labeled(seed=1).named("a").named(2)
+    assert vars(init)["label"] == (1, "a", 2)
+    assert same(init((3,)), pi.Normal(seed=1).named("a").named(2)((3,)))
+    assert vars(seeded(Labeled(), 5))["label"] == (5,)

@@ -28,7 +28,14 @@ class Configured:
         return cls(**from_plain(config))
 
     def _with(self, **changes: Any) -> Self:
-        """The same but for these fields, whose values were checked."""
+        """The same but for these fields, whose values were checked.
+
+        A class beyond philinit may have made more of its fields: it is made anew.
+        """
+        if not is_own(self):
+            given = {f.name for f in self._fields() if f.init}
+            named = {name: value for name, value in changes.items() if name in given}
+            return dataclasses.replace(self, **named)  # type: ignore[type-var]
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__, **changes)
         return made
