@@ -229,6 +229,7 @@ def entry(name: str) -> Any:
                 position = after(position, taken, times, axes, layout, inner)
             for b in range(blocks, 0 if straight else up_to_step(blocks), 8):  # whatever: not used
                 store(counters + 8 * b, eight())
+            steady = min(steady, blocks)
             c0, c1 = tile_low & 0xFFFFFFFF, (tile_low >> 32) & 0xFFFFFFFF
             c2, c3 = tile_high & 0xFFFFFFFF, (tile_high >> 32) & 0xFFFFFFFF
             words = ready  # of what is held
