@@ -57,6 +57,23 @@ def test_a_sparse_step_updates_in_place():
     assert address(v) == init.address
 
 
+def test_tensorflow_copies_at_a_dense_step_a_variable_that_rows_were_gathered_from():
+    """What docs/performance.md says of TensorFlow, and how to undo it."""
+    v = pit.variable(Pattern(), (100, 8))
+    step = lambda: tf.raw_ops.ResourceApplyGradientDescent(  # noqa: E731
+        var=v.handle, alpha=tf.constant(1.0), delta=tf.ones((100, 8))
+    )
+    where = address(v)
+    tf.gather(v, [3])
+    tf.raw_ops.DisableCopyOnRead(resource=v.handle)
+    step()
+    assert address(v) == where
+    tf.gather(v, [3])
+    step()
+    tf.raw_ops.DisableCopyOnRead(resource=v.handle)
+    assert address(v) != where
+
+
 @by_dtype
 def test_real_initializers_leave_the_variable_to_be_updated_in_place(dtype):
     """G4: threads of the pool keep no view alive, or else the first step would copy."""
