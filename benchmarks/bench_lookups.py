@@ -29,7 +29,7 @@ from rich.table import Table
 import philinit as pi
 import scripts
 from philinit.filling.memory import address
-from philinit.tools.measure.clock import in_turns
+from philinit.tools.measure.clock import Times, in_turns
 from philinit.tools.measure.memory import huge_share
 
 WIDTH = 64
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=scripts.count, default=2**30, help="weights of a table")
     options = parser.parse_args(arguments)
     calls, shares = steps(2**24 if options.quick else options.size)
-    times = {}
+    times: Times = {}
     for name in dict.fromkeys(key.rsplit(", ", 1)[0] for key in calls):
         pair = {key: call for key, call in calls.items() if key.startswith(name)}
         in_turns(pair, 2)

@@ -35,7 +35,7 @@ def markdown(document: dict[str, Any]) -> str:
     """Everything, as far as it was measured."""
     results = results_of(document)
     lines = _head(document)
-    lines += _summary(results)
+    lines += summary(results)
     lines += _distributions([r for r in results if r.workload in DISTRIBUTIONS])
     lines += _models([r for r in results if r.workload not in DISTRIBUTIONS])
     lines += ["### What must be reached", ""]
@@ -73,7 +73,7 @@ LIBRARIES = {
 }
 
 
-def _summary(results: Sequence[Result]) -> list[str]:
+def summary(results: Sequence[Result]) -> list[str]:
     """One row a workload: philinit's times, and how many times as fast as each library."""
     rows = []
     for name in dict.fromkeys(r.workload for r in results):

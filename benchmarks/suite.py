@@ -6,7 +6,7 @@
 Sections: distributions (1 GiB of each), models, starts, processes, curves, small, keras,
 new_memory, and tables (4 and 10 GB). Results are written when their section is done; Ctrl-C keeps
 what there is. Nobody begins after --seconds. A full and complete run also writes
-results/latest.md and docs/figures/*.svg.
+results/latest.md, docs/figures/*.svg and the README's tables.
 `taskset -c 0 python benchmarks/suite.py` measures one core. Exit code 0 whatever ratios were
 reached; 1 where somebody failed or made wrong numbers; 130 after Ctrl-C.
 """
@@ -31,6 +31,7 @@ import curves
 import figures
 import processes
 import ratios
+import readme
 import report
 import scripts
 import starts
@@ -212,6 +213,8 @@ class Record:
             found.append(self.path.with_name("latest.md"))
             found[-1].write_text(text, encoding="utf-8")
             found += figures.draw(self.document)
+            if self.path.parent == scripts.RESULTS:  # the README links the run
+                found.append(readme.write(self.document, self.path.name))
         return found
 
     def _save(self) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,7 +19,6 @@ import bounds
 import figures
 import ratios
 import report
-import scripts
 import suite
 from bench_small import MUSTS
 from philinit.cli.console import open_console
@@ -145,18 +143,6 @@ def test_every_must_can_be_measured() -> None:
         "bounds": {d: {name: [1.0, 1.0] for name in bounds.DRAWN} for d in bounds.DTYPES},
     }
     assert all(row.measured is not None for row in ratios.rows(document))
-
-
-def test_the_tables_of_the_readme_are_those_of_the_run_that_it_names() -> None:
-    page = (scripts.RESULTS.parents[1] / "README.md").read_text(encoding="utf-8")
-    (name,) = re.findall(r"`benchmarks/results/(bench-[\d-]+\.json)`", page)
-    found = scripts.read(scripts.RESULTS / name)
-    assert found["complete"] and not found["quick"]
-    assert found["ratios"] == ratios.document_of(ratios.rows(found))
-    text = report.markdown(found)
-    assert (scripts.RESULTS / name).with_suffix(".md").read_text(encoding="utf-8") == text
-    quoted = re.findall(r"^\| .*, [\d,]+ \| .* \|$", page, re.MULTILINE)
-    assert len(quoted) == len(WORKLOADS) and set(quoted) <= set(text.splitlines())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as a terminal sends them")
