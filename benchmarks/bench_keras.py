@@ -12,6 +12,7 @@ Writes JSON with every single time, prints the tables. Exit code 0 whatever was 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -150,7 +151,9 @@ def model(what: str, build: Call, rounds: int) -> list[Result]:
     del again
     accelerated(seeded, "native")()  # warm
     weights = made.count_params()
-    whole = Result(f"{what}, built", weights, in_turns(all_three(seeded), rounds, cycles=True))
+    whole = Result(
+        f"{what}, built", weights, in_turns(all_three(seeded), rounds, before=gc.collect)
+    )
     kernels = [
         (layer.kernel_initializer, tuple(layer.kernel.shape))
         for layer in made.layers

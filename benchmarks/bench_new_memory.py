@@ -9,8 +9,9 @@ pages for the next: TensorFlow without oneDNN's pool, which would keep them. mem
 ndarray, which NumPy puts on huge pages where there are such, by as many threads. One process,
 contenders of a library in turns with memset; the library itself, which is slow, in the first rounds
 only. Before that each makes one tensor more, whose numbers are held against theory and whose pages
-are looked at. A ratio is one of medians; a share of memset's rate counts as no more than that of
-best rounds, since the host of a virtual machine may take pages back in the middle of a run. Writes
+are looked at. Before each call as much memory is written and given back: the host of a virtual
+machine takes free pages, and its time for handing them out again is nobody's. A ratio is one of
+medians; a share of memset's rate counts as no more than that of best rounds. Writes
 JSON with every single time, prints the ratios beside what they must be. Exit code 0 whatever was
 reached.
 """
@@ -18,6 +19,7 @@ reached.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -48,12 +50,13 @@ from philinit.tools.bench.timings import check
 from philinit.tools.bench.workloads import Work
 from philinit.tools.measure.clock import Call, in_turns
 from philinit.tools.measure.machine import cpus
-from philinit.tools.measure.memory import huge_share, memset
+from philinit.tools.measure.memory import huge_share, memset, warm_pages
 
 COLUMNS = 1024
 ENDS = (-0.05, 0.05)
 INIT = pi.Uniform(*ENDS, seed=42)
 PEER_ROUNDS = 3  # the libraries themselves: seconds each
+TENSORS = 3  # as much memory as a library takes for one
 
 
 @dataclass(frozen=True)
@@ -195,9 +198,13 @@ def library(name: str, work: Work, rounds: int) -> list[Result]:
     calls["memset"]()
     calls |= {contender.title: contender.call for contender in contenders}
     fast = {title: call for title, call in calls.items() if title != peer}
-    # Some are freed by the collector alone: it runs before each call, on nobody's time.
-    times = in_turns(calls, min(PEER_ROUNDS, rounds), cycles=True)
-    for title, more in in_turns(fast, rounds - PEER_ROUNDS, cycles=True).items():
+
+    def warm() -> None:
+        gc.collect()  # some tensors are freed by the collector alone
+        warm_pages(TENSORS * work.nbytes)
+
+    times = in_turns(calls, min(PEER_ROUNDS, rounds), before=warm)
+    for title, more in in_turns(fast, rounds - PEER_ROUNDS, before=warm).items():
         times[title] += more
     return [
         Result(name, c.title, c.peer, times[c.title], times["memset"], times[peer], huge[c.title])

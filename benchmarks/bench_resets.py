@@ -13,6 +13,7 @@ code 0 whatever was reached.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
@@ -86,7 +87,7 @@ def reset(what: str, build: Call, rounds: int) -> Result:
         for weight in model.weights:
             weight.assign(weight + 1)
         assert_first(f"{what}, {contender}", call().weights, first)
-    return Result(what, model.count_params(), in_turns(calls, rounds, cycles=True), MUST)
+    return Result(what, model.count_params(), in_turns(calls, rounds, before=gc.collect), MUST)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,8 +21,7 @@ from philinit.tools.bench.calls import Task, weights_of
 from philinit.tools.demo.contenders import COLUMNS, CONTENDERS, TENSORS, Measurement
 from philinit.tools.measure.child import Emit
 from philinit.tools.measure.clock import Call, timed
-from philinit.tools.measure.machine import HEADROOM, cpus, free_memory
-from philinit.tools.measure.memory import Peak, memset
+from philinit.tools.measure.memory import Peak, warm_pages
 from philinit.tools.measure.statistics import observed, verdict
 
 SLICE = 1 << 24  # elements: bits are compared this much at a time
@@ -131,7 +130,7 @@ def answer(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     build = Build(asked, progress=_shown(emit))
 
     emit({"phase": "warming the system's pages"})
-    warm_pages(asked)
+    warm_pages(asked.work.nbytes * TENSORS, asked.threads)
     emit({"phase": "initializing"})
     with Peak() as peak:
         seconds, made = timed(build)
@@ -164,22 +163,11 @@ def answer(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
     return result
 
 
-def warm_pages(asked: Measurement) -> None:
-    """Write as much memory as anybody takes for this tensor, and give it back to the system.
-
-    The host of a virtual machine may have taken its free pages, and hands them out again one by
-    one, in seconds for a GiB: who came first would pay for all.
-    """
-    room = max(0, free_memory() - HEADROOM)
-    nbytes = min(room, asked.work.nbytes * TENSORS)
-    memset(empty((nbytes,), np.dtype(np.uint8)), cpus(asked.threads))
-
-
 def _memset_rates(asked: Measurement) -> dict[str, Any]:
     """Bytes a second of memset: new pages, then resident ones."""
     work = asked.work
     task = Task(work, "memset", threads=asked.threads)
-    warm_pages(asked)
+    warm_pages(asked.work.nbytes * TENSORS, asked.threads)
     new = sorted(timed(calls.memset(task))[0] for _ in range(5))[2]
     again = calls.memset(replace(task, out=empty((work.nbytes,), np.dtype(np.uint8))))
     resident = min(timed(again)[0] for _ in range(7))

@@ -33,17 +33,20 @@ def timed(call: Call, repeats: int = 1) -> tuple[float, Any]:
         return (time.perf_counter() - start) / repeats, made
 
 
-def in_turns(calls: Mapping[str, Call], rounds: int, *, cycles: bool = False) -> Times:
+def in_turns(
+    calls: Mapping[str, Call], rounds: int, *, before: Callable[[], object] | None = None
+) -> Times:
     """Seconds of each call in each round, A B C A B C: a slow moment is nobody's alone.
 
-    cycles: whether what is made is freed by the collector alone, as Keras's models are.
+    before: called before each of them, untimed; `gc.collect` where what is made is freed by the
+    collector alone, as Keras's models are.
     """
     times: Times = {name: [] for name in calls}
     with _no_collector():
         for _ in range(rounds):
             for name, call in calls.items():
-                if cycles:
-                    gc.collect()
+                if before is not None:
+                    before()
                 start = time.perf_counter()
                 made = call()
                 times[name].append(time.perf_counter() - start)

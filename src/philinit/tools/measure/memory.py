@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from philinit.filling.memory import empty
+from philinit.tools.measure.machine import HEADROOM, cpus, free_memory
+
 ALONE = 1 << 21  # bytes: below it one thread of memset is done before a second one has woken up
 # Not 0: some processors clear lines without sending the zeros to memory, at two or three times the
 # rate of any other value, and that is no limit for weights.
@@ -83,3 +86,13 @@ def memset(memory: np.ndarray[Any, Any], threads: int) -> np.ndarray[Any, Any]:
 
     list(_pool(threads).map(write, range(threads)))
     return memory
+
+
+def warm_pages(nbytes: int, threads: int | None = None) -> None:
+    """Write so much new memory, as far as it is free, and give it back to the system.
+
+    The host of a virtual machine may have taken its free pages, and hands them out again one by
+    one, in seconds for a GiB: who came first would pay for all.
+    """
+    room = max(0, free_memory() - HEADROOM)
+    memset(empty((min(room, nbytes),), np.dtype(np.uint8)), cpus(threads))
