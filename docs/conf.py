@@ -18,14 +18,27 @@ project = "philinit"
 release = philinit.__version__
 copyright = "the authors of philinit; Apache-2.0"  # noqa: A001 - Sphinx names it so
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "directives"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "directives",
+]
+myst_enable_extensions = ["colon_fence"]  # cards hold Markdown
 myst_heading_anchors = 3  # links such as migrating.md#saving
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 # Types such as "Uniform or Normal" in docstrings name several classes: that is not worth a link.
 suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = "philinit"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
 html_show_sphinx = False
 
 autodoc_mock_imports = ["tensorflow", "keras", "torch", "jax", "cupy"]
