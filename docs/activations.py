@@ -48,7 +48,12 @@ def initializations(width: int) -> list[tuple[str, str, str, Any]]:
             "#c0392b",
             philinit.TruncatedNormal(0.0, 0.1, seed=1),
         ),
-        ("He normal", r"stddev $\sqrt{2 / fan_{in}}$", "#0b6fa4", philinit.HeNormal(seed=1)),
+        (
+            "He normal",
+            r"stddev $\sqrt{2 / fan_{in}}$",
+            "#0b6fa4",
+            philinit.HeNormal(seed=1),
+        ),
         (
             "Glorot uniform",
             r"limit $\sqrt{6 / (fan_{in} + fan_{out})}$",
@@ -74,7 +79,9 @@ def curves(width: int, depth: int = DEPTH, samples: int = SAMPLES) -> list[Curve
             weights = rule.named(layer)((width, width))
             activations = np.maximum(activations @ weights, 0.0)
             low, high = np.quantile(activations[activations > 0], (0.1, 0.9))
-            numbers.append((float(activations.std(dtype=np.float64)), float(low), float(high)))
+            numbers.append(
+                (float(activations.std(dtype=np.float64)), float(low), float(high))
+            )
         found.append(Curve(name, law, color, *map(list, zip(*numbers, strict=True))))
     return found
 
@@ -86,17 +93,27 @@ def draw(found: list[Curve], width: int, output: Path) -> None:
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    style: Any = {"svg.hashsalt": "philinit", "font.size": 11, "axes.edgecolor": "#777777"}
+    style: Any = {
+        "svg.hashsalt": "philinit",
+        "font.size": 11,
+        "axes.edgecolor": "#777777",
+    }
     with plt.rc_context(style):
         figure, axes = plt.subplots(figsize=(9.6, 5.2), layout="constrained")
         depth = len(found[0].stddev)
         layers = range(1, depth + 1)
         for curve in found:
-            axes.fill_between(layers, curve.low, curve.high, color=curve.color, alpha=0.13, lw=0)
-            axes.plot(layers, curve.stddev, color=curve.color, lw=2.2, marker="o", ms=3.5)
+            axes.fill_between(
+                layers, curve.low, curve.high, color=curve.color, alpha=0.13, lw=0
+            )
+            axes.plot(
+                layers, curve.stddev, color=curve.color, lw=2.2, marker="o", ms=3.5
+            )
             label = f"{curve.name}, ×{curve.factor:.2f} a layer\n{curve.law}"
             place = (depth + 0.45, curve.stddev[-1])
-            axes.annotate(label, place, color=curve.color, va="center", annotation_clip=False)
+            axes.annotate(
+                label, place, color=curve.color, va="center", annotation_clip=False
+            )
         axes.set_yscale("log")
         axes.set_xlim(0.5, depth + 0.3)
         axes.set_xticks([1, *range(5, depth + 1, 5)])
@@ -113,7 +130,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Compute, draw, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".svg"))
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_suffix(".svg")
+    )
     options = parser.parse_args(arguments)
     found = curves(options.width)
     draw(found, options.width, options.output)

@@ -38,6 +38,8 @@ html_theme = "furo"
 html_title = "philinit"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
+pygments_dark_style = "github-dark"
 html_copy_source = False
 html_show_sphinx = False
 

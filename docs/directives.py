@@ -19,7 +19,9 @@ from sphinx.util.docutils import SphinxDirective
 def help_of(command: str) -> str:
     """What ``philinit COMMAND --help`` prints, 88 columns wide; of the group for ``philinit``."""
     cli: Any = importlib.import_module("philinit.cli.group").cli
-    parent = click.Context(cli, info_name="philinit", terminal_width=88, **cli.context_settings)
+    parent = click.Context(
+        cli, info_name="philinit", terminal_width=88, **cli.context_settings
+    )
     if command == "philinit":
         return parent.get_help()
     found = cli.get_command(parent, command)
@@ -56,7 +58,9 @@ class Notebook(SphinxDirective):
         for cell in cells:
             text = "".join(cell["source"])
             if cell["cell_type"] == "markdown":
-                self.state.nested_parse(StringList(text.splitlines(), str(path)), 0, parent)
+                self.state.nested_parse(
+                    StringList(text.splitlines(), str(path)), 0, parent
+                )
             else:
                 parent += nodes.literal_block(text, text, language="python")
         return parent.children
