@@ -72,6 +72,9 @@ class Key:
 
     Counter block b of the stream is ``philox4x32_10(base + b mod 2**128, words)``.
 
+    >>> pi.Key.from_seed(42).fold_in("encoder") == pi.HeNormal(seed=42).named("encoder").key
+    True
+
     Parameters
     ----------
     words : tuple of 2 int

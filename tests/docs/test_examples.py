@@ -38,4 +38,4 @@ def test_every_script_is_run_and_named_in_the_index():
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     for name in NEEDS:
         assert f"{name}`" in index
-    assert "`examples/`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "(examples/" in (ROOT / "README.md").read_text(encoding="utf-8")

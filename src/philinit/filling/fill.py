@@ -42,6 +42,11 @@ def fill(
     weight i = f(sampler, distribution, key, dtype, i): not of the number of threads, the
     alignment, the device, or how a tensor is cut into calls.
 
+    >>> out = np.empty((2, 3), np.float32)
+    >>> uniform = pi.distributions.Uniform(-1.0, 1.0)
+    >>> pi.fill(out, uniform, pi.Key.from_seed(42), offset=2**40) is out
+    True
+
     Parameters
     ----------
     out : ndarray, np.memmap, memoryview, or an object with a writable buffer or CPU ``__dlpack__``

@@ -53,6 +53,9 @@ address = _address_function()
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Uninitialized C-contiguous ndarray whose address is a multiple of 64.
 
+    >>> empty((1000, 3), np.dtype(np.float32)).ctypes.data % 64
+    0
+
     Parameters
     ----------
     shape : tuple of int
@@ -91,6 +94,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
 
 def writable_view(out: Any, *, name: str = "out") -> np.ndarray[Any, Any]:
     """Writable ndarray that shares the memory of `out`, its rows contiguous and in C order.
+
+    >>> import array
+    >>> writable_view(array.array("f", [1.0, 2.0])).tolist()
+    [1.0, 2.0]
 
     Parameters
     ----------
@@ -161,6 +168,9 @@ def check_torch_memory(tensor: Any, name: str) -> None:
 
     torch exports the address of a freed storage as NULL plus the tensor's offset: whoever wrote
     there would end the process.
+
+    >>> import torch
+    >>> check_torch_memory(torch.empty(3), "weight")
     """
     try:
         plain = type(tensor).__torch_dispatch__ == sys.modules["torch"].Tensor.__torch_dispatch__
@@ -191,7 +201,11 @@ def check_torch_memory(tensor: Any, name: str) -> None:
 
 
 def on_cuda(out: Any) -> bool:
-    """Whether `out` lies in the memory of a CUDA device, as far as it says so itself."""
+    """Whether `out` lies in the memory of a CUDA device, as far as it says so itself.
+
+    >>> on_cuda(np.zeros(3))
+    False
+    """
     kind = type(out)
     if kind is np.ndarray:
         return False

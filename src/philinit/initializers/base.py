@@ -43,6 +43,10 @@ class Initializer(Configured):
     Calling it twice gives the same values. Equal initializers, those of one class with the same
     parameters and key, give equal values; ``repr`` can be evaluated to an equal one, and
     ``from_config(get_config())`` is one, through JSON too.
+
+    >>> init = pi.HeNormal(seed=42)
+    >>> init == eval(repr(init), vars(pi)) == type(init).from_config(init.get_config())
+    True
     """
 
     #: Whether a shard can be made without the whole tensor, with the same bits on every machine.

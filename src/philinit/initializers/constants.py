@@ -74,6 +74,9 @@ def _store(target: Target, value: float) -> None:
 class Constant(Initializer):
     """`value` everywhere, rounded once to nearest even.
 
+    >>> pi.Constant(0.5)((2,)).tolist()
+    [0.5, 0.5]
+
     Raises
     ------
     TypeError, ValueError
@@ -100,14 +103,22 @@ class Constant(Initializer):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Zeros(Constant):
-    """0 everywhere."""
+    """0 everywhere.
+
+    >>> pi.Zeros()((2,)).tolist()
+    [0.0, 0.0]
+    """
 
     value: float = field(default=0.0, init=False)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Ones(Constant):
-    """1 everywhere."""
+    """1 everywhere.
+
+    >>> pi.Ones()((2,), "bfloat16").dtype.name
+    'bfloat16'
+    """
 
     value: float = field(default=1.0, init=False)
 
@@ -115,6 +126,9 @@ class Ones(Constant):
 @dataclass(frozen=True, repr=False, eq=False)
 class Identity(Initializer):
     """`gain` on the main diagonal of a matrix, 0 elsewhere; the matrix need not be square.
+
+    >>> pi.Identity()((2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
 
     Raises
     ------

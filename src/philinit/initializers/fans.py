@@ -110,7 +110,7 @@ def compute_fans(
     --------
     >>> compute_fans((3, 3, 256, 512))
     (2304, 4608)
-    >>> compute_fans((8, 64, 512), in_axis=(0, 1), out_axis=2)  # an attention output projection
+    >>> compute_fans((8, 64, 512), in_axis=(0, 1), out_axis=2)  # an attention output
     (512, 512)
     >>> compute_fans((12, 64, 256), batch_axis=0)  # 12 experts, each of shape (64, 256)
     (64, 256)

@@ -10,20 +10,10 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from philinit.initializers import constants, plain, scaling
 from philinit.initializers.base import AnyCall, Initializer
-from philinit.initializers.constants import Constant, Identity, Ones, Zeros
 from philinit.initializers.fans import Axes
 from philinit.initializers.orthogonal import Orthogonal
-from philinit.initializers.plain import Normal, TruncatedNormal, Uniform
-from philinit.initializers.scaling import (
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    LecunNormal,
-    LecunUniform,
-    VarianceScaling,
-)
 
 
 def _called(kind: type[Initializer], arguments: dict[str, Any]) -> Any:
@@ -49,8 +39,12 @@ def variance_scaling(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Zero mean and variance ``scale / n`` for a fan n. See `VarianceScaling`."""
-    return _called(VarianceScaling, locals())
+    """Zero mean and variance ``scale / n`` for a fan n. See `VarianceScaling`.
+
+    >>> pi.variance_scaling((784, 256), scale=2.0, mode="fan_avg", seed=42).shape
+    (784, 256)
+    """
+    return _called(scaling.VarianceScaling, locals())
 
 
 def glorot_uniform(
@@ -67,8 +61,12 @@ def glorot_uniform(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``. See `GlorotUniform`."""
-    return _called(GlorotUniform, locals())
+    """U[-limit, limit), ``limit = gain * sqrt(6 / (fan_in + fan_out))``. See `GlorotUniform`.
+
+    >>> pi.glorot_uniform((784, 256), seed=42).shape
+    (784, 256)
+    """
+    return _called(scaling.GlorotUniform, locals())
 
 
 def glorot_normal(
@@ -85,8 +83,12 @@ def glorot_normal(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``. See `GlorotNormal`."""
-    return _called(GlorotNormal, locals())
+    """Truncated normal, ``stddev = gain * sqrt(2 / (fan_in + fan_out))``. See `GlorotNormal`.
+
+    >>> pi.glorot_normal((784, 256), activation="tanh", seed=42).shape
+    (784, 256)
+    """
+    return _called(scaling.GlorotNormal, locals())
 
 
 def he_uniform(
@@ -103,8 +105,12 @@ def he_uniform(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``, gain sqrt(2). See `HeUniform`."""
-    return _called(HeUniform, locals())
+    """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``, gain sqrt(2). See `HeUniform`.
+
+    >>> pi.he_uniform((3, 3, 64, 128), seed=42).shape
+    (3, 3, 64, 128)
+    """
+    return _called(scaling.HeUniform, locals())
 
 
 def he_normal(
@@ -121,8 +127,12 @@ def he_normal(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Truncated normal, ``stddev = gain / sqrt(fan_in)``, gain sqrt(2). See `HeNormal`."""
-    return _called(HeNormal, locals())
+    """Truncated normal, ``stddev = gain / sqrt(fan_in)``, gain sqrt(2). See `HeNormal`.
+
+    >>> pi.he_normal((784, 256), "bfloat16", seed=42).dtype.name
+    'bfloat16'
+    """
+    return _called(scaling.HeNormal, locals())
 
 
 def lecun_uniform(
@@ -139,8 +149,12 @@ def lecun_uniform(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``. See `LecunUniform`."""
-    return _called(LecunUniform, locals())
+    """U[-limit, limit), ``limit = gain * sqrt(3 / fan_in)``. See `LecunUniform`.
+
+    >>> pi.lecun_uniform((784, 256), "float64", seed=42).dtype.name
+    'float64'
+    """
+    return _called(scaling.LecunUniform, locals())
 
 
 def lecun_normal(
@@ -157,8 +171,12 @@ def lecun_normal(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Truncated normal, ``stddev = gain / sqrt(fan_in)``. See `LecunNormal`."""
-    return _called(LecunNormal, locals())
+    """Truncated normal, ``stddev = gain / sqrt(fan_in)``. See `LecunNormal`.
+
+    >>> pi.lecun_normal((784, 256), seed=42, shard=pi.Shard((784, 256), slice(5))).shape
+    (5, 256)
+    """
+    return _called(scaling.LecunNormal, locals())
 
 
 xavier_uniform, xavier_normal = glorot_uniform, glorot_normal
@@ -175,8 +193,12 @@ def uniform(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """U[low, high). See `Uniform`."""
-    return _called(Uniform, locals())
+    """U[low, high). See `Uniform`.
+
+    >>> bool((abs(pi.uniform((1000,), low=-2.0, high=2.0, seed=42)) <= 2.0).all())
+    True
+    """
+    return _called(plain.Uniform, locals())
 
 
 def normal(
@@ -189,8 +211,12 @@ def normal(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Normal of `mean` and `stddev`, not truncated. See `Normal`."""
-    return _called(Normal, locals())
+    """Normal of `mean` and `stddev`, not truncated. See `Normal`.
+
+    >>> pi.normal((1000, 64), stddev=0.02, seed=42).shape
+    (1000, 64)
+    """
+    return _called(plain.Normal, locals())
 
 
 def truncated_normal(
@@ -206,30 +232,52 @@ def truncated_normal(
     sampler: str = "native",
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Normal cut at mean + lower * stddev and mean + upper * stddev. See `TruncatedNormal`."""
+    """Normal cut at mean + lower * stddev and mean + upper * stddev. See `TruncatedNormal`.
+
+    >>> bool((abs(pi.truncated_normal((1000,), stddev=0.1, seed=42)) <= 0.2).all())
+    True
+    """
     cut = (lower, upper)
-    init = TruncatedNormal(mean, stddev, *cut, after_cut=after_cut, seed=seed, sampler=sampler)
+    init = plain.TruncatedNormal(
+        mean, stddev, *cut, after_cut=after_cut, seed=seed, sampler=sampler
+    )
     return init(shape, dtype, **call)
 
 
 def constant(shape: Any, dtype: Any = None, *, value: float = 0.0, **call: Unpack[AnyCall]) -> Any:
-    """`value` everywhere. See `Constant`."""
-    return _called(Constant, locals())
+    """`value` everywhere. See `Constant`.
+
+    >>> pi.constant((2,), value=0.5).tolist()
+    [0.5, 0.5]
+    """
+    return _called(constants.Constant, locals())
 
 
 def zeros(shape: Any, dtype: Any = None, **call: Unpack[AnyCall]) -> Any:
-    """0 everywhere."""
-    return _called(Zeros, locals())
+    """0 everywhere.
+
+    >>> pi.zeros((2,)).tolist()
+    [0.0, 0.0]
+    """
+    return _called(constants.Zeros, locals())
 
 
 def ones(shape: Any, dtype: Any = None, **call: Unpack[AnyCall]) -> Any:
-    """1 everywhere."""
-    return _called(Ones, locals())
+    """1 everywhere.
+
+    >>> pi.ones((2,), "float16").tolist()
+    [1.0, 1.0]
+    """
+    return _called(constants.Ones, locals())
 
 
 def identity(shape: Any, dtype: Any = None, *, gain: float = 1.0, **call: Unpack[AnyCall]) -> Any:
-    """`gain` on the main diagonal of a matrix, 0 elsewhere. See `Identity`."""
-    return _called(Identity, locals())
+    """`gain` on the main diagonal of a matrix, 0 elsewhere. See `Identity`.
+
+    >>> pi.identity((2, 2), gain=3.0).tolist()
+    [[3.0, 0.0], [0.0, 3.0]]
+    """
+    return _called(constants.Identity, locals())
 
 
 def orthogonal(
@@ -240,5 +288,10 @@ def orthogonal(
     seed: int | None = None,
     **call: Unpack[AnyCall],
 ) -> Any:
-    """Orthonormal rows or columns times `gain`. See `Orthogonal`."""
+    """Orthonormal rows or columns times `gain`. See `Orthogonal`.
+
+    >>> q = pi.orthogonal((64, 16), seed=42)
+    >>> bool(np.allclose(q.T @ q, np.eye(16), atol=1e-5))
+    True
+    """
     return _called(Orthogonal, locals())

@@ -97,6 +97,10 @@ class LogUniform(_Mapped):
     arXiv:2111.00396; with ``inverse_softplus=True`` the biases whose softplus ln(1 + exp(b)) is
     such a number, as in Mamba: b = ln(exp(x) - 1), Gu & Dao 2023, arXiv:2312.00752.
 
+    >>> steps = pi.models.LogUniform(0.001, 0.1, seed=42)((1000,))
+    >>> bool(steps.min() >= 0.001 and steps.max() < 0.1)
+    True
+
     Parameters
     ----------
     low, high : float
@@ -158,6 +162,10 @@ class LogUniform(_Mapped):
 class UniformLogarithm(_Mapped):
     """ln of U[low, high), as Mamba-2 has it for A; Dao & Gu 2024, arXiv:2405.21060.
 
+    >>> a = pi.models.UniformLogarithm(1.0, 16.0, seed=42)((1000,))
+    >>> bool(a.min() >= 0.0 and a.max() < math.log(16))
+    True
+
     Parameters
     ----------
     low, high : float
@@ -198,6 +206,9 @@ class LogRange(Initializer):
     """ln(1), ln(2), ln(3), ... along the last axis: Mamba's and S4D's A.
 
     Each is the nearest float64, rounded to the dtype; to 16 bits by way of float32.
+
+    >>> np.exp(pi.models.LogRange()((4,))).round(5).tolist()
+    [1.0, 2.0, 3.0, 4.0]
 
     Raises
     ------

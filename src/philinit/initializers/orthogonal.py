@@ -27,6 +27,10 @@ class Orthogonal(Seeded):
     sign(diag R) of the QR factors of a standard normal matrix (transposed where it is wide), which
     makes Q uniform over the orthogonal matrices (Mezzadri 2007, arXiv:math-ph/0609050).
 
+    >>> w = pi.Orthogonal(2.0, seed=42)((16, 64))
+    >>> bool(np.allclose(w @ w.T, 4 * np.eye(16), atol=1e-4))
+    True
+
     Parameters
     ----------
     gain : float

@@ -94,6 +94,10 @@ class Dirac(_Centered):
     Channel c of each group comes from channel c of its inputs, as in `torch.nn.init.dirac_`; the
     center is at ``size // 2``. Where there are more channels out than in, the rest is 0.
 
+    >>> w = pi.models.Dirac()((3, 3, 8, 8))
+    >>> bool((w[1, 1] == np.eye(8)).all()), float(w.sum())
+    (True, 8.0)
+
     Parameters
     ----------
     gain : float
@@ -153,6 +157,10 @@ class DeltaOrthogonal(_Centered, Seeded):
     The matrix (in, out) is that of `Orthogonal`, whose notes on bits hold here too; the center is
     at ``(size - 1) // 2``. Xiao et al. 2018, arXiv:1806.05393.
 
+    >>> center = pi.models.DeltaOrthogonal(seed=42)((3, 3, 8, 8))[1, 1]
+    >>> bool(np.allclose(center @ center.T, np.eye(8), atol=1e-5))
+    True
+
     Parameters
     ----------
     gain : float
@@ -207,6 +215,10 @@ class Sparse(_Mostly, Seeded):
 
     As `torch.nn.init.sparse_`: every set of so many rows of a column W[:, j] is as likely as any
     other. The numbers between the zeros are those of `Normal` with the same seed and names.
+
+    >>> w = pi.models.Sparse(0.75, seed=42)((100, 8))
+    >>> (w == 0).sum(axis=0).tolist()
+    [75, 75, 75, 75, 75, 75, 75, 75]
 
     Parameters
     ----------

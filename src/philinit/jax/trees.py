@@ -63,7 +63,8 @@ def initialize(
     --------
     >>> import jax, jax.numpy as jnp, philinit as pi, philinit.jax as pij
     >>> def init(key):
-    ...     return {"dense": {"kernel": jax.random.normal(key, (64, 256)), "bias": jnp.zeros(256)}}
+    ...     kernel = jax.random.normal(key, (64, 256))
+    ...     return {"dense": {"kernel": kernel, "bias": jnp.zeros(256)}}
     >>> shapes = jax.eval_shape(init, jax.random.key(0))
     >>> tree = pij.initialize(shapes, {"*.bias": pi.Zeros(), "*": pi.HeNormal()}, seed=42)
     >>> jax.tree.map(jnp.shape, tree)
@@ -100,6 +101,10 @@ def dry_run(tree: Any, parameters: Any, seed: int, *, only: Any = None) -> Table
     """What `initialize` would do, as a `philinit.models.Table`; allocates nothing.
 
     Its `observed` needs arrays for leaves, and reads what this process can address.
+
+    >>> shapes = {"kernel": jax.ShapeDtypeStruct((8, 16), jnp.float32)}
+    >>> pij.dry_run(shapes, {"kernel": pi.HeNormal()}, seed=42).rows()[0]["name"]
+    'kernel'
     """
     leaves, _ = _leaves(tree)
     plan, positions = _plan(leaves, parameters, seed, only)

@@ -16,12 +16,16 @@ from __future__ import annotations
 from philinit.checks import missing_extra
 
 try:
-    import keras  # noqa: F401  (first: where Keras is missing it names the extra)
+    import keras  # first: where Keras is missing it names the extra
 except ModuleNotFoundError as error:
     if error.name != "keras":
         raise  # Keras is here, but lacks something: its own message is the right one
     raise missing_extra("philinit.keras", "Keras", "keras") from error
 
+import philinit.initializers
+from philinit.initializers.config import Configured
+from philinit.initializers.models import adjusted, pieces, scaled
+from philinit.keras.checks import backend
 from philinit.keras.initializers import (
     Constant,
     GlorotNormal,
@@ -59,6 +63,18 @@ from philinit.keras.initializers import (
 from philinit.keras.models import dry_run, initialize
 from philinit.keras.parts import partitioned
 from philinit.keras.patch import accelerate, install, uninstall
+
+# philinit's own initializers go into Keras's layers too. Their names alone would bring back Keras's
+# own classes, with arguments that those do not have.
+_HOMES = (philinit.initializers, pieces, adjusted, scaled)
+for _kind in (v for m in _HOMES for v in vars(m).values()):
+    if isinstance(_kind, type) and issubclass(_kind, Configured):
+        keras.saving.register_keras_serializable(package="philinit.initializers")(_kind)
+if backend() == "tensorflow":
+    from philinit.tensorflow.initializers import classes, known_to_keras
+
+    for _kind in tuple(classes):
+        known_to_keras(_kind)
 
 __all__ = [
     "RandomUniform", "RandomNormal", "TruncatedNormal", "VarianceScaling",

@@ -7,29 +7,12 @@ from typing import Any, ClassVar
 
 import keras
 
-import philinit.initializers
 from philinit.checks import check_sampler
-from philinit.initializers.config import Configured
-from philinit.initializers.models import adjusted, pieces, scaled
 from philinit.keras import draws
 from philinit.keras.checks import KerasOnlyError, backend, check_parameters
 from philinit.keras.memory import laid_out, requested, weights
 from philinit.keras.parts import requested_part
 from philinit.keras.traced import left_in_graph
-
-_registered = keras.saving.register_keras_serializable(package="philinit")
-
-# philinit's own initializers go into Keras's layers too. Their names alone would bring back Keras's
-# own classes, with arguments that those do not have.
-_HOMES = (philinit.initializers, pieces, adjusted, scaled)
-for _kind in (v for m in _HOMES for v in vars(m).values()):
-    if isinstance(_kind, type) and issubclass(_kind, Configured):
-        keras.saving.register_keras_serializable(package="philinit.initializers")(_kind)
-if backend() == "tensorflow":
-    from philinit.tensorflow.initializers import classes, known_to_keras
-
-    for _kind in tuple(classes):
-        known_to_keras(_kind)
 
 
 class Accelerated:
@@ -114,9 +97,11 @@ class Seeded(Accelerated):
 # Each class below ignores one complaint of mypy: it cannot look into Keras, which is untyped.
 
 
-@_registered
 class RandomUniform(Seeded, keras.initializers.RandomUniform):  # type: ignore[misc]
     """U[minval, maxval), by default [-0.05, 0.05); as ``keras.initializers.RandomUniform``.
+
+    >>> tuple(pk.RandomUniform(-0.1, 0.1, seed=42)((784, 256)).shape)
+    (784, 256)
 
     Parameters
     ----------
@@ -135,9 +120,10 @@ class RandomUniform(Seeded, keras.initializers.RandomUniform):  # type: ignore[m
     """
 
 
-@_registered
 class RandomNormal(Seeded, keras.initializers.RandomNormal):  # type: ignore[misc]
     """Normal of `mean` 0 and `stddev` 0.05 by default; as ``keras.initializers.RandomNormal``.
+
+    >>> layer = keras.layers.Embedding(1000, 64, pk.RandomNormal(stddev=0.02, seed=42))
 
     Parameters
     ----------
@@ -148,9 +134,11 @@ class RandomNormal(Seeded, keras.initializers.RandomNormal):  # type: ignore[mis
     """
 
 
-@_registered
 class TruncatedNormal(Seeded, keras.initializers.TruncatedNormal):  # type: ignore[misc]
     """Normal cut at 2 stddev on either side; as ``keras.initializers.TruncatedNormal``.
+
+    >>> keras.layers.Dense(64, kernel_initializer=pk.TruncatedNormal(stddev=0.02)).units
+    64
 
     Parameters
     ----------
@@ -161,12 +149,14 @@ class TruncatedNormal(Seeded, keras.initializers.TruncatedNormal):  # type: igno
     """
 
 
-@_registered
 class VarianceScaling(Seeded, keras.initializers.VarianceScaling):  # type: ignore[misc]
     """Zero mean and variance ``scale / n``; as ``keras.initializers.VarianceScaling``.
 
     "uniform" has ``limit = sqrt(3 * scale / n)``; "truncated_normal", or "normal", which is the
     same here, has the stddev ``sqrt(scale / n)`` after the cut; "untruncated_normal" has no cut.
+
+    >>> init = pk.VarianceScaling(2.0, "fan_out", "uniform", seed=42)
+    >>> layer = keras.layers.Dense(64, kernel_initializer=init)
 
     Parameters
     ----------
@@ -183,57 +173,66 @@ class VarianceScaling(Seeded, keras.initializers.VarianceScaling):  # type: igno
     """
 
 
-@_registered
 class GlorotUniform(Seeded, keras.initializers.GlorotUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(6 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     `VarianceScaling` with 1, "fan_avg" and "uniform"; the rest as there.
+
+    >>> w, v = (k.GlorotUniform(seed=42)((784, 256)) for k in (pk, keras.initializers))
+    >>> bool((np.asarray(w) == np.asarray(v)).all())
+    True
     """
 
 
-@_registered
 class GlorotNormal(Seeded, keras.initializers.GlorotNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(2 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     `VarianceScaling` with 1, "fan_avg" and "truncated_normal"; the rest as there.
+
+    >>> layer = keras.layers.Dense(64, kernel_initializer=pk.GlorotNormal(seed=42))
     """
 
 
-@_registered
 class HeUniform(Seeded, keras.initializers.HeUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(6 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
     `VarianceScaling` with 2, "fan_in" and "uniform"; the rest as there.
+
+    >>> layer = keras.layers.Conv2D(32, 3, kernel_initializer=pk.HeUniform(seed=42))
     """
 
 
-@_registered
 class HeNormal(Seeded, keras.initializers.HeNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(2 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
     `VarianceScaling` with 2, "fan_in" and "truncated_normal"; the rest as there.
+
+    >>> layer = keras.layers.Dense(64, "relu", kernel_initializer=pk.HeNormal(seed=42))
     """
 
 
-@_registered
 class LecunUniform(Seeded, keras.initializers.LecunUniform):  # type: ignore[misc]
     """U[-limit, limit), ``limit = sqrt(3 / fan_in)``; LeCun et al. 1998, Eq. 16.
 
     `VarianceScaling` with 1, "fan_in" and "uniform"; the rest as there.
+
+    >>> layer = keras.layers.Dense(64, kernel_initializer=pk.LecunUniform(seed=42))
     """
 
 
-@_registered
 class LecunNormal(Seeded, keras.initializers.LecunNormal):  # type: ignore[misc]
     """Truncated normal, ``stddev = sqrt(1 / fan_in)``; Klambauer et al. 2017, arXiv:1706.02515.
 
     `VarianceScaling` with 1, "fan_in" and "truncated_normal"; the rest as there.
+
+    >>> layer = keras.layers.Dense(64, "selu", kernel_initializer=pk.LecunNormal(seed=42))
     """
 
 
-@_registered
 class Orthogonal(Seeded, keras.initializers.Orthogonal):  # type: ignore[misc]
     """Orthonormal rows or columns times `gain`; as ``keras.initializers.Orthogonal``.
+
+    >>> layer = keras.layers.LSTM(64, recurrent_initializer=pk.Orthogonal(seed=42))
 
     Parameters
     ----------
@@ -249,11 +248,12 @@ class Orthogonal(Seeded, keras.initializers.Orthogonal):  # type: ignore[misc]
     """
 
 
-@_registered
 class Identity(Accelerated, keras.initializers.Identity):  # type: ignore[misc]
     """`gain` on the diagonal of a matrix, 0 elsewhere; as ``keras.initializers.Identity``.
 
     The config has the gain, which Keras's own forgets.
+
+    >>> layer = keras.layers.SimpleRNN(64, recurrent_initializer=pk.Identity())
     """
 
     def get_config(self) -> dict[str, Any]:
@@ -261,24 +261,36 @@ class Identity(Accelerated, keras.initializers.Identity):  # type: ignore[misc]
         return {"gain": self.gain}
 
 
-@_registered
 class Constant(Accelerated, keras.initializers.Constant):  # type: ignore[misc]
-    """`value` everywhere; as ``keras.initializers.Constant``."""
+    """`value` everywhere; as ``keras.initializers.Constant``.
+
+    >>> layer = keras.layers.Dense(64, bias_initializer=pk.Constant(0.1))
+    """
 
 
-@_registered
 class Zeros(Accelerated, keras.initializers.Zeros):  # type: ignore[misc]
-    """0 everywhere; as ``keras.initializers.Zeros``."""
+    """0 everywhere; as ``keras.initializers.Zeros``.
+
+    >>> layer = keras.layers.Dense(64, bias_initializer=pk.Zeros())
+    """
 
     _keras_fills = True
 
 
-@_registered
 class Ones(Accelerated, keras.initializers.Ones):  # type: ignore[misc]
-    """1 everywhere; as ``keras.initializers.Ones``."""
+    """1 everywhere; as ``keras.initializers.Ones``.
+
+    >>> layer = keras.layers.BatchNormalization(gamma_initializer=pk.Ones())
+    """
 
     _keras_fills = True
 
+
+for _kind in (
+    RandomUniform, RandomNormal, TruncatedNormal, VarianceScaling, GlorotUniform, GlorotNormal,
+    HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal, Identity, Constant, Zeros, Ones,
+):  # fmt: skip
+    keras.saving.register_keras_serializable(package="philinit")(_kind)
 
 OrthogonalInitializer, IdentityInitializer = Orthogonal, Identity
 random_uniform, random_normal, truncated_normal = RandomUniform, RandomNormal, TruncatedNormal

@@ -59,7 +59,8 @@ def initialize(
     Examples
     --------
     >>> import keras, philinit as pi, philinit.keras as pk
-    >>> model = keras.Sequential([keras.layers.Dense(8, name="up"), keras.layers.LSTM(4, name="r")])
+    >>> up, r = keras.layers.Dense(8, name="up"), keras.layers.LSTM(4, name="r")
+    >>> model = keras.Sequential([up, r])
     >>> model.build((None, 5, 3))
     >>> parameters = {"*.bias": pi.Zeros(), "*.recurrent_kernel": pi.Orthogonal(),
     ...               "*": pi.GlorotUniform()}
@@ -80,7 +81,13 @@ def initialize(
 
 
 def dry_run(model: Any, parameters: Any, seed: int, *, only: Any = None) -> Table:
-    """What `initialize` would do, as a `philinit.models.Table`; writes nothing."""
+    """What `initialize` would do, as a `philinit.models.Table`; writes nothing.
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="up")])
+    >>> table = pk.dry_run(model, {"*.bias": pi.Zeros(), "*": pi.HeNormal()}, seed=42)
+    >>> [row["name"] for row in table.rows()]
+    ['up.kernel', 'up.bias']
+    """
     named = _named(model, only)
     plan = _plan(named, parameters, seed)
     variables = {one.name: variable for one, (_, variable) in zip(plan, named, strict=True)}

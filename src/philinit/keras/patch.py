@@ -89,6 +89,10 @@ def install(*, sampler: str = "tensorflow") -> None:
 
     Installed twice it is installed once, with the later sampler. Inside an `accelerate` block the
     block's sampler counts.
+
+    >>> pk.install()
+    >>> layer = keras.layers.Dense(64)  # its weights will be made by philinit
+    >>> pk.uninstall()
     """
     global _everywhere
     sampler = check_sampler(sampler)
@@ -99,7 +103,11 @@ def install(*, sampler: str = "tensorflow") -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`; nothing happens where it was not called."""
+    """Undo `install`; nothing happens where it was not called.
+
+    >>> pk.install(sampler="native")
+    >>> pk.uninstall()
+    """
     global _everywhere
     with _lock:
         _everywhere = None

@@ -61,7 +61,8 @@ def initialize(
     >>> import tensorflow as tf, philinit as pi, philinit.tensorflow as pit
     >>> class Dense(tf.Module):
     ...     def __init__(self):
-    ...         self.w, self.b = tf.Variable(tf.zeros([64, 256])), tf.Variable(tf.zeros([256]))
+    ...         self.w = tf.Variable(tf.zeros([64, 256]))
+    ...         self.b = tf.Variable(tf.zeros([256]))
     >>> model = pit.initialize(Dense(), {"b": pi.Zeros(), "w": pi.HeNormal()}, seed=42)
     >>> bool(tf.reduce_all(model.w == pi.HeNormal(seed=42).named("w")((64, 256))))
     True
@@ -77,7 +78,12 @@ def initialize(
 
 
 def dry_run(model: Any, parameters: Any, seed: int, *, only: Any = None) -> Table:
-    """What `initialize` would do, as a `philinit.models.Table`; writes nothing."""
+    """What `initialize` would do, as a `philinit.models.Table`; writes nothing.
+
+    >>> variables = {"b": tf.Variable(tf.ones([16]))}
+    >>> pit.dry_run(variables, {"b": pi.Zeros()}, seed=42).rows()[0]["name"]
+    'b'
+    """
     check_eager("dry_run")
     named = _named(model, only)
     plan = _plan(named, parameters, seed)

@@ -41,6 +41,9 @@ def to_tensor(
     value of a variable, which TensorFlow computes before. What was traced without XLA cannot be
     compiled later: TensorFlow's error then names an operation ``philinit_calls_Python``.
 
+    >>> pit.to_tensor(pi.GlorotUniform(seed=42), (784, 256)).shape
+    TensorShape([784, 256])
+
     Parameters
     ----------
     init, shape, dtype, device, threads, progress

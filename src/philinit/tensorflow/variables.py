@@ -116,6 +116,10 @@ def fill(variable: Any, init: Any, *, threads: int | None = None, progress: Any 
     exception on the way, such as KeyboardInterrupt, leaves the variable part old, part new.
     Nothing else may write to the variable meanwhile.
 
+    >>> v = pit.variable(pi.HeNormal(seed=1), (784, 256))
+    >>> pit.fill(v, pi.HeNormal(seed=2)) is v
+    True
+
     Parameters
     ----------
     variable : tf.Variable or keras.Variable
@@ -165,6 +169,10 @@ def from_dlpack(array: Any) -> Any:
     TensorFlow never writes to imported memory. A tf.Variable made from the tensor shares it as
     well, until its first update, or first ``tf.gather``, which copies it into TensorFlow's own
     memory: twice the memory for that moment. Use `variable` for what is trained.
+
+    >>> w = pi.he_normal((784, 256), seed=42)
+    >>> bool((pit.from_dlpack(w).numpy() == w).all())
+    True
 
     Parameters
     ----------

@@ -28,6 +28,9 @@ class ContribVarianceScaling(Random):
 
     The default is He et al. 2015 for ReLU; factor 1, "FAN_AVG" is `xavier_initializer`.
 
+    >>> tf1.variance_scaling_initializer(2.0, "FAN_AVG", seed=42)((784, 256)).shape
+    TensorShape([784, 256])
+
     Parameters
     ----------
     factor : float
@@ -103,6 +106,9 @@ def xavier_initializer(
     normal of ``stddev = sqrt(2.6 / (fan_in + fan_out))`` before the cut, or with ``exact=True`` of
     ``sqrt(2 / (fan_in + fan_out))`` after it. `ContribVarianceScaling` with factor 1 and mode
     "FAN_AVG"; Glorot & Bengio 2010.
+
+    >>> tf1.xavier_initializer(seed=42).distribution_for((8, 16))
+    Uniform(low=-0.5, high=0.5)
     """
     return ContribVarianceScaling(
         1.0, "FAN_AVG", uniform, seed, dtype, exact=exact, sampler=sampler
@@ -129,6 +135,9 @@ class CaffeXavier(_CaffeFiller):
     """Caffe's filler "xavier": U[-limit, limit), ``limit = sqrt(3 / n)``.
 
     With n = fan_in, Caffe's default, this is LeCun's uniform; with "AVERAGE" it is Glorot's.
+
+    >>> tf1.caffe_xavier(seed=42).distribution_for((12, 16))
+    Uniform(low=-0.5, high=0.5)
 
     Parameters
     ----------
@@ -162,6 +171,9 @@ class CaffeMsra(_CaffeFiller):
     """Caffe's filler "msra": normal, not truncated, ``stddev = sqrt(2 / n)``; He et al. 2015.
 
     Parameters and notes as in `CaffeXavier`.
+
+    >>> tf1.caffe_msra(seed=42).distribution_for((8, 16))
+    Normal(mean=0.0, stddev=0.5)
     """
 
     variance_norm: str = "FAN_IN"

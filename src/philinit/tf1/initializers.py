@@ -32,6 +32,9 @@ class Constant(tf.compat.v1.constant_initializer):  # type: ignore[misc]  # unty
     verify_shape=False)``: a list longer than the tensor is a ValueError; with `verify_shape` a
     list of any other shape is a TypeError. Only for the parts of a partitioned variable a list
     describes the whole variable here, and each part gets its own piece.
+
+    >>> tf1.constant_initializer([1.0, 2.0, 3.0, 4.0])((2, 2)).numpy().tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
     """
 
     def __call__(
@@ -48,7 +51,11 @@ class Constant(tf.compat.v1.constant_initializer):  # type: ignore[misc]  # unty
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Identity(TF1Initializer):
-    """`gain` on the main diagonal of a matrix, 0 elsewhere; a part is that part of the whole."""
+    """`gain` on the main diagonal of a matrix, 0 elsewhere; a part is that part of the whole.
+
+    >>> tf1.identity_initializer()((2, 2)).numpy().tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
 
     gain: float = 1.0
     dtype: Any = tf.float32
@@ -69,6 +76,9 @@ class RandomUniform(Random):
 
     Other parameters as in `Random`. Integers, int32 and int64, are TensorFlow's own, drawn anew
     in each run; a part is cut out of the whole.
+
+    >>> tf1.random_uniform_initializer(-0.1, 0.1, seed=42)((784, 256)).shape
+    TensorShape([784, 256])
     """
 
     minval: float = 0.0
@@ -113,7 +123,11 @@ class RandomUniform(Random):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class RandomNormal(Random):
-    """Normal of `mean` 0 and `stddev` 1 by default; other parameters as in `Random`."""
+    """Normal of `mean` 0 and `stddev` 1 by default; other parameters as in `Random`.
+
+    >>> tf1.random_normal_initializer(stddev=0.02, seed=42)((784, 256)).shape
+    TensorShape([784, 256])
+    """
 
     mean: float = 0.0
     stddev: float = 1.0
@@ -135,6 +149,9 @@ class RandomNormal(Random):
 class TruncatedNormal(RandomNormal):
     """Normal cut at mean +- 2 stddev; `stddev` is the one before the cut, 1 / 0.8796 times that
     after it. Other parameters as in `Random`.
+
+    >>> tf1.truncated_normal_initializer(stddev=0.1, seed=42)((784, 256)).shape
+    TensorShape([784, 256])
     """
 
     def distribution_for(self, shape: Any) -> distributions.TruncatedNormal:
@@ -162,6 +179,9 @@ def xavier_init(
     of ``stddev = sqrt(3 / (n_inputs + n_outputs))`` cut at 2 of these, which leaves 1.0773 times
     the stddev sqrt(2 / (n_inputs + n_outputs)) of Glorot & Bengio 2010. ``exact=True`` gives that
     stddev; it changes nothing for ``uniform=True``.
+
+    >>> tf1.xavier_init(8, 16, seed=42).distribution_for((8, 16))
+    Uniform(low=-0.5, high=0.5)
 
     Parameters
     ----------
@@ -197,6 +217,9 @@ class Orthogonal(Random):
 
     A part of a partitioned variable is cut out of the whole, which every part computes (in
     TensorFlow each part is orthogonal for itself, and the whole is not).
+
+    >>> tf1.orthogonal_initializer(seed=42)((64, 16)).shape
+    TensorShape([64, 16])
     """
 
     gain: float = 1.0

@@ -32,6 +32,9 @@ def stateful_key(seed: int, seed2: int) -> Key:
 class Random(TF1Initializer):
     """A random initializer with TensorFlow 1's interface and seeds.
 
+    >>> tf1.random_normal_initializer(seed=42, sampler="native")((784, 256)).shape
+    TensorShape([784, 256])
+
     Parameters
     ----------
     seed : int, optional

@@ -85,7 +85,10 @@ def _drawn(name: str, tensor: Any, arguments: tuple[Any, ...], generator: Any, s
 def uniform_(
     tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None, *, seed: int | None = None
 ) -> Any:
-    """Fill `tensor` from U[a, b): ``philinit.Uniform(a, b)``."""
+    """Fill `tensor` from U[a, b): ``philinit.Uniform(a, b)``.
+
+    >>> w = init.uniform_(torch.empty(64, 8), -0.1, 0.1, seed=42)
+    """
     return _drawn("uniform_", tensor, (a, b), generator, seed)
 
 
@@ -97,7 +100,10 @@ def normal_(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Fill `tensor` from N(mean, std**2): ``philinit.Normal(mean, std)``."""
+    """Fill `tensor` from N(mean, std**2): ``philinit.Normal(mean, std)``.
+
+    >>> w = init.normal_(torch.empty(64, 8), std=0.02, seed=42)
+    """
     return _drawn("normal_", tensor, (mean, std), generator, seed)
 
 
@@ -115,6 +121,8 @@ def trunc_normal_(
 
     They are no multiples of `std`: ``philinit.TruncatedNormal(mean, std, (a - mean) / std,
     (b - mean) / std)``. With torch's defaults and std=0.02 the cut lies at 100 standard deviations.
+
+    >>> w = init.trunc_normal_(torch.empty(64, 8), std=0.02, a=-0.04, b=0.04, seed=42)
     """
     return _drawn("trunc_normal_", tensor, (mean, std, a, b), generator, seed)
 
@@ -122,14 +130,21 @@ def trunc_normal_(
 def xavier_uniform_(
     tensor: Any, gain: float = 1.0, generator: Any = None, *, seed: int | None = None
 ) -> Any:
-    """Fill `tensor` from U[-limit, limit), limit = gain sqrt(6 / (fan_in + fan_out))."""
+    """Fill `tensor` from U[-limit, limit), limit = gain sqrt(6 / (fan_in + fan_out)).
+
+    >>> bool((init.xavier_uniform_(torch.empty(16, 8), seed=42).abs() <= 0.5).all())
+    True
+    """
     return _drawn("xavier_uniform_", tensor, (gain,), generator, seed)
 
 
 def xavier_normal_(
     tensor: Any, gain: float = 1.0, generator: Any = None, *, seed: int | None = None
 ) -> Any:
-    """Fill `tensor` from N(0, std**2), not truncated, std = gain sqrt(2 / (fan_in + fan_out))."""
+    """Fill `tensor` from N(0, std**2), not truncated, std = gain sqrt(2 / (fan_in + fan_out)).
+
+    >>> w = init.xavier_normal_(torch.empty(64, 8), gain=2.0, seed=42)
+    """
     return _drawn("xavier_normal_", tensor, (gain,), generator, seed)
 
 
@@ -142,7 +157,10 @@ def kaiming_uniform_(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Fill `tensor` from U[-limit, limit), limit = gain sqrt(3 / fan), the gain torch's."""
+    """Fill `tensor` from U[-limit, limit), limit = gain sqrt(3 / fan), the gain torch's.
+
+    >>> w = init.kaiming_uniform_(torch.empty(64, 8), nonlinearity="relu", seed=42)
+    """
     return _drawn("kaiming_uniform_", tensor, (a, mode, nonlinearity), generator, seed)
 
 
@@ -155,7 +173,10 @@ def kaiming_normal_(
     *,
     seed: int | None = None,
 ) -> Any:
-    """Fill `tensor` from N(0, std**2), std = gain / sqrt(fan), the gain torch's."""
+    """Fill `tensor` from N(0, std**2), std = gain / sqrt(fan), the gain torch's.
+
+    >>> w = init.kaiming_normal_(torch.empty(64, 8), mode="fan_out", seed=42)
+    """
     return _drawn("kaiming_normal_", tensor, (a, mode, nonlinearity), generator, seed)
 
 
@@ -166,6 +187,10 @@ def orthogonal_(
 
     ``philinit.Orthogonal(gain)`` of shape (len(tensor), -1); LAPACK's factors, so that the last
     bits are not the same on all machines.
+
+    >>> w = init.orthogonal_(torch.empty(16, 8), seed=42)
+    >>> torch.allclose(w.T @ w, torch.eye(8), atol=1e-5)
+    True
     """
     return _drawn("orthogonal_", tensor, (gain,), generator, seed)
 
@@ -181,6 +206,9 @@ def sparse_(
     """Fill `tensor`, of 2 axes, from N(0, std**2), but a share `sparsity` of each column with 0.
 
     The zeros depend on `seed` or `generator` too; torch takes them from its default generator.
+
+    >>> int((init.sparse_(torch.empty(64, 8), 0.5, seed=42) == 0).sum())
+    256
     """
     return _drawn("sparse_", tensor, (sparsity, std), generator, seed)
 

@@ -82,6 +82,11 @@ def dry_run(module: Any, parameters: Any, seed: int, *, only: Any = None) -> Tab
     """What `initialize`, or `materialize`, would do, as a `philinit.models.Table`.
 
     It writes nothing, and raises what they would. The module may be on the meta device.
+
+    >>> parameters = {"bias": pi.Zeros(), "*": pi.HeNormal()}
+    >>> table = pt.dry_run(torch.nn.Linear(8, 4), parameters, seed=42)
+    >>> [row["name"] for row in table.rows()]
+    ['weight', 'bias']
     """
     named = _named(module, only)
     plan = plan_of(module, named, parameters, seed, on_meta=True)

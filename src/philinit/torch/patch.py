@@ -70,7 +70,7 @@ def accelerate(*, seed: int | None = None, named: Any = None) -> Iterator[None]:
     --------
     >>> import torch, philinit.torch as pt
     >>> with pt.accelerate(seed=42):
-    ...     model = torch.nn.Transformer(64, 4, 2, 2)
+    ...     model = torch.nn.Transformer(64, 4, 2, 2, batch_first=True)
     """
     if named is not None and not isinstance(named, torch.nn.Module):
         raise TypeError(f"`named` must be a torch.nn.Module; got named={type(named).__name__}")
@@ -89,6 +89,10 @@ def install(*, seed: int | None = None) -> None:
 
     Installed twice it is installed once, with the later seed. Inside an `accelerate` block the
     block's streams count. Threads share the streams of a seed, each call takes the next one.
+
+    >>> pt.install(seed=42)
+    >>> layer = torch.nn.Linear(64, 64)  # its weights are made by philinit
+    >>> pt.uninstall()
     """
     global _installed
     found = streams.Streams(seed)
@@ -99,7 +103,11 @@ def install(*, seed: int | None = None) -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`; nothing happens where it was not called."""
+    """Undo `install`; nothing happens where it was not called.
+
+    >>> pt.install()
+    >>> pt.uninstall()
+    """
     global _installed
     with _lock:
         streams.use_everywhere(None)

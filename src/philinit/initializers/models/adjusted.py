@@ -21,6 +21,10 @@ class Padded(Adjusted):
 
     The other rows are those that they would be without: the stream goes on below the zeros.
 
+    >>> table = pi.models.Padded(pi.Normal(seed=42), 0)((1000, 64))
+    >>> bool(table[0].any()), bool(table[1].any())
+    (False, True)
+
     Parameters
     ----------
     initializer : initializer
@@ -70,7 +74,12 @@ class Padded(Adjusted):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Keep(Initializer):
-    """Leaves a parameter, or a part of one, as it is; it must have memory."""
+    """Leaves a parameter, or a part of one, as it is; it must have memory.
+
+    >>> w = np.arange(3, dtype=np.float32)
+    >>> pi.models.Keep().fill(w).tolist()
+    [0.0, 1.0, 2.0]
+    """
 
     def __call__(self, shape: Any, dtype: Any = None, *, out: Any = None, **call: Any) -> Any:
         """`out` as it is.

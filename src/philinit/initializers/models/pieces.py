@@ -19,6 +19,10 @@ class Parts(Joined):
     For packed projections (q, k and v; gate and up) and padded vocabularies:
     ``Parts([GlorotUniform()] * 3)``, ``Parts([(50257, Normal()), (None, Zeros())])``.
 
+    >>> qkv = pi.models.Parts([pi.GlorotUniform(seed=42)] * 3)((192, 64))
+    >>> bool((qkv[:64] == qkv[64:128]).any())
+    False
+
     Parameters
     ----------
     parts : sequence of initializer, or of (length, initializer)
@@ -120,6 +124,10 @@ class Stacked(Joined):
 
     For the layers of ``scan`` and for experts: a tensor of shape (12, 512, 2048) is filled as 12 of
     shape (512, 2048), each on an independent key.
+
+    >>> stack = pi.models.Stacked(pi.HeNormal(seed=42))((12, 64, 256))
+    >>> bool((stack[0] == stack[1]).any())
+    False
 
     Parameters
     ----------

@@ -35,6 +35,10 @@ class Scaled(Adjusted):
 
     The distribution is scaled, not its rounded numbers: mean, stddev, limits times the gain.
 
+    >>> half = pi.models.Scaled(pi.Normal(0.0, 0.02, seed=42), 0.5)
+    >>> half.distribution_for((64, 64)).stddev
+    0.01
+
     Parameters
     ----------
     initializer : initializer

@@ -32,6 +32,11 @@ class Table:
 
     ``print(table)`` shows it; `rows` has it for JSON. `observed` adds what the model's weights are
     now: mean and standard deviation, those of this process's shards.
+
+    >>> arrays = {"up.bias": np.ones(16, np.float32)}
+    >>> table = pi.models.dry_run(arrays, {"*": pi.Zeros()}, seed=42).observed()
+    >>> table.rows()[0]["observed_mean"]
+    1.0
     """
 
     parameters: list[Planned]

@@ -12,7 +12,8 @@ Examples
 --------
 >>> import philinit as pi
 >>> parameters = pi.recipes.gpt2(layers=12)
->>> init = parameters.initializer("transformer.h.3.mlp.c_proj.weight", (768, 3072), seed=1)
+>>> name = "transformer.h.3.mlp.c_proj.weight"
+>>> init = parameters.initializer(name, (768, 3072), seed=1)
 >>> init.distribution_for((768, 3072)).stddev == 0.02 * (1 / 24 ** 0.5)
 True
 """

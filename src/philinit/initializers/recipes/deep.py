@@ -31,6 +31,11 @@ def deepnorm(
     says nothing of them. The gains alpha of the residual are the model's.
 
     Source: Wang et al. 2022, arXiv:2203.00555, Figure 2.
+
+    >>> recipe = pi.recipes.deepnorm(layers=2)
+    >>> init = recipe.initializer("layers.0.fc2.weight", (64, 64), seed=42)
+    >>> init.distribution_for((64, 64))
+    Normal(mean=0.0, stddev=0.0625)
     """
     n = positive("layers", layers)
     if decoder_layers is None:
@@ -47,6 +52,11 @@ def sub_ln(layers: int, *, decoder_layers: int | None = None, names: Names = Non
     1 in its attention to the encoder, as in TorchScale. Embeddings and head as in `deepnorm`.
 
     Source: Wang et al. 2022 (Magneto), arXiv:2210.06423, Figure 2.
+
+    >>> recipe = pi.recipes.sub_ln(layers=2)
+    >>> init = recipe.initializer("layers.0.fc2.weight", (64, 64), seed=42)
+    >>> round(init.distribution_for((64, 64)).stddev, 4)
+    0.1472
     """
     n = positive("layers", layers)
     if decoder_layers is None:
@@ -66,6 +76,11 @@ def t_fixup(layers: int, *, decoder_layers: int | None = None, names: Names = No
 
     Source: Huang et al. 2020, ICML, section 3.2. Queries and keys have gain 1, as the paper says;
     its code keeps fairseq's 1 / sqrt(2) for them.
+
+    >>> recipe = pi.recipes.t_fixup(layers=2)
+    >>> init = recipe.initializer("layers.0.fc2.weight", (64, 64), seed=42)
+    >>> round(init.distribution_for((64, 64)).high, 4)
+    0.122
     """
     n = positive("layers", layers)
     m = n if decoder_layers is None else positive("decoder_layers", decoder_layers)
@@ -96,6 +111,11 @@ def mup(
     besides, as in `gpt2`. Learning rates are the optimizer's.
 
     Source: Yang et al. 2022, arXiv:2203.03466.
+
+    >>> recipe = pi.recipes.mup(4.0)
+    >>> init = recipe.initializer("h.0.attn.c_attn.weight", (192, 64), seed=42)
+    >>> init.distribution_for((192, 64))
+    Normal(mean=0.0, stddev=0.01)
     """
     m = positive("width_multiplier", width_multiplier)
     hidden, table = Normal(0.0, stddev / math.sqrt(m)), Normal(0.0, stddev)

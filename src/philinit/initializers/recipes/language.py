@@ -24,6 +24,11 @@ def gpt2(layers: int, *, stddev: float = 0.02, names: Names = None) -> Parameter
 
     Source: Radford et al. 2019, section 2.3, in the reading of nanoGPT's and transformers' code:
     N = 2 L residual layers, and 0.02 for the table of positions too (OpenAI's code has 0.01).
+
+    >>> recipe = pi.recipes.gpt2(layers=8)
+    >>> init = recipe.initializer("h.0.mlp.c_proj.weight", (64, 256), seed=42)
+    >>> init.distribution_for((64, 256))
+    Normal(mean=0.0, stddev=0.005)
     """
     return megatron(layers, stddev=stddev, names=names)
 
@@ -43,6 +48,11 @@ def megatron(
 
     Source: Megatron-LM, `init_method_normal` and `scaled_init_method_normal` of
     megatron/core/utils.py; Shoeybi et al. 2019, arXiv:1909.08053.
+
+    >>> recipe = pi.recipes.megatron(layers=8)
+    >>> init = recipe.initializer("decoder.layers.0.mlp.linear_fc2.weight", (64, 256), seed=42)
+    >>> init.distribution_for((64, 256))
+    Normal(mean=0.0, stddev=0.005)
     """
     normal = Normal(0.0, stddev)
     table = normal if embedding_stddev is None else Normal(0.0, embedding_stddev)
@@ -69,6 +79,11 @@ def llama(
     is 100 stddev away: no number is ever cut, and these are normal here. Meta has not published
     what Llama itself had. In transformers' names `w1`, `w2`, `w3` are `gate_proj`, `down_proj`,
     `up_proj`.
+
+    >>> recipe = pi.recipes.llama(layers=8, width=64)
+    >>> init = recipe.initializer("layers.1.feed_forward.w2.weight", (64, 256), seed=42)
+    >>> init.distribution_for((64, 256))
+    Normal(mean=0.0, stddev=0.01)
     """
     normal = Normal(0.0, stddev)
     deep = Scaled(normal, "1/sqrt(2(i+1))" if by_depth else "1/sqrt(2L)", layers)
@@ -104,6 +119,11 @@ def olmo(
 
     Source: OLMo-core, nn/transformer/init.py, the first four; OLMo (Groeneveld et al. 2024,
     arXiv:2402.00838), olmo/model.py, "mitchell".
+
+    >>> recipe = pi.recipes.olmo(layers=8, width=64)
+    >>> init = recipe.initializer("blocks.0.attention.w_q.weight", (64, 64), seed=42)
+    >>> init.distribution_for((64, 64))
+    TruncatedNormal(mean=0.0, stddev=0.02, lower=-3.0, upper=3.0)
     """
     one_of("method", method, _OLMO)
     root = positive("width", width) ** -0.5
@@ -131,6 +151,11 @@ def small_init(width: int, *, names: Names = None) -> ParameterMap:
 
     Source: Nguyen & Salazar 2019, arXiv:1910.05895, section 3.1; GPT-NeoX,
     `small_init_init_method`.
+
+    >>> recipe = pi.recipes.small_init(width=1000)
+    >>> init = recipe.initializer("layers.0.attention.dense.weight", (1000, 1000), seed=42)
+    >>> init.distribution_for((1000, 1000))
+    Normal(mean=0.0, stddev=0.02)
     """
     small = _small(width)
     return ParameterMap(entries(transformer(small, small), names))
@@ -141,6 +166,11 @@ def wang_init(layers: int, width: int, *, names: Names = None) -> ParameterMap:
 
     As GPT-NeoX-20B has both: Black et al. 2022, arXiv:2204.06745, section 2.3.1; `wang_init_method`
     of its code. (Wang: the author of GPT-J, where it is from.)
+
+    >>> recipe = pi.recipes.wang_init(layers=8, width=100)
+    >>> init = recipe.initializer("layers.0.attention.dense.weight", (100, 100), seed=42)
+    >>> init.distribution_for((100, 100))
+    Normal(mean=0.0, stddev=0.025)
     """
     wang = Normal(0.0, 2.0 / (positive("layers", layers) * math.sqrt(positive("width", width))))
     return ParameterMap(entries(transformer(_small(width), wang), names))

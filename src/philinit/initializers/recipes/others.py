@@ -58,6 +58,11 @@ def dlrm(*, names: Names = None) -> ParameterMap:
 
     Source: Naumov et al. 2019, arXiv:1906.00091, and dlrm_s_pytorch.py; TorchRec has the same
     tables.
+
+    >>> recipe = pi.recipes.dlrm()
+    >>> init = recipe.initializer("emb_l.0.weight", (10_000, 64), seed=42)
+    >>> init.distribution_for((10_000, 64))
+    Uniform(low=-0.01, high=0.01)
     """
     plan: dict[str, Initializer] = {
         "bias": VarianceScaling(1.0, "fan_in", "normal", in_axis=0, out_axis=()),
@@ -75,6 +80,11 @@ def siren(inputs: int, width: int, *, omega: float = 30.0, names: Names = None) 
     the others. Paper and code leave these to torch.
 
     Source: Sitzmann et al. 2020, arXiv:2006.09661, section 3.2 and supplement 1.5.
+
+    >>> recipe = pi.recipes.siren(inputs=2, width=64)
+    >>> init = recipe.initializer("net.0.linear.weight", (64, 2), seed=42)
+    >>> init.distribution_for((64, 2))
+    Uniform(low=-0.5, high=0.5)
     """
     first = 1.0 / positive("inputs", inputs)
     bias, other = math.sqrt(first), 1.0 / math.sqrt(positive("width", width))
@@ -106,6 +116,11 @@ def mamba(
 
     Source: Gu & Dao 2023, arXiv:2312.00752, section 3.6, and mamba_ssm, modules/mamba_simple.py
     and models/mixer_seq_simple.py.
+
+    >>> recipe = pi.recipes.mamba(layers=4)
+    >>> init = recipe.initializer("layers.0.mixer.out_proj.weight", (64, 64), seed=42)
+    >>> init.distribution_for((64, 64))
+    Uniform(low=-0.0625, high=0.0625)
     """
     return _mamba(LogRange(), layers, stddev, dt, convolution, branches, names)
 
@@ -123,6 +138,11 @@ def mamba2(
     """As `mamba`, but A_log is the logarithm of U[a[0], a[1]), one number for each head.
 
     Source: Dao & Gu 2024, arXiv:2405.21060, and mamba_ssm, modules/mamba2.py.
+
+    >>> recipe = pi.recipes.mamba2(layers=4)
+    >>> init = recipe.initializer("layers.0.mixer.out_proj.weight", (64, 64), seed=42)
+    >>> init.distribution_for((64, 64))
+    Uniform(low=-0.0625, high=0.0625)
     """
     return _mamba(UniformLogarithm(*a), layers, stddev, dt, convolution, branches, names)
 
@@ -156,6 +176,11 @@ def identity(*, gain: float = 1.0, stddev: float = 0.001, names: Names = None) -
 
     Source: Le, Jaitly & Hinton 2015 (IRNN), arXiv:1504.00941, section 2. For plain recurrent
     cells with ReLU: a layer with gates has several matrices in one.
+
+    >>> recipe = pi.recipes.identity()
+    >>> init = recipe.initializer("rnn.weight_hh_l0", (64, 64), seed=42)
+    >>> bool((init((64, 64)) == np.eye(64)).all())
+    True
     """
     plan: dict[str, Initializer] = {
         "bias": Zeros(),
@@ -173,6 +198,11 @@ def sparse(sparsity: float, *, stddev: float = 0.01, names: Names = None) -> Par
 
     Source: `torch.nn.init.sparse_`; Martens 2010, ICML, section 5, which means the weights into
     a unit.
+
+    >>> recipe = pi.recipes.sparse(0.5)
+    >>> init = recipe.initializer("dense.weight", (64, 8), seed=42)
+    >>> int((init((64, 8)) == 0).sum())
+    256
     """
     plan: dict[str, Initializer] = {"bias": Zeros(), "matrix": Sparse(sparsity, stddev)}
     return ParameterMap(entries(plan, names, roles=_SPARSE))

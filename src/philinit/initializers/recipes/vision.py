@@ -81,6 +81,11 @@ def vit(
     Source: timm, `init_weights_vit_timm`, whose `trunc_normal_` cuts at 100 stddev, hence never;
     google-research/vision_transformer, models_vit.py, for Dosovitskiy et al. 2021,
     arXiv:2010.11929. (timm's own "jax" gives the packed q, k, v the fans of the whole.)
+
+    >>> recipe = pi.recipes.vit()
+    >>> init = recipe.initializer("blocks.0.mlp.fc1.weight", (256, 64), seed=42)
+    >>> init.distribution_for((256, 64))
+    Normal(mean=0.0, stddev=0.02)
     """
     normal, xavier = Normal(0.0, 0.02), GlorotUniform()
     scale: dict[str, Initializer] = {"layer_scale": Constant(layer_scale)}
@@ -127,6 +132,11 @@ def convnext(
 
     Source: Liu et al. 2022, arXiv:2201.03545, Woo et al. 2023, arXiv:2301.00808, and their code,
     whose `trunc_normal_` cuts at 100 stddev, hence never.
+
+    >>> recipe = pi.recipes.convnext()
+    >>> init = recipe.initializer("stages.0.blocks.0.mlp.fc1.weight", (256, 64), seed=42)
+    >>> init.distribution_for((256, 64))
+    Normal(mean=0.0, stddev=0.02)
     """
     plan: dict[str, Initializer] = {
         "response_norm": Zeros(),
@@ -150,6 +160,11 @@ def delta_orthogonal(
 
     Source: Xiao et al. 2018, arXiv:1806.05393, algorithm 2. sigma_w and sigma_b of the paper are
     `gain` and `bias_stddev`; it has them by activation, on the critical line.
+
+    >>> recipe = pi.recipes.delta_orthogonal()
+    >>> init = recipe.initializer("conv1.kernel", (3, 3, 8, 8), seed=42)
+    >>> int((init((3, 3, 8, 8)) != 0).sum())
+    64
     """
     biases = Normal(0.0, bias_stddev) if bias_stddev else Zeros()
     torch = DeltaOrthogonal(gain, in_axis=1, out_axis=0)
@@ -163,6 +178,11 @@ def dirac(*, groups: int = 1, names: Names = None) -> ParameterMap:
     grouped convolutions, all alike.
 
     Source: `torch.nn.init.dirac_`; Zagoruyko & Komodakis 2017, arXiv:1706.00388.
+
+    >>> recipe = pi.recipes.dirac()
+    >>> init = recipe.initializer("conv1.kernel", (3, 3, 8, 8), seed=42)
+    >>> float(init((3, 3, 8, 8)).sum())
+    8.0
     """
     torch = Dirac(groups=groups, in_axis=1, out_axis=0)
     return _convolutions(torch, Dirac(groups=groups), Identity(), Zeros(), names)

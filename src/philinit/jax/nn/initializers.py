@@ -44,12 +44,20 @@ def _scaled(scale: Any, make: Callable[[float], base.Initializer], dtype: Any) -
 
 
 def uniform(scale: Any = 1e-2, dtype: Any = None) -> Initializer:
-    """U[0, scale): `philinit.Uniform` with low = 0 and high = scale."""
+    """U[0, scale): `philinit.Uniform` with low = 0 and high = scale.
+
+    >>> initializers.uniform(0.1)(jax.random.key(42), (784, 256)).shape
+    (784, 256)
+    """
     return _scaled(scale, lambda high: plain.Uniform(0.0, high, seed=_SEED), dtype)
 
 
 def normal(stddev: Any = 1e-2, dtype: Any = None) -> Initializer:
-    """Normal of mean 0, not truncated: `philinit.Normal`."""
+    """Normal of mean 0, not truncated: `philinit.Normal`.
+
+    >>> initializers.normal(0.02)(jax.random.key(42), (784, 256)).shape
+    (784, 256)
+    """
     return Keyed(plain.Normal(0.0, stddev, seed=_SEED), dtype)
 
 
@@ -59,6 +67,9 @@ def truncated_normal(
     """Normal cut at lower * stddev and upper * stddev: `philinit.TruncatedNormal`.
 
     `stddev` is the one before the cut: no correction.
+
+    >>> initializers.truncated_normal(0.02)(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return Keyed(plain.TruncatedNormal(0.0, stddev, lower, upper, seed=_SEED), dtype)
 
@@ -73,6 +84,10 @@ def variance_scaling(
     dtype: Any = None,
 ) -> Initializer:
     """Mean 0 and variance ``scale / n``, where n is a fan: `philinit.VarianceScaling`.
+
+    >>> init = initializers.variance_scaling(2.0, "fan_out", "normal")
+    >>> init(jax.random.key(42), (784, 256)).shape
+    (784, 256)
 
     Parameters
     ----------
@@ -104,6 +119,9 @@ def glorot_uniform(
     """U[-limit, limit), ``limit = sqrt(6 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     `variance_scaling` with 1, "fan_avg" and "uniform"; the rest as there.
+
+    >>> initializers.glorot_uniform()(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return variance_scaling(1.0, "fan_avg", "uniform", in_axis, out_axis, batch_axis, dtype)
 
@@ -114,6 +132,9 @@ def glorot_normal(
     """Truncated normal, ``stddev = sqrt(2 / (fan_in + fan_out))``; Glorot & Bengio 2010.
 
     `variance_scaling` with 1, "fan_avg" and "truncated_normal"; the rest as there.
+
+    >>> initializers.glorot_normal()(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return variance_scaling(
         1.0, "fan_avg", "truncated_normal", in_axis, out_axis, batch_axis, dtype
@@ -126,6 +147,9 @@ def lecun_uniform(
     """U[-limit, limit), ``limit = sqrt(3 / fan_in)``; LeCun et al. 1998, Eq. 16.
 
     `variance_scaling` with 1, "fan_in" and "uniform"; the rest as there.
+
+    >>> initializers.lecun_uniform()(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return variance_scaling(1.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, dtype)
 
@@ -136,6 +160,9 @@ def lecun_normal(
     """Truncated normal, ``stddev = sqrt(1 / fan_in)``; Klambauer et al. 2017, arXiv:1706.02515.
 
     `variance_scaling` with 1, "fan_in" and "truncated_normal"; the rest as there.
+
+    >>> initializers.lecun_normal()(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return variance_scaling(1.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
@@ -146,6 +173,9 @@ def he_uniform(
     """U[-limit, limit), ``limit = sqrt(6 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
     `variance_scaling` with 2, "fan_in" and "uniform"; the rest as there.
+
+    >>> initializers.he_uniform(in_axis=1, out_axis=0)(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return variance_scaling(2.0, "fan_in", "uniform", in_axis, out_axis, batch_axis, dtype)
 
@@ -156,6 +186,9 @@ def he_normal(
     """Truncated normal, ``stddev = sqrt(2 / fan_in)``; He et al. 2015, arXiv:1502.01852.
 
     `variance_scaling` with 2, "fan_in" and "truncated_normal"; the rest as there.
+
+    >>> initializers.he_normal(dtype=jnp.bfloat16)(jax.random.key(42), (784, 256)).shape
+    (784, 256)
     """
     return variance_scaling(2.0, "fan_in", "truncated_normal", in_axis, out_axis, batch_axis, dtype)
 
@@ -165,6 +198,9 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
 
     The matrix has one column for each index of `column_axis`, and a row for each of all other axes
     together. Bits depend on LAPACK, as `philinit.Orthogonal` says.
+
+    >>> initializers.orthogonal()(jax.random.key(42), (64, 16)).shape
+    (64, 16)
     """
     return Keyed(ColumnsOrthogonal(scale, column_axis, seed=_SEED), dtype)
 
@@ -174,6 +210,9 @@ def delta_orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None)
 
     For shapes of 3, 4 or 5 axes: spatial ones, channels in, channels out, of which there must be
     no fewer. `column_axis` is one of the last two. arXiv:1806.05393.
+
+    >>> initializers.delta_orthogonal()(jax.random.key(42), (3, 3, 16, 32)).shape
+    (3, 3, 16, 32)
     """
     return Keyed(DeltaOrthogonal(scale, column_axis, seed=_SEED), dtype)
 
