@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """philinit.keras.initialize and dry_run: built models get the weights of their names, and again."""
 
-import doctest
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,7 +14,6 @@ from tests.support.processes import run_python
 keras = pytest.importorskip("keras")
 import philinit.keras as pk  # noqa: E402  (Keras may be missing)
 from philinit.initializers.models import Keep, Parts  # noqa: E402
-from philinit.keras import models  # noqa: E402
 from tests.support.initializers import same  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -185,8 +183,3 @@ def test_progress_counts_all_weights():
     pk.initialize(model, PARAMETERS, seed=7, progress=lambda *c: calls.append(c))
     total = sum(w.size for w in model.get_weights())
     assert calls[-1] == (total, total) and {c[1] for c in calls} == {total}
-
-
-def test_examples_of_the_documentation_run():
-    found = doctest.testmod(models)
-    assert found.attempted > 2 and not found.failed

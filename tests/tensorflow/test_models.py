@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """philinit.tensorflow.initialize and dry_run: tf.Modules, mappings and lists of variables."""
 
-import doctest
 import os
 import re
 
@@ -15,7 +14,6 @@ import philinit as pi
 tf = pytest.importorskip("tensorflow")
 import philinit.tensorflow as pit  # noqa: E402  (TensorFlow may be missing)
 from philinit.initializers.models import Keep, Parts, Scaled, Stacked  # noqa: E402
-from philinit.tensorflow import models  # noqa: E402
 from tests.support.initializers import same  # noqa: E402
 
 
@@ -126,8 +124,3 @@ def test_nothing_is_written_when_anything_is_refused():
         pit.initialize(tf.Module(), {"*": pi.Ones()}, seed=1)
     with pytest.raises(NotImplementedError, match="must be called eagerly"):
         tf.function(lambda: pit.initialize([tf.Variable(1.0)], {"*": pi.Ones()}, 1))()
-
-
-def test_examples_of_the_documentation_run():
-    found = doctest.testmod(models)
-    assert found.attempted > 2 and not found.failed

@@ -4,7 +4,6 @@
 DTensors are in test_processes.py.
 """
 
-import doctest
 import re
 
 import numpy as np
@@ -15,7 +14,6 @@ import philinit as pi
 torch = pytest.importorskip("torch")
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
 from philinit.initializers.models import Keep, ParameterMap, Parts, Scaled, Stacked  # noqa: E402
-from philinit.torch import models  # noqa: E402
 from tests.support.torch_tensors import DTYPES, same  # noqa: E402
 
 nn = torch.nn
@@ -245,8 +243,3 @@ def test_progress_counts_all_parameters():
     assert calls[-1] == (total, total) and {c[1] for c in calls} == {total}
     done = np.array([c[0] for c in calls])
     assert (np.diff(done) >= 0).all()
-
-
-def test_examples_of_the_documentation_run():
-    found = doctest.testmod(models)
-    assert found.attempted > 2 and not found.failed

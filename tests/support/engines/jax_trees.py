@@ -172,5 +172,6 @@ def memory_is_that_of_the_arrays():
 
 
 def documentation():
-    found = doctest.testmod(trees)
+    short = {"jax": jax, "jnp": jax.numpy, "pi": pi, "pij": pij}
+    found = doctest.testmod(trees, extraglobs=short)
     assert found.attempted > 2 and not found.failed
