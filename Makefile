@@ -11,7 +11,7 @@ ARGS ?=
 # Two workers that take whole files, in their order: what a file makes once is made once.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo torch jax test test-fast gpu-check lint format bench quality soak docs clean distclean
+.PHONY: help demo torch jax test test-fast gpu-check lint format bench quality soak docs docs-test clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,9 +56,12 @@ soak: $(VENV)/.dev ## an hour of random calls by 8 threads, checked; into build/
 	@$(BIN)/python -m tests.hardening.soak $(ARGS)
 
 docs: $(VENV)/.docs ## the pages of docs/ and the reference, in build/docs; a warning is an error
-	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -b html -d build/doctrees \
+	@rm -rf build/docs && $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -b html -d build/doctrees \
 		docs build/docs
 	@echo "written: build/docs/index.html"
+
+docs-test: $(VENV)/.docs-test ## the pages in a headless Chromium: links, errors, widths, search; < 2 min
+	@$(BIN)/python -m pytest tests/docs/test_browser.py $(ARGS)
 
 clean: ## remove build products and caches, keep .venv
 	@rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
@@ -75,7 +78,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # A stamp for each extra: the demo need not wait for linters.
-$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.torch-test $(VENV)/.jax-test: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
+$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.docs-test $(VENV)/.torch-test $(VENV)/.jax-test: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
 	@echo "installing philinit[$*] into $(VENV) (once; TensorFlow for the CPU is some 300 MB)"
 	@PYTHONWARNINGS="ignore:Editable installation" \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What these pages add to Sphinx: the help of a command, the cells of a notebook, and a filter."""
+"""What these pages add to Sphinx: help of commands, cells of a notebook, a filter, a search."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.search.en import SearchEnglish
 from sphinx.util.docutils import SphinxDirective
 
 
@@ -79,9 +80,19 @@ def escape_underscores(*event: Any) -> None:
             lines[number] = "`".join(parts)
 
 
+class Search(SearchEnglish):
+    """Finds torch's ``trunc_normal_`` under "trunc_normal", too."""
+
+    def split(self, input: str) -> list[str]:  # noqa: A002 - Sphinx names it so
+        """The words of a text; those that end with underscores also without."""
+        words = super().split(input)
+        return words + [word.rstrip("_") for word in words if word.endswith("_")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("command-help", CommandHelp)
     app.add_directive("notebook", Notebook)
+    app.add_search_language(Search)
     app.connect("autodoc-process-docstring", escape_underscores)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
