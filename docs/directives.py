@@ -80,6 +80,19 @@ def escape_underscores(*event: Any) -> None:
             lines[number] = "`".join(parts)
 
 
+def break_names(*event: Any) -> None:
+    """Let code in tables break after its dots and brackets, so that no column is as wide as that."""
+    context = event[3]
+
+    def cell(match: re.Match[str]) -> str:
+        return re.sub(r"(?<=\w[._(=/])(?=[A-Za-z_][^<>]*</span>)", "<wbr>", match[0])
+
+    if "body" in context:
+        context["body"] = re.sub(
+            r"<td>.*?</td>", cell, context["body"], flags=re.DOTALL
+        )
+
+
 class Search(SearchEnglish):
     """Finds torch's ``trunc_normal_`` under "trunc_normal", too."""
 
@@ -93,6 +106,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("command-help", CommandHelp)
     app.add_directive("notebook", Notebook)
+    app.connect("html-page-context", break_names)
     app.add_search_language(Search)
     app.connect("autodoc-process-docstring", escape_underscores)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
