@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is drawn: three frozen descriptions of a distribution, checked when they are made."""
+"""What is drawn: three immutable descriptions of a distribution, checked when they are made."""
 
 from __future__ import annotations
 

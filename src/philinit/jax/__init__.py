@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights as arrays of JAX, shard by shard on the devices that will train them.
+"""JAX arrays of weights, made shard by shard on the devices that will train them.
 
-Each device's shard is computed alone and from the global index, so that the values depend neither
-on the mesh nor on the number of processes, and no process holds more than its own shards. On CPUs
-they lie in JAX's own memory, which a training step that donates them updates in place. On GPUs and
-TPUs each shard is computed in host memory, one at a time, and copied to its device.
+Each shard is computed by itself, from the positions of its weights in the whole tensor. So the
+values depend neither on the mesh nor on the number of processes, and no process holds more than its
+own shards. On CPUs the arrays are in JAX's own memory, which a training step that donates them
+updates in place. On GPUs and TPUs, shards are computed in host memory, one at a time, and copied to
+their device.
 
 `philinit.jax.nn.initializers` has the names and signatures of ``jax.nn.initializers``.
 """

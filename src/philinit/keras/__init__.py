@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras initializers with Keras's own numbers, many times faster and in one buffer.
+"""Keras initializers with Keras's own numbers, many times faster and without extra memory.
 
-Replace ``keras.initializers.X`` by ``philinit.keras.X``, or leave the model code as it is and put
-``with philinit.keras.accelerate():`` around it. Arguments, defaults, aliases, seeds and configs
-are Keras's: each class here is a subclass of the Keras class of its name. On Keras's TensorFlow
-backend weights equal Keras's, bit for bit, in memory that the first optimizer step updates in
-place; on its JAX, torch and NumPy backends they are the same weights again.
+Replace ``keras.initializers.X`` with ``philinit.keras.X``, or keep the model code and put
+``with philinit.keras.accelerate():`` around it. Arguments, defaults, aliases, seeds and configs are
+Keras's, because each class is a subclass of the Keras class with the same name. On Keras's
+TensorFlow backend the weights equal Keras's, bit for bit, and the first optimizer step updates them
+in place. On the JAX, torch and NumPy backends you get these same weights, too.
 
-A saved model loads wherever ``philinit.keras`` was imported before. Elsewhere Keras puts its own
-classes in their place, which have the same names and, but for ``sampler="native"``, configs.
+Import ``philinit.keras`` before you load a saved model. Without it, Keras uses its own classes,
+which have the same names and, except for ``sampler="native"``, the same configs.
 """
 
 from __future__ import annotations

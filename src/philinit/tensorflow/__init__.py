@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """TensorFlow's tensors and variables, filled in the memory that TensorFlow will train in.
 
-TensorFlow allocates (``tf.raw_ops.Empty``), philinit writes through a view of that memory, and
-``tf.Variable`` takes the tensor over as it is. Memory that TensorFlow has not allocated itself
-it never updates in place: the first optimizer step copies it. Hence `variable` and `to_tensor`
-are the normal way, and `from_dlpack` is for tensors that are mostly read. `rows` makes rows of a
-table by number, inside ``tf.data`` too.
+TensorFlow allocates the memory (``tf.raw_ops.Empty``), philinit writes into it, and ``tf.Variable``
+takes over the tensor without a copy. TensorFlow never updates memory in place that it did not
+allocate: the first optimizer step would copy it. So use `variable` and `to_tensor` for weights that
+you train, and `from_dlpack` for tensors that you mostly read. `rows` makes rows of a table by
+number, also inside ``tf.data``.
 
-Tensors in parts have the bits of the whole: `dtensor_variable` on the devices of a mesh, `variable`
-and `initializer` on parameter servers, which fill their own memory once they have called `serve`.
+Sharded tensors have the same bits as whole ones: `dtensor_variable` fills the devices of a mesh,
+and `variable` and `initializer` fill parameter servers, each of which must have called `serve`.
 """
 
 from __future__ import annotations

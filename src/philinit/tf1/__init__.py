@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drop-ins for the initializers of TensorFlow 1, tf.contrib, prettytensor and Caffe.
+"""Drop-in replacements for the initializers of TensorFlow 1, tf.contrib, prettytensor and Caffe.
 
-Each gives, for an int seed or under ``tf.compat.v1.set_random_seed``, the bits that TensorFlow's
-own gives when it is first run, in memory that is filled in place. They go where TensorFlow's go:
-tf.compat.v1.get_variable (with and without a partitioner), graphs with a Session, eager code,
-tf.function, ``tf.Variable(init(shape))``. In a graph a tensor may be any size: it is no part of
-the GraphDef, but can only be run in this process.
+With an int seed, or under ``tf.compat.v1.set_random_seed``, each gives the bits that TensorFlow's
+own gives when it is first run, and fills memory in place. You can use them wherever TensorFlow's
+can be used: tf.compat.v1.get_variable (with or without a partitioner), graphs with a Session, eager
+code, tf.function, ``tf.Variable(init(shape))``. In a graph, a tensor may have any size, because it
+is not part of the GraphDef; it can be run in any process that has imported this module.
 
 ==============================================  ================================================
 where you wrote                                  write
 ==============================================  ================================================
 tf.contrib.layers.xavier_initializer             xavier_initializer, xavier_initializer_conv2d
 tf.contrib.layers.variance_scaling_initializer   variance_scaling_initializer
-tf.compat.v1.X_initializer                       X_initializer, but for the next line
+tf.compat.v1.X_initializer                       X_initializer, except in the next line
 tf.compat.v1.variance_scaling_initializer        VarianceScaling
 tf.compat.v1.initializers.X                      initializers.X
 prettytensor's xavier_init                       xavier_init

@@ -2,14 +2,14 @@
 """torch's tensors and modules, filled in their own memory: plain, sharded, or on the meta device.
 
 - `fill_` writes a tensor, or the local shard of a DTensor, in place;
-- `rows` makes rows of a table by number, `rows_by_key` those of a table without a size;
-- `materialize` gives a module made on the meta device its memory and weights, shard by shard;
-- `initialize` fills a whole module that has memory by a map of names, `philinit.models`;
-  `dry_run` shows what that would do;
-- `parameters_on_meta` builds such modules, with buffers that their own code computes;
-- `layout` gives an initializer the fans of torch's weights, which are (out, in, ...);
-- `accelerate`, `install` and `uninstall` answer torch's own initialization, in code as it is;
-- `init` is a drop-in for torch.nn.init.
+- `rows` makes rows of a table by number, `rows_by_key` rows of a table without a fixed size;
+- `materialize` gives memory and weights to a module on the meta device, shard by shard;
+- `initialize` fills a whole module, as a map of names says (see `philinit.models`);
+  `dry_run` shows what it would do;
+- `parameters_on_meta` builds a module without memory for its parameters, but with its buffers;
+- `layout` tells an initializer that torch's weights have the axes (out, in, ...);
+- `accelerate`, `install` and `uninstall` let philinit draw the weights in existing torch code;
+- `init` is a drop-in replacement for torch.nn.init.
 
 Examples
 --------

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`torch.nn.init`, answered by philinit: the same names, arguments, errors and warnings.
+"""`torch.nn.init` with philinit's numbers: the same names, arguments, errors and warnings.
 
-``from philinit.torch import init`` in the place of ``from torch.nn import init``. Every function
-writes the tensor in place, outside of autograd, and returns it. The numbers come from
+Write ``from philinit.torch import init`` instead of ``from torch.nn import init``. Each function
+writes the tensor in place, outside autograd, and returns it. The numbers come from
 
-- ``seed=``, which torch does not have: those of philinit's initializers with that seed;
-- or the streams of `philinit.torch.accelerate`, inside such a block;
-- or a key that is drawn from `generator`, by default torch's own of CPUs, and advances it, so that
-  ``torch.manual_seed`` makes runs repeatable. (They are not the numbers that torch would draw.)
+- ``seed=``, which torch does not have: those of philinit's initializer with that seed;
+- or, inside a `philinit.torch.accelerate` block, the streams of that block;
+- or a key drawn from `generator`, by default torch's CPU generator, which advances. So
+  ``torch.manual_seed`` makes runs repeatable. (The numbers are not those that torch would draw.)
 
-What cannot be drawn here torch draws, as it would without: other dtypes than float32, float64,
-float16 and bfloat16, other devices than CPUs and CUDA, the meta device, fake, sparse and quantized
-tensors, DTensors without a seed; with ``seed=`` it is an error. Constants are torch's functions.
-A tensor that is not contiguous gets the numbers of its shape from new memory, by a copy.
+torch itself draws what philinit cannot: dtypes other than float32, float64, float16 and bfloat16,
+devices other than CPUs and CUDA, the meta device, fake, sparse and quantized tensors, and DTensors
+without a seed. With ``seed=`` these are an error. The functions for constants are torch's own. A
+tensor that is not contiguous is filled through a copy.
 
 Examples
 --------

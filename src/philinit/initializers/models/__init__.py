@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Whole models: an ordered map of parameters' names to initializers, one for all frameworks.
+r"""Whole models: an ordered map from parameter names to initializers, the same in all frameworks.
 
-Each adapter has an `initialize(model, parameters, seed)` and a `dry_run` of the same arguments:
-`philinit.torch`, `philinit.keras`, `philinit.tensorflow`, `philinit.jax`, and this module for a
-mapping of names to arrays. A parameter has the weights of ``init.named(name)``, where `init` has
-the seed, and `name` is the full name with dots between its components. So weights depend neither
-on the order of parameters, nor on the number of processes, nor on the framework. `FORMULAS` are the
-gains by depth that `Scaled` knows by name.
+`philinit.torch`, `philinit.keras`, `philinit.tensorflow` and `philinit.jax` each have a function
+`initialize(model, parameters, seed)`, and a `dry_run` with the same arguments. The ones in this
+module take a mapping of names to arrays. A parameter gets the weights of ``init.named(name)``,
+where `init` has the seed, and `name` is the full name with dots between its components. So the
+weights do not depend on the order of parameters, the number of processes, or the framework.
+`FORMULAS` has the gains by depth that `Scaled` knows by name.
 
 Examples
 --------

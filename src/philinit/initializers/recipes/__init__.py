@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Initializations of known models, as maps for `philinit.models`.
 
-Each function gives a `ParameterMap` for the names that models have in torch and in Keras. There is
-no entry for everything: parameters that a recipe does not know are an error, which lists them. An
-entry of your own goes before, ``ParameterMap({"adapter.*": pi.Zeros()}) + recipes.gpt2(12)``; other
-names for what a recipe knows are ``names={"down": r"my_projection\.weight$"}``, a regular
-expression for a role. `ROLES` has the roles of transformers. N(0, s) has stddev s; L is the number
-of layers, i = 0, 1, ... the number of one, taken from its name.
+Each function returns a `ParameterMap` for the names that models have in torch and in Keras. A
+parameter that a recipe does not know is an error, which lists all of them. Put entries of your own
+first, ``ParameterMap({"adapter.*": pi.Zeros()}) + recipes.gpt2(12)``. If your model uses another
+name for a role, pass a regular expression, ``names={"down": r"my_projection\.weight$"}``; `ROLES`
+has the roles of transformers. N(0, s) has stddev s; L is the number of layers, and i = 0, 1, ...
+the number of a layer, taken from its name.
 
 Examples
 --------

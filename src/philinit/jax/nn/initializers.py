@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """jax.nn.initializers by their names and signatures, with philinit's numbers.
 
-``from philinit.jax.nn import initializers`` stands for ``from jax.nn import initializers``: each
-function takes what JAX's takes and returns a function ``(key, shape, dtype, out_sharding=None)``,
-for ``kernel_init=`` of Flax and wherever else one goes, in jax.jit, vmap and eval_shape too. The
-distributions are JAX's. The numbers that a key gives are other ones: those that
-`philinit.jax.initializer` gives for that key and the philinit initializer that a function names,
-with the seed 0, and so the same for every sharding, device and number of processes.
+Write ``from philinit.jax.nn import initializers`` instead of ``from jax.nn import initializers``.
+Each function takes what JAX's takes and returns a function ``(key, shape, dtype,
+out_sharding=None)``, for ``kernel_init=`` of Flax and the like, also in jax.jit, vmap and
+eval_shape. The distributions are JAX's, but a key gives different numbers: those of
+`philinit.jax.initializer` for that key and the philinit initializer that a function names, with
+seed 0. They are the same for every sharding, device and number of processes.
 
-`zeros`, `ones` and `constant` draw nothing, and are JAX's own. Apart from the numbers the others
-differ from JAX's in this:
+`zeros`, `ones` and `constant` draw nothing, and are JAX's own. The others also differ from JAX's in
+this:
 
 - dtypes are float32, float64, float16 and bfloat16; complex weights are refused;
 - a `scale` or `stddev` is one number, known when the initializer is made, and not negative;
 - parameters are checked when the initializer is made;
-- an axis that would be input and output at once is refused; dimensions of 0 are not;
-- `out_sharding` is there for orthogonal and delta_orthogonal too.
+- an axis that is both input and output is refused; dimensions of 0 are not;
+- orthogonal and delta_orthogonal have `out_sharding` as well.
 """
 
 from __future__ import annotations
