@@ -118,6 +118,18 @@ def test_links_lead_somewhere(path):
         assert (path.parent / included).is_file()
 
 
+def test_code_fits_beside_the_menus():
+    wide = []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```(?:python|py|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        indented = re.findall(r"^    (.*)$", text, re.MULTILINE)
+        lines = [*"\n".join(blocks).splitlines(), *indented]
+        wide += [f"{path.name}: {line}" for line in lines if len(line) > 88]
+    assert not wide, "\n".join(wide)
+
+
 def test_files_and_programs_that_pages_name_exist():
     for path in ALL_PAGES:
         text = path.read_text(encoding="utf-8")
