@@ -8,7 +8,7 @@ code, tf.function, ``tf.Variable(init(shape))``. In a graph, a tensor may have a
 is not part of the GraphDef; it can be run in any process that has imported this module.
 
 ==============================================  ================================================
-where you wrote                                  write
+you wrote                                        write instead
 ==============================================  ================================================
 tf.contrib.layers.xavier_initializer             xavier_initializer, xavier_initializer_conv2d
 tf.contrib.layers.variance_scaling_initializer   variance_scaling_initializer
