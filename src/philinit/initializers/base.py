@@ -72,9 +72,9 @@ class Initializer(Configured):
         Parameters
         ----------
         shape : sequence of int, or int
-            Shape of the whole tensor, dimensions >= 0. Fans come from it.
+            Shape of the whole tensor, dimensions >= 0. The fans are computed from it.
         dtype : dtype, optional
-            float32 (default), float64, float16 or bfloat16. With `out`: its dtype, or left out.
+            float32 (default), float64, float16 or bfloat16. With `out`, its dtype or nothing.
         device : str, optional
             "cpu", "cuda" (CuPy's current device) or "cuda:N". Default: that of `out`, or "cpu".
             The same bits on each, except for `Orthogonal`.
@@ -97,7 +97,7 @@ class Initializer(Configured):
         Raises
         ------
         TypeError, ValueError
-            Any argument outside what is said above, before a byte is written.
+            Any argument not as described above, before a byte is written.
         ImportError, RuntimeError
             A CUDA device is asked for, but there is no CuPy, or no device that works.
         """
@@ -151,7 +151,7 @@ class Initializer(Configured):
     def shard(self, global_shape: Any, index: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
         """``self(global_shape, dtype)[index]`` bit for bit, without the rest of the tensor.
 
-        Keywords as of a call: `device`, `threads`, `out`, `progress`.
+        Takes the keywords of a call: `device`, `threads`, `out`, `progress`.
         """
         part = Shard(global_shape, index)
         return self(part.global_shape, dtype, **call, shard=part)
@@ -159,9 +159,9 @@ class Initializer(Configured):
     def rows(self, global_shape: Any, ids: Any, dtype: Any = None, **call: Unpack[Call]) -> Any:
         """``self(global_shape, dtype)[ids]`` bit for bit, without the rest of the tensor.
 
-        For embedding tables whose rows are made when they are first asked for: `ids` is an int or
-        an array of ints in [0, global_shape[0]), of any shape, duplicates allowed; the table may
-        have up to 2**62 elements. Keywords as of a call: `device`, `threads`, `out`, `progress`.
+        For embedding tables whose rows are made when they are first needed. `ids` is an int, or an
+        array of ints of any shape, in [0, global_shape[0]); duplicates are fine. The table may have
+        up to 2**62 elements. Takes the keywords of a call: `device`, `threads`, `out`, `progress`.
         """
         part = Rows(global_shape, ids)
         return self(part.global_shape, dtype, **call, shard=part)
@@ -175,29 +175,29 @@ class Initializer(Configured):
         global_shape: Any = None,
         **call: Unpack[Call],
     ) -> Any:
-        """Rows of a table without a size: each a pure function of this initializer and its key.
+        """Rows of a table without a fixed size: each depends only on this initializer and its key.
 
         For embedding tables that add rows while they are trained: a row that is evicted and added
-        again is the same row, in whatever order, on whatever machine. No row by key shares a word
-        with one by number.
+        again starts with the same weights, in any order and on any machine. No row by key shares a
+        random word with a row by number.
 
         Parameters
         ----------
         width : int, or sequence of int
             Weights of a row, or its shape; at most 2**28 weights.
         keys : int, or array of ints of any shape
-            Such as hashed feature ids: in [-2**63, 2**64), duplicates allowed. Negative ones stand
-            for their two's complement in 64 bits: -1 and 2**64 - 1 are one key.
+            Such as hashed feature ids, in [-2**63, 2**64); duplicates are fine. A negative key
+            stands for its two's complement in 64 bits: -1 and 2**64 - 1 are the same key.
         global_shape : sequence of int, optional
-            The shape (rows, width) of a table that the fans are those of; only for an initializer
-            that scales with them, such as `GlorotUniform`. It bounds no key.
+            The shape (rows, width) of a table to take the fans from; only for an initializer that
+            scales with them, such as `GlorotUniform`. It does not limit the keys.
         dtype, device, threads, out, progress
-            As of a call; the shape of the result is that of `keys`, then that of a row.
+            As in a call; the shape of the result is that of `keys`, followed by that of a row.
 
         Raises
         ------
         TypeError, ValueError
-            Any argument outside what is said above, before a byte is written.
+            Any argument not as described above, before a byte is written.
         NotImplementedError
             The initializer neither draws its weights independently nor is a constant.
         """
@@ -222,7 +222,7 @@ class Initializer(Configured):
     def named(self, name: str | int) -> Self:
         """The same initializer on an independent key, for one layer of many.
 
-        A constant stays itself.
+        A constant has no key, and is returned unchanged.
         """
         return self
 

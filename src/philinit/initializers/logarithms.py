@@ -113,7 +113,7 @@ class LogUniform(_Mapped):
     Raises
     ------
     TypeError, ValueError
-        When made: parameters outside what is said above. When called: numbers that the dtype
+        When made: parameters not as described above. When called: numbers that the dtype
         cannot hold.
     NotImplementedError
         When called: for the memory of a CUDA device.

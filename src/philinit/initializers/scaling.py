@@ -89,7 +89,7 @@ class VarianceScaling(Sampled):
     Raises
     ------
     TypeError, ValueError
-        When made: a parameter outside what is said above. When called: axes that do not fit.
+        When made: a parameter not as described above. When called: axes that do not fit.
 
     References
     ----------
@@ -150,7 +150,7 @@ class Specialized(VarianceScaling):
     Parameters (keywords only)
     --------------------------
     gain : float, optional
-        Positive; multiplies the stddev, or the limit. 1 where it is left out, and sqrt(2) for He.
+        Positive; multiplies the stddev, or the limit. By default 1, and sqrt(2) for He.
     activation : str, optional
         Stands for ``gain=philinit.gain(activation, param)``; give one of the two. It *replaces*
         He's sqrt(2): ``HeNormal(activation="relu")`` is ``HeNormal()``, and

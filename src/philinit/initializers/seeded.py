@@ -34,12 +34,12 @@ class Seeded(Initializer):
     Parameters
     ----------
     seed : int, optional
-        In [-2**127, 2**128). Left out, 128 bits of entropy are drawn from the operating system,
-        once, here: `seed` then is that number, and `from_entropy` is True, in the repr as well.
+        In [-2**127, 2**128). If left out, 128 bits are drawn from the operating system, once:
+        `seed` is then that number, and `from_entropy` is True, in the repr as well.
     names : sequence of str and int
-        Folded into the key one after the other; `named` appends to it.
+        Hashed into the key, one after the other; `named` appends to them.
     from_entropy : bool
-        That the seed was not given. For information: it changes no value and no comparison.
+        Whether the seed was drawn. For information only: it changes no value or comparison.
     """
 
     seed: int | None = None

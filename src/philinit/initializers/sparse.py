@@ -110,7 +110,7 @@ class Dirac(_Centered):
     Raises
     ------
     TypeError, ValueError
-        When made: parameters outside what is said above. When called: less than 3 axes; channels
+        When made: parameters not as described above. When called: less than 3 axes; channels
         that `groups` does not divide; a gain that the dtype cannot hold.
     NotImplementedError
         When called: for the memory of a CUDA device.
@@ -173,7 +173,7 @@ class DeltaOrthogonal(_Centered, Seeded):
     Raises
     ------
     TypeError, ValueError
-        When made: parameters outside what is said above. When called: less than 3 axes; more
+        When made: parameters not as described above. When called: less than 3 axes; more
         channels in than out; a gain that the dtype cannot hold.
     NotImplementedError
         When called: for the memory of a CUDA device.
@@ -232,7 +232,7 @@ class Sparse(_Mostly, Seeded):
     Raises
     ------
     TypeError, ValueError
-        When made: parameters outside what is said above. When called: not 2 axes.
+        When made: parameters not as described above. When called: not 2 axes.
     NotImplementedError
         When called: for the memory of a CUDA device.
     """

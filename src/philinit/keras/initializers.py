@@ -109,14 +109,14 @@ class RandomUniform(Seeded, keras.initializers.RandomUniform):  # type: ignore[m
         Finite, minval <= maxval; the constant where they are equal.
     seed : int or keras.random.SeedGenerator, optional
         As in Keras: with an int each call gives the same weights, with a SeedGenerator new ones.
-        Left out, an int is drawn once, here.
+        If left out, an int is drawn, once.
     sampler : str (keyword only)
         "tensorflow": the weights of Keras's TensorFlow backend. "native": the fastest.
 
     Raises
     ------
     ValueError
-        Whatever Keras refuses, in its words; numbers outside what is said above.
+        What Keras refuses, with its message; numbers not as described above.
     """
 
 

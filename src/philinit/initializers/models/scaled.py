@@ -57,7 +57,7 @@ class Scaled(Adjusted):
     Raises
     ------
     TypeError, ValueError
-        When made: parameters outside what is said above. When called: no `layer`, or one that
+        When made: parameters not as described above. When called: no `layer`, or one that
         `depth` does not reach.
 
     References

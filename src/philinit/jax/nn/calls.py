@@ -42,7 +42,7 @@ class Keyed:
         shape : sequence of int, or int
             Fans come from it.
         dtype : optional
-            Left out, the one that the initializer was made with. None is JAX's default float.
+            By default, the one that the initializer was created with. None is JAX's default float.
         out_sharding : jax.sharding.Sharding or PartitionSpec, optional
             Each device computes its own shard.
         """
