@@ -178,8 +178,8 @@ def test_factors_and_shares_are_within_one_kind_of_memory():
         result("tf.random", "new", [20.0], share=4),
     ]
     rows = bench.table_rows(results)
-    assert [row[4] for row in rows] == ["1.00", "1.00", "0.80", "0.50", "0.03", "0.05"]
-    assert [row[5] for row in rows] == ["", "", "", "", "15", "16"]
+    assert [row[3] for row in rows] == ["100%", "100%", "80%", "50%", "3%", "5%"]
+    assert [row[4] for row in rows] == ["", "", "", "", "15", "16"]
     assert rows[-1][0] == "tf.random (1/4)"
 
 
@@ -187,6 +187,6 @@ def test_a_narrow_terminal_gets_lists():
     report = Report()
     report.expect(result("philinit", "new", [0.005]))
     out = io.StringIO()
-    bench._print(Console(file=out, width=40, color_system=None), report, 1000, "float32", [])
+    bench._print(themed(Console(file=out, width=40, color_system=None)), report, 1000, "float32", [])
     assert max(map(len, out.getvalue().splitlines())) <= 40
-    assert "  GB/s: 0.0008" in out.getvalue()
+    assert "GB/s 0.0008" in out.getvalue()

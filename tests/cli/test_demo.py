@@ -158,7 +158,7 @@ def test_ctrl_c_kills_the_child_and_prints_what_there_is(group, tmp_path):
 
 def rendered(width, results):
     out = io.StringIO()
-    print_tables(Console(file=out, width=width, color_system=None), results)
+    print_tables(themed(Console(file=out, width=width, color_system=None)), results)
     return out.getvalue()
 
 
@@ -219,7 +219,7 @@ def test_size_follows_free_memory():
 
 def test_the_plan_says_when_memory_makes_it_smaller(monkeypatch):
     out = io.StringIO()
-    console = Console(file=out, width=200, color_system=None)
+    console = themed(Console(file=out, width=200, color_system=None))
     monkeypatch.setattr(demo, "free_memory", lambda: 9 << 30)
     planned = demo._plan(console, 10**6, "float32", ("glorot_uniform",), None, 42, True)
     sizes = {m.contender: m.work.size for m in planned if m.contender != "memset"}

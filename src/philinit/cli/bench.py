@@ -10,7 +10,8 @@ import click
 from rich.console import Console
 
 from philinit.cli.console import Row, bars, open_console, say, show
-from philinit.cli.options import DTYPE, Count, json_option, plot_option, write_json
+from philinit.cli.help import Command
+from philinit.cli.options import Count, dtype_option, json_option, plot_option, write_json
 from philinit.tools.bench.contenders import CONTENDERS
 from philinit.tools.bench.races import Limits, race
 from philinit.tools.bench.results import Report, Result
@@ -22,13 +23,37 @@ PEERS = ("tensorflow", "keras", "torch", "jax", "numpy")
 SECONDS = 45.0  # nobody begins after that
 LIMITS = Limits(patience=0.25, spend=0.3, most=7)
 
+HELP = """Time philinit, memset and the libraries that are installed, in less than a minute.
 
-@click.command()
+Draws uniform, truncated normal and normal weights with each, in turns, and compares the rates.
+"""
+
+DETAILS = """Each library runs in its own process. Before it is timed, the mean, standard deviation,
+minimum and maximum of its weights are compared with theory. A slow library fills only a part of
+the tensor; the table says which part. Ctrl-C stops the run and prints the results so far.
+"""
+
+
+@click.command(
+    cls=Command,
+    help=HELP,
+    examples=[
+        "philinit bench",
+        "philinit bench --against torch --against numpy --params 1e8",
+        "philinit bench --plot bench.svg --json bench.json",
+    ],
+    details=DETAILS,
+    exit_codes={
+        0: "Everything was measured.",
+        1: "A library failed, made wrong numbers, or is named by --against and not installed.",
+    },
+)
 @click.option(
     "--against",
+    metavar="LIBRARY",
     type=click.Choice(PEERS),
     multiple=True,
-    help="A peer; may be repeated. All that are installed unless given.",
+    help=f"{', '.join(PEERS[:-1])} or {PEERS[-1]}. Repeatable. Default: all that are installed.",
 )
 @click.option(
     "--params",
@@ -36,10 +61,10 @@ LIMITS = Limits(patience=0.25, spend=0.3, most=7)
     type=Count(1000),
     default="3e7",
     show_default=True,
-    help="Weights of a tensor.",
+    help="Number of weights.",
 )
-@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
-@plot_option("Draw bars of GB/s beside the memset line, as .png or .svg.")
+@dtype_option
+@plot_option("Draw the rates as a bar chart: a .png or .svg file.")
 @json_option
 @click.pass_context
 def bench(
@@ -50,20 +75,7 @@ def bench(
     plot: Path | None,
     json_path: Path | None,
 ) -> None:
-    """Time philinit beside memset and the peers that are installed, in less than a minute.
-
-    Uniform, truncated normal and normal weights; contenders take turns, each library in a process
-    of its own, and mean, stddev, min and max of what each makes are held against theory before it
-    is timed. A slow peer makes a part of the tensor, which the table states. Ctrl-C ends the run
-    and prints what there is. Exit code 1 where somebody failed or made wrong numbers, or where
-    a peer that --against names is not installed.
-
-    \b
-    Examples:
-      philinit bench
-      philinit bench --against torch --against numpy --params 1e8 --dtype bfloat16
-      philinit bench --plot bench.svg --json bench.json
-    """  # noqa: D301 - click wants the backspace itself
+    """As `HELP` says."""
     if plot is not None:
         try:  # before anything is measured
             from philinit.tools.bench import pictures
@@ -71,14 +83,14 @@ def bench(
             raise click.ClickException(str(error)) from error
     console = open_console(json_path)
     machine = machine_facts()
-    say(console, machine_line(machine), "dim")
+    say(console, machine_line(machine), "aside")
     names, missing = _contenders(against)
     report = Report()
     code = 0
     try:
         _measure(console, report, names, params, dtype)
     except KeyboardInterrupt:
-        say(console, "interrupted: the tables are not complete", "yellow")
+        say(console, "interrupted: the tables are incomplete", "note")
         code = 130
     _print(console, report, params, dtype, missing)
     if plot is not None and report.results:
@@ -92,7 +104,7 @@ def bench(
 
 
 def _contenders(against: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Names of who takes part; and what is not installed, each with the line that mends it."""
+    """Names of who takes part; and what is not installed, with the command that installs it."""
     wanted = {"memset", "philinit", *(against or PEERS)}
     names, missing = [], []
     for name, contender in CONTENDERS.items():
@@ -134,41 +146,43 @@ def _print(
 ) -> None:
     results = report.results
     rows: list[Row] = []
-    for workload in dict.fromkeys(result.workload for result in results):
-        rows += [[], [f"[bold]{workload}[/bold]", "", "", "", "", ""]]
-        rows += table_rows([result for result in results if result.workload == workload])
+    kinds = dict.fromkeys((result.workload, result.memory) for result in results)
+    for workload, memory in kinds:
+        rows += [[], [f"[bold]{workload}, {memory} memory[/bold]", "", "", "", ""]]
+        rows += table_rows([r for r in results if (r.workload, r.memory) == (workload, memory)])
     if rows:
-        columns = ["contender", "memory", "ms", "GB/s", "of memset", "x"]
+        columns = ["", "ms", "GB/s", "of memset", "x"]
         show(console, f"{params:,} {dtype} weights", columns, rows)
         say(
             console,
-            "medians of rounds in turns. new: a tensor of its own at each call; resident: memory"
-            " that was written before. of memset: of the same kind of memory. x: how many times as"
-            " fast philinit is.",
-            "dim",
+            "Medians. new: each call allocates its tensor; resident: memory that was written"
+            " before. of memset: share of memset's rate in the same kind of memory. x: how many"
+            " times as fast philinit is.",
+            "aside",
         )
     for text in missing:
         say(console, text)
     for skip in dict.fromkeys(replace(skip, workload="") for skip in report.left_out):
         text = f"{skip.contender}: {'failed: ' * skip.failed}{skip.reason}"
-        say(console, text, "red" if skip.failed else "dim")
+        say(console, text, "failed" if skip.failed else "aside")
 
 
 def table_rows(results: Sequence[Result]) -> list[Row]:
-    """Rows of one workload: name, memory, ms, GB/s, share of memset, philinit's factor."""
+    """Rows of one workload: name, ms, GB/s, share of memset's rate, philinit's factor."""
     limits = {r.memory: r.rate for r in results if r.contender == "memset"}
     own = {r.memory: r.rate for r in results if r.contender == "philinit"}
     rows = []
     for r in results:
+        share = r.rate / limits[r.memory] if r.memory in limits else 0.0
         peer = CONTENDERS[r.contender].peer
+        times = own[r.memory] / r.rate if peer and r.memory in own else 0.0
         rows.append(
             [
                 r.title + (f" (1/{r.share})" if r.share > 1 else ""),
-                r.memory,
                 f"{r.typical * 1e3:.3g}",
                 f"{r.rate / 1e9:.3g}",
-                f"{r.rate / limits[r.memory]:.2f}" if r.memory in limits else "",
-                f"{own[r.memory] / r.rate:.3g}" if peer and r.memory in own else "",
+                (f"{share:.0%}" if share >= 0.01 else "<1%") if share else "",
+                (f"{times:.3g}" if times < 1000 else f"{times:,.0f}") if times else "",
             ]
         )
     return rows

@@ -4,19 +4,22 @@
 import click
 from click.shell_completion import get_completion_class
 
+from philinit.cli.help import Command
 
-@click.command()
+
+@click.command(
+    cls=Command,
+    examples=[
+        'eval "$(philinit completion bash)"',
+        'eval "$(philinit completion zsh)"',
+        "philinit completion fish > ~/.config/fish/completions/philinit.fish",
+    ],
+    details="The first line belongs in ~/.bashrc, the second in ~/.zshrc, after compinit.",
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script with which SHELL completes commands, options and initializers.
-
-    \b
-    Examples:
-      eval "$(philinit completion bash)"                   # in ~/.bashrc
-      eval "$(philinit completion zsh)"                    # in ~/.zshrc, behind compinit
-      philinit completion fish > ~/.config/fish/completions/philinit.fish
-    """  # noqa: D301 - click wants the backspace itself
+    """Print the script with which SHELL completes commands, options and initializers."""
     made = get_completion_class(shell)
     assert made is not None  # each shell of the choice has one
     group = ctx.find_root().command

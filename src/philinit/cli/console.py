@@ -7,31 +7,36 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from philinit.checks import missing_extra
-from philinit.cli.group import harmless
+from rich import box
+from rich import progress as progress_bars
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import Progress, ProgressColumn
+from rich.table import Table
+from rich.text import Text
+from rich.theme import Theme
 
-try:
-    from rich import box
-    from rich import progress as progress_bars
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.progress import Progress, ProgressColumn
-    from rich.table import Table
-    from rich.text import Text
-except ImportError as error:
-    raise missing_extra("the command line", str(error.name), "cli") from error
+from philinit.cli.group import harmless
 
 NARROW = 76  # columns: below it a table becomes a list
 LEAST = 20  # columns: with fewer, a terminal that is too narrow for tables folds its lines
 PIPED = 100  # columns of what is no terminal, unless COLUMNS says otherwise
 STDOUT = Path("-")  # as in --json -
 
+# Colors of 256 that stand out from white and from black alike, 4 to 1 or more; and what comes
+# nearest where there are 16, whose yellow and gray are lost on white, or on black.
+COLORS = {"ok": "color(28)", "note": "color(130)", "failed": "color(160)", "aside": "color(243)"}
+FEW_COLORS = {"ok": "green", "note": "magenta", "failed": "red", "aside": "none"}
+BARS = {"bar.back": "aside", "progress.elapsed": "none", "progress.data.speed": "none"}
+BARS |= dict.fromkeys(("bar.complete", "bar.finished", "bar.pulse", "progress.download"), "ok")
+ALERTS = ("note", "failed")  # said also where JSON alone goes to stdout
+
 T = TypeVar("T")
 Row = list[str]  # an empty list is a rule between sections
 
 
 def open_console(json_path: Path | None = None) -> Console:
-    """Where people read: stdout, or stderr where JSON goes to stdout.
+    """Where people read: stdout, or stderr, for bars and alerts only, where JSON goes to stdout.
 
     No colors and no bars in a pipe; rich itself follows NO_COLOR and COLUMNS.
     """
@@ -43,12 +48,20 @@ def open_console(json_path: Path | None = None) -> Console:
     if not console.is_terminal:
         console = Console(stderr=stderr, width=known or PIPED, color_system=None, _environ=environ)
     console.width = max(console.width, LEAST)
+    return themed(console)
+
+
+def themed(console: Console) -> Console:
+    """`console`, which from now on knows the styles "ok", "note", "failed" and "aside"."""
+    colors = FEW_COLORS if console.color_system == "standard" else COLORS
+    console.push_theme(Theme(colors | {name: colors.get(kind, kind) for name, kind in BARS.items()}))
     return console
 
 
-def say(console: Console, text: str, style: str = "") -> None:
+def say(console: Console, text: str = "", style: str = "") -> None:
     """A line as it is: no markup, no numbers in color."""
-    console.print(harmless(text), style=style, highlight=False, markup=False)
+    if style in ALERTS or not console.stderr:
+        console.print(harmless(text), style=style, highlight=False, markup=False)
 
 
 def bars(console: Console, *middle: str | ProgressColumn) -> Progress:
@@ -78,29 +91,43 @@ def with_bar(console: Console, path: Path, work: Callable[..., T], *args: Any, *
 
 
 def facts(console: Console, title: str, rows: Sequence[Sequence[str | Text]]) -> None:
-    """A title, and below it lines of a few words and a text, which is folded to the width."""
-    console.print()
+    """A title, and below it lines of a few words and a text, which is folded to the width.
+
+    On a narrow terminal the text follows its name and a colon, and goes on under them.
+    """
+    if console.stderr:
+        return
+    say(console)
     say(console, title, "bold")
+    cells: list[list[Text | str]]
+    cells = [[Text(harmless(c)) if isinstance(c, str) else c for c in row] for row in rows]
     grid = Table.grid(padding=(0, 2))
-    for _ in rows[0][:-1]:
-        grid.add_column(style="dim", no_wrap=True)
+    if console.width < NARROW:
+        cells = [[*(before or ["-"]), name + ": " + text] for *before, name, text in cells]
+    for _ in cells[0][:-1]:
+        grid.add_column(style="aside", no_wrap=True)
     grid.add_column(overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row))
+    for row in cells:
+        grid.add_row(*row)
     console.print(Padding(grid, (0, 0, 0, 2), expand=False), highlight=False)
 
 
 def show(console: Console, title: str, columns: list[str], rows: list[Row]) -> None:
-    """A table, or on a narrow terminal each row as a short list of its filled cells."""
-    console.print()
-    console.print(harmless(title), style="bold", highlight=False)
+    """A table, or on a narrow terminal each row as a line with its filled cells under it."""
+    if console.stderr:
+        return
+    say(console)
+    say(console, title, "bold")
     rows = [[harmless(cell) for cell in row] for row in rows]
     if console.width < NARROW:
-        for name, *cells in filter(None, rows):
-            console.print(name, highlight=False)
-            for column, cell in zip(columns[1:], cells, strict=True):
-                if cell:
-                    console.print(f"  {column}: {cell}", highlight=False)
+        for number, (name, *cells) in enumerate(row or [""] for row in rows):
+            if name or number:
+                console.print(name, highlight=False)
+            pairs = zip(columns[1:], cells, strict=bool(cells))
+            text = ", ".join(f"{column} {cell}" for column, cell in pairs if cell)
+            if text:
+                console.print(Padding(text, (0, 0, 0, 4)), highlight=False)
+        say(console)
         return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for column in columns:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from philinit.cli.console import bars, open_console, say
-from philinit.cli.options import DTYPE, Count, json_option, write_json
+from philinit.cli.help import Command
+from philinit.cli.options import Count, dtype_option, json_option, threads_option, write_json
 from philinit.cli.spec import refuse_typed
 from philinit.cli.tables import GIB, TITLES, print_tables
 from philinit.tools.demo.contenders import (
@@ -23,30 +24,51 @@ from philinit.tools.demo.contenders import (
 )
 from philinit.tools.measure.machine import HEADROOM, free_memory, machine_facts, machine_line
 
+DETAILS = """Each library runs in a new process. The tables show time and memory, and compare the
+weights with theory. Ctrl-C stops the run and prints the results so far.
+"""
+
 MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=[
+        "philinit demo",
+        "philinit demo --params 2e8 --dtype bfloat16",
+        "philinit demo --no-peers --threads 1 --json demo.json",
+    ],
+    details=DETAILS,
+    exit_codes={0: "Every library finished.", 1: "A library failed, or memory is too small."},
+)
 @click.option(
     "--params",
     metavar="COUNT",
     type=Count(COLUMNS),
     default="1e9",
     show_default=True,
-    help="Weights.",
+    help="Number of weights.",
 )
-@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
+@dtype_option
 @click.option(
     "--init",
     "inits",
+    metavar="INITIALIZER",
     type=click.Choice(sorted(TITLES)),
     multiple=True,
     default=sorted(TITLES),
-    help="Only this one; may be repeated.",
+    help=f"{' or '.join(sorted(TITLES))}. Repeatable. Default: both.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), help="All CPUs unless given.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 3), default=42, show_default=True)
-@click.option("--no-peers", is_flag=True, help="philinit alone.")
+@threads_option
+@click.option(
+    "--seed",
+    metavar="SEED",
+    type=click.IntRange(0, 2**31 - 3),
+    default=42,
+    show_default=True,
+    help="Integer that decides the weights.",
+)
+@click.option("--no-peers", is_flag=True, help="Run philinit only.")
 @json_option
 @click.pass_context
 def demo(
@@ -59,17 +81,7 @@ def demo(
     no_peers: bool,
     json_path: Path | None,
 ) -> None:
-    """Initialize a billion-parameter embedding as a tf.Variable, beside TensorFlow and Keras.
-
-    Each contender runs in a fresh process; the tables show time, memory and the numbers against
-    theory. Ctrl-C ends the run and prints what there is. Exit code 1 where a contender failed.
-
-    \b
-    Examples:
-      philinit demo
-      philinit demo --params 2e8 --dtype bfloat16
-      philinit demo --no-peers --threads 1 --json demo.json
-    """  # noqa: D301 - click wants the backspace itself
+    """Initialize a billion-parameter embedding as a tf.Variable, next to TensorFlow and Keras."""
     console = open_console(json_path)
     wanted = params // COLUMNS
     free = free_memory()
@@ -101,14 +113,16 @@ def _plan(
         raise click.ClickException(
             f"the demo needs more than {need:.0f} GiB of free memory; {free / GIB:.1f} GiB are free"
         )
-    say(console, machine_line(machine_facts(threads)), "dim")
+    say(console, machine_line(machine_facts(threads)), "aside")
     reason = f"because {free / GIB:.1f} GiB are free"
     if own < rows:
-        console.print(f"{own * COLUMNS:,} parameters, not {rows * COLUMNS:,}, {reason}")
+        say(console, f"{own * COLUMNS:,} weights instead of {rows * COLUMNS:,}, {reason}", "note")
     if peers and 0 < others < own:
-        console.print(
-            f"peers run with {others * COLUMNS:,} parameters: they take three times the "
-            f"tensor, and {reason[8:]}"
+        say(
+            console,
+            f"TensorFlow and Keras get {others * COLUMNS:,} weights: they need three times the "
+            f"tensor's memory, and {reason[8:]}",
+            "note",
         )
     sizes = own, others if peers else 0
     return measurements(sizes, MEMSET_ROWS, dtype, inits, threads=threads, seed=seed)
@@ -135,16 +149,16 @@ def _measure_all(console: Console, planned: list[Measurement]) -> tuple[list[dic
             try:
                 result = measurement.run(event)
             except ChildProcessError as error:
-                say(console, f"{title}: failed: {error}", "red")
+                say(console, f"{title}: failed: {error}", "failed")
                 code = 1
             except KeyboardInterrupt:
-                say(console, f"interrupted during {title}", "yellow")
+                say(console, f"interrupted during {title}", "note")
                 return results, 130
             else:
                 asked = {"spec": asdict(measurement), "title": measurement.title}
                 results.append({**asked, "result": result})
                 seconds = result.get("seconds")
-                say(console, f"{title}: " + (f"{seconds:.2f} s" if seconds else "done"), "dim")
+                say(console, f"{title}: " + (f"{seconds:.2f} s" if seconds else "done"), "aside")
             finally:
                 progress.remove_task(task)
     return results, code

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`philinit doctor`: what works on this machine, and how to mend what does not."""
+"""`philinit doctor`: what works on this machine, and how to fix what does not."""
 
 from dataclasses import asdict
 from itertools import groupby
@@ -10,31 +10,42 @@ from rich.console import Console
 from rich.text import Text
 
 from philinit.cli.console import NARROW, bars, facts, open_console, say
+from philinit.cli.help import Command
 from philinit.cli.options import json_option, write_json
 from philinit.tools.doctor import examinations
 from philinit.tools.doctor.findings import Finding
 from philinit.tools.measure.machine import machine_facts
 
-STYLES = {"ok": "green", "note": "yellow", "failed": "red", "absent": "dim"}
+DETAILS = """The live tests hand a tensor to each framework and check it there, each in a new
+process.
+
+\b
+ok      works
+note    works, could be better
+failed  should work, but does not
+absent  is not installed
+
+The line under a problem is the command that fixes it.
+"""
+
+STYLES = {"ok": "ok", "note": "note", "failed": "failed", "absent": "aside"}
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="Leave out the live tests, which import frameworks.")
+@click.command(
+    cls=Command,
+    examples=[
+        "philinit doctor",
+        "philinit doctor --quick",
+        "philinit doctor --json report.json",
+    ],
+    details=DETAILS,
+    exit_codes={0: "Nothing failed.", 1: "Something failed that should work."},
+)
+@click.option("--quick", is_flag=True, help="Skip the live tests, which import every framework.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, quick: bool, json_path: Path | None) -> None:
-    """Look at CPU, threads, pages, caches, libraries and GPUs, and test every hand-off live.
-
-    Each live test runs in a process of its own. "note" is what works but could be better,
-    "absent" what is not installed; below each problem stands the command that mends it. Exit code
-    1 where something failed that should work.
-
-    \b
-    Examples:
-      philinit doctor
-      philinit doctor --quick
-      philinit doctor --json report.json
-    """  # noqa: D301 - click wants the backspace itself
+    """Check CPU, memory, compiled code, libraries and GPUs, and say how to fix problems."""
     console = open_console(json_path)
     with bars(console, "{task.completed}/{task.total}") as progress:
         task = progress.add_task("live tests", total=None, visible=not quick)
@@ -44,9 +55,9 @@ def doctor(ctx: click.Context, quick: bool, json_path: Path | None) -> None:
     names = max(len(finding.name) for finding in findings) if console.width >= NARROW else 0
     for section, group in groupby(findings, key=lambda finding: finding.section):
         _print(console, section, list(group), names)
-    console.print()
+    say(console)
     counts = {state: sum(f.state == state for f in findings) for state in STYLES}
-    style = "red" if counts["failed"] else "green"
+    style = "failed" if counts["failed"] else "ok"
     say(console, ", ".join(f"{count} {state}" for state, count in counts.items()), style)
     if json_path is not None:
         document = {"machine": machine_facts(), "findings": [asdict(f) for f in findings]}
@@ -55,6 +66,8 @@ def doctor(ctx: click.Context, quick: bool, json_path: Path | None) -> None:
 
 
 def _print(console: Console, section: str, findings: list[Finding], width: int) -> None:
+    if console.stderr:
+        return
     rows = [
         (
             Text(finding.state.ljust(6), STYLES[finding.state]),
@@ -66,5 +79,8 @@ def _print(console: Console, section: str, findings: list[Finding], width: int) 
     facts(console, section, rows)
     for finding in findings:
         if finding.remedy:  # in one piece, to be copied
-            text = Text.assemble(f"  to mend {finding.name}: ", (finding.remedy, "bold"))
+            label = f"  to fix {finding.name}:"
+            narrow = len(label) + 1 + len(finding.remedy) > console.width
+            space = "\n    " if narrow else " "
+            text = Text.assemble(label, space, (finding.remedy, "bold"))
             console.print(text, soft_wrap=True, highlight=False)

@@ -12,12 +12,14 @@ from rich.console import Console
 
 from philinit.cli.console import open_console, say, with_bar
 from philinit.cli.group import harmless
+from philinit.cli.help import Command
 from philinit.cli.options import (
-    DTYPE,
     InitializerName,
     Shape,
+    dtype_option,
     initializer_options,
     json_option,
+    threads_option,
     write_json,
 )
 from philinit.cli.spec import (
@@ -37,39 +39,48 @@ from philinit.files.unfinished import amount
 from philinit.files.write import Written, write_file
 from philinit.keys import fresh_seed
 
-HELP = f"""Write initial weights to a file, which may be larger than memory.
+HELP = """Write initial weights to a file, which may be larger than memory.
 
-PATH ends in .npy, for the one tensor of --init and --shape, or in .safetensors, for the tensors of
---spec. It appears when it is complete: until then there is PATH.partial, with a record of how far
-it is. After Ctrl-C, a crash or a full disk, `philinit fill PATH --resume` goes on from there. A
-disk that is too small is found before the first byte, where the file system can tell.
+PATH ends in .npy, for one tensor described by --init and --shape, or in .safetensors, for tensors
+described by --spec. If the command is interrupted, `philinit fill PATH --resume` continues.
+"""
 
-The bytes are those of numpy.save and safetensors.numpy.save_file, for any number of threads and
-interruptions. NumPy's format has no name for bfloat16: read such a file by
-np.load(PATH).view(ml_dtypes.bfloat16). Orthogonal matrices are made whole, in memory.
-{SPEC_HELP}
-Exit code 1: the file exists already, or the disk is full or fails.
+DETAILS = f"""{SPEC_HELP}
+Until the file is complete, it is PATH.partial, next to a record of its progress. Where the file
+system can tell, a disk that is too small is reported before the first byte is written. The bytes
+are those of numpy.save and safetensors.numpy.save_file, for any number of threads and
+interruptions.
 
-\b
-Examples:
-  philinit fill w.npy --init glorot_uniform --shape 1e6,1000 --seed 7
-  philinit fill w.npy --init he_normal --param activation=gelu \\
-      --shape 3,3,256,512 --dtype bfloat16 --seed 7
-  philinit fill model.safetensors --spec spec.json --seed 7
-  philinit fill w.npy --resume
+NumPy's format has no name for bfloat16: read such a file with
+np.load(PATH).view(ml_dtypes.bfloat16). Orthogonal matrices are made in memory.
 """
 
 
-@click.command(help=HELP)
+@click.command(
+    cls=Command,
+    help=HELP,
+    examples=[
+        "philinit fill w.npy --init glorot_uniform --shape 1e6,1000 --seed 7",
+        "philinit fill w.npy --init he_normal --param activation=gelu --shape 3,3,256,512 "
+        "--dtype bfloat16",
+        "philinit fill model.safetensors --spec spec.json --seed 7",
+        "philinit fill w.npy --resume",
+    ],
+    details=DETAILS,
+    exit_codes={
+        0: "The file is complete.",
+        1: "The file exists already, or the disk is full or fails.",
+    },
+)
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--init", type=InitializerName(), help="The initializer of a .npy file.")
-@click.option("--shape", type=Shape(), help="Of a .npy file, such as 3,3,256,512 or 1e6,1000.")
-@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
-@initializer_options()
+@click.option("--init", type=InitializerName(), help="Initializer of a .npy file.")
+@click.option("--shape", type=Shape(), help="Shape of a .npy file, such as 3,3,256,512 or 1e6,64.")
+@dtype_option
+@initializer_options("Integer that decides the weights. Default: a new one, which is printed.")
 @spec_option
-@click.option("--threads", type=click.IntRange(1, 1024), help="All CPUs unless given.")
-@click.option("--force", is_flag=True, help="Replace PATH, once the new file is complete.")
-@click.option("--resume", is_flag=True, help="Go on with PATH.partial.")
+@threads_option
+@click.option("--force", is_flag=True, help="Replace PATH, when the new file is complete.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted file, PATH.partial.")
 @json_option
 @click.pass_context
 def fill(
@@ -96,7 +107,7 @@ def fill(
     except (OSError, MemoryError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
-        _say_how_to_go_on(console, path, force)
+        _say_how_to_continue(path, force)
         ctx.exit(130)
     seconds = time.perf_counter() - start
     _say_what_was_written(console, path, tensors, written, seconds)
@@ -145,15 +156,15 @@ def _seeds(seed: int | None, begun: dict[str, Tensor]) -> SeedFor:
     return lambda name: drawn
 
 
-def _say_how_to_go_on(console: Console, path: Path, force: bool) -> None:
+def _say_how_to_continue(path: Path, force: bool) -> None:
     try:
         record = Record.load(path)
     except (OSError, ValueError):
-        say(console, "interrupted before the first byte", "yellow")
+        click.echo("interrupted before the first byte", err=True)
         return
     command = f"philinit fill {shlex.quote(os.path.relpath(path))} --resume" + " --force" * force
-    text = f"interrupted at {record.done / record.size:.0%}; go on with: {command}"
-    console.print(harmless(text), style="yellow", highlight=False, markup=False, soft_wrap=True)
+    text = f"interrupted at {record.done / record.size:.0%}; to continue: {command}"
+    click.echo(harmless(text), err=True)
 
 
 def _say_what_was_written(
@@ -162,10 +173,10 @@ def _say_what_was_written(
     fresh = written.size - written.resumed_at
     text = f"written: {path.name}, {amount(fresh)} in {seconds:.2f} s"
     if written.resumed_at:
-        text += f", after the {amount(written.resumed_at)} that were there"
+        text += f", after the {amount(written.resumed_at)} of before"
     say(console, text)
     for tensor in tensors[:1] if path.suffix == ".npy" else []:
-        say(console, f"{tensor.init!r}, {tensor.dtype.name} of shape {tensor.shape}", "dim")
+        say(console, f"{tensor.init!r}, {tensor.dtype.name} of shape {tensor.shape}", "aside")
     drawn = {t.init.seed for t in tensors if getattr(t.init, "from_entropy", False)}  # type: ignore[attr-defined]
     for seed in drawn:
-        say(console, f"the seed was drawn; to verify the file: --seed {seed}")
+        say(console, f"new seed, which verify needs: --seed {seed}")

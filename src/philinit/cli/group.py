@@ -3,39 +3,45 @@
 
 import errno
 import importlib
+import io
 import os
 import sys
 from contextlib import suppress
 from typing import Any
 
+import click
+from click.shell_completion import CompletionItem
+
 from philinit._version import __version__
 from philinit.checks import missing_extra
-
-try:
-    import click
-    from click.shell_completion import CompletionItem
-except ImportError as error:
-    raise missing_extra("the command line", str(error.name), "cli") from error
+from philinit.cli.help import Command, Formatter
 
 # Where each subcommand is, and what the list of commands says of it.
 COMMANDS = {
-    "demo": (
-        "philinit.cli.demo:demo",
-        "A billion weights into a tf.Variable, beside TensorFlow and Keras.",
-    ),
-    "bench": ("philinit.cli.bench:bench", "A quick benchmark of this machine."),
-    "show": (
-        "philinit.cli.show:show",
-        "What an initializer draws for a shape: fans, bounds, moments, histogram.",
-    ),
+    "show": ("philinit.cli.show:show", "Show what an initializer draws for a shape."),
     "fill": ("philinit.cli.fill:fill", "Write initial weights to a file of any size."),
-    "verify": ("philinit.cli.verify:verify", "Compare a file with the weights it began with."),
-    "doctor": ("philinit.cli.doctor:doctor", "What works here, and how to mend what does not."),
+    "verify": ("philinit.cli.verify:verify", "Compare a file with its initial weights."),
+    "doctor": ("philinit.cli.doctor:doctor", "Check this machine, and say how to fix problems."),
     "selftest": (
         "philinit.cli.selftest:selftest",
-        "Every kernel's bits against the specification.",
+        "Compare every kernel's bits with its specification.",
     ),
-    "completion": ("philinit.cli.completion:completion", "Print a shell's completion script."),
+    "bench": ("philinit.cli.bench:bench", "Time philinit and other libraries on this machine."),
+    "demo": (
+        "philinit.cli.demo:demo",
+        "Initialize a billion weights, next to TensorFlow and Keras.",
+    ),
+    "completion": (
+        "philinit.cli.completion:completion",
+        "Print a script for your shell's Tab key.",
+    ),
+}
+
+# What `philinit` alone suggests.
+TO_TRY = {
+    "philinit show he_normal --shape 784,128": "What an initializer draws, compared with theory.",
+    "philinit doctor": "What works on this machine, and how to fix what does not.",
+    "philinit fill w.npy --init he_normal --shape 1e6,64": "A file of a million rows of weights.",
 }
 
 
@@ -45,7 +51,7 @@ def harmless(text: str) -> str:
     return text if len(text) <= 1000 else f"{text[:700]}...{text[-200:]}"
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Command, click.Group):
     """A group that knows names and one-line helps, and imports a command when it is wanted."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -60,41 +66,40 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def main(self, *args: Any, **options: Any) -> Any:
-        """Run all; output that cannot be written is one sentence and exit code 1."""
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Run all. What goes wrong is one line on stderr and an exit code, never a traceback."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **options)
+        _prepare_streams()
         try:
             try:
-                return super().main(*args, **options)
+                code = super().main(*args, standalone_mode=False, **options)
             finally:
                 sys.stdout.flush()  # not when the process ends, with a traceback
+        except click.ClickException as error:
+            code = _refuse(error)
+        except ImportError as error:  # a package that the command lacks
+            name = str(error.name).partition(".")[0]
+            ours = name in ("psutil", "rich")
+            why = missing_extra("the command line", name, "cli") if ours else error
+            code = _refuse(click.ClickException(str(why)))
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted", err=True)
+            code = 130
         except OSError as error:
             with suppress(OSError):  # what could not be written is let go
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if error.errno != errno.EPIPE:
                 what = repr(error.filename) if error.filename else "the output"
                 click.echo(f"Error: {what} cannot be written: {error.strerror or error}", err=True)
-            sys.exit(1)
+            code = 1
+        sys.exit(code)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; Ctrl-C that it does not see to itself is exit code 130."""
-        try:
-            return super().invoke(ctx)
-        except click.ClickException as error:
-            error.message = harmless(error.message)  # type: ignore[misc]  # final, click says
-            raise
-        except ImportError as error:  # a package that the command lacks
-            name = str(error.name).partition(".")[0]
-            ours = name in ("psutil", "rich")
-            why = missing_extra("the command line", name, "cli") if ours else error
-            raise click.ClickException(str(why)) from error
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            ctx.exit(130)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table."""
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table, then options."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+        click.Command.format_options(self, ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The names of commands, from the table; then the group's own options."""
@@ -103,12 +108,51 @@ class LazyGroup(click.Group):
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
+def _prepare_streams() -> None:
+    """ASCII under LANG=C, of which Python makes UTF-8; and no output is too foreign to print."""
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    values = [os.environ.get(name, "") for name in names]
+    if values[1] == "C.UTF-8":  # Python itself sets it so, where LANG is C
+        values[1] = ""
+    asked = "PYTHONIOENCODING" in os.environ
+    plain = not asked and next(filter(None, values), "") in ("C", "POSIX")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="ascii" if plain else None, errors="backslashreplace")
+
+
+def _refuse(error: click.ClickException) -> int:
+    """Say it in one line, and where to read on; the exit code."""
+    text = harmless(error.format_message()).rstrip(".")
+    ctx = getattr(error, "ctx", None)
+    if isinstance(error, click.UsageError) and ctx is not None:
+        text += f" (see {ctx.command_path} --help)"
+    click.echo(f"Error: {text}", err=True)
+    return error.exit_code
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all is well, 1 it is not (the output says what), 2 a wrong option, 130 "
-    "interrupted. Each command's --help says what 1 means there, and shows examples.",
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    exit_codes={0: "Success.", 1: "The command found a problem, or could not finish."},
+    details="`philinit COMMAND --help` has examples.",
 )
 @click.version_option(__version__, prog_name="philinit")
-def cli(**_: Any) -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Fast, exact, reproducible weight initialization."""
+    if ctx.invoked_subcommand is None:
+        formatter = Formatter()
+        formatter.write_text(
+            f"philinit {__version__}: fast, exact, reproducible weight initialization"
+        )
+        with formatter.section("Three things to try"):
+            for command, what in TO_TRY.items():
+                formatter.write_command(command)
+                with formatter.indentation():
+                    formatter.write_text(what)
+        formatter.write_paragraph()
+        formatter.write_text("`philinit --help` lists all commands.")
+        click.echo(formatter.getvalue(), nl=False)

@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 from rich.console import Console
 
 from philinit import initializers as package
-from philinit.checks import shown
+from philinit.checks import SAMPLERS, shown
 from philinit.cli.console import STDOUT, say
 from philinit.dtypes import NAMES
 from philinit.initializers.base import Initializer
@@ -30,9 +30,6 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DTYPE = click.Choice(list(NAMES))
-SAMPLER = click.Choice(["native", "tensorflow"])
-
 
 # ---------------------------------------------------------------------------- --json
 
@@ -44,14 +41,16 @@ def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> P
 
 
 def json_option(command: F) -> F:
-    """``--json PATH``, for the argument `json_path`; "-" is stdout, and text goes to stderr."""
+    """``--json [PATH]``, for the argument `json_path`; alone or "-" is stdout, for JSON only."""
     return click.option(
         "--json",
         "json_path",
-        metavar="PATH",
+        metavar="[PATH]",
+        is_flag=False,
+        flag_value=str(STDOUT),
         type=click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path),
         callback=_check_folder,
-        help="Write everything to this file; - is stdout, and all else then goes to stderr.",
+        help="Print all results as JSON, and nothing else; with PATH, write them to that file.",
     )(command)
 
 
@@ -76,6 +75,26 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def dtype_option(command: F) -> F:
+    """``--dtype DTYPE``, for the argument `dtype`."""
+    *others, last = NAMES
+    return click.option(
+        "--dtype",
+        metavar="DTYPE",
+        type=click.Choice(list(NAMES)),
+        default="float32",
+        show_default=True,
+        help=f"Type of the weights: {', '.join(others)} or {last}.",
+    )(command)
+
+
+def threads_option(command: F) -> F:
+    """``--threads N``, for the argument `threads`."""
+    kind = click.IntRange(1, 1024)
+    text = "Number of CPU threads. Default: one for each CPU."
+    return click.option("--threads", metavar="N", type=kind, help=text)(command)
+
+
 # ---------------------------------------------------------------------------- numbers
 
 
@@ -97,7 +116,7 @@ class Count(ParamType):
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            self.fail(f"{shown(value)} is no whole number such as 1000000 or 2e8", param, ctx)
+            self.fail(f"{shown(value)} is not a whole number such as 1000000 or 2e8", param, ctx)
         whole = int(digits) if digits.isdecimal() and number < 1e300 else int(number)
         if whole < self.least or not number.is_integer():
             self.fail(f"must be a whole number, {self.least} or more; got {value}", param, ctx)
@@ -203,8 +222,11 @@ def _parameters(
     return found
 
 
-def initializer_options(default_seed: int | None = None) -> Callable[[F], F]:
-    """--seed, --sampler, --name and --param, as arguments `seed, sampler, names, parameters`."""
+def initializer_options(seed: str, default_seed: int | None = None) -> Callable[[F], F]:
+    """--seed, --sampler, --name and --param, as arguments `seed, sampler, names, parameters`.
+
+    `seed` is what the help says of --seed.
+    """
 
     def decorate(command: F) -> F:
         for option in (
@@ -214,16 +236,31 @@ def initializer_options(default_seed: int | None = None) -> Callable[[F], F]:
                 metavar="KEY=VALUE",
                 multiple=True,
                 callback=_parameters,
-                help="A parameter of the initializer, such as gain=1.5; may be repeated.",
+                help="Parameter of the initializer, such as gain=1.5. Repeatable.",
             ),
             click.option(
                 "--name",
                 "names",
+                metavar="NAME",
                 multiple=True,
-                help="Of the layer, folded into the key as init.named does; may be repeated.",
+                help="Name of the layer, as in init.named(NAME). Repeatable.",
             ),
-            click.option("--sampler", type=SAMPLER, default="native", show_default=True),
-            click.option("--seed", type=Seed(), default=default_seed, show_default=True),
+            click.option(
+                "--sampler",
+                metavar="SAMPLER",
+                type=click.Choice(SAMPLERS),
+                default="native",
+                show_default=True,
+                help="native, or tensorflow for the numbers that TensorFlow and Keras draw.",
+            ),
+            click.option(
+                "--seed",
+                metavar="SEED",
+                type=Seed(),
+                default=default_seed,
+                show_default=True,
+                help=seed,
+            ),
         ):
             command = option(command)
         return command

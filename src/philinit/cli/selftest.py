@@ -8,60 +8,60 @@ import click
 from rich.console import Console
 
 from philinit.cli.console import bars, open_console, say, show
+from philinit.cli.help import Command
 from philinit.cli.options import json_option, write_json
 from philinit.tools.measure.machine import machine_facts
 from philinit.tools.selftest import cases
 
+DETAILS = """The expected values are the known answers of Random123 and hashes of whole tensors,
+on the CPU and on each CUDA device. It takes a few seconds, or more the first time, when kernels
+are compiled.
+"""
 
-@click.command()
+
+@click.command(
+    cls=Command,
+    examples=["philinit selftest", "philinit selftest --device cpu --json"],
+    details=DETAILS,
+    exit_codes={0: "Every bit is right.", 1: "A bit is wrong, or a device cannot be used."},
+)
 @click.option(
     "--device",
     "chosen",
     metavar="DEVICE",
     multiple=True,
-    help="cpu, cuda or cuda:N; may be repeated. All that are found unless given.",
+    help="cpu, cuda or cuda:N. Repeatable. Default: all that are found.",
 )
 @json_option
 @click.pass_context
 def selftest(ctx: click.Context, chosen: tuple[str, ...], json_path: Path | None) -> None:
-    """Compare the bits of every kernel on every device with what the specification gives.
-
-    Known answers of Random123 and golden hashes of whole tensors, on the CPU and each CUDA device;
-    some seconds, and more the first time, when kernels are compiled. Exit code 1 where any bit
-    differs or a device cannot be used.
-
-    \b
-    Examples:
-      philinit selftest
-      philinit selftest --device cpu --json -
-    """  # noqa: D301 - click wants the backspace itself
+    """Compare the bits of every kernel on every device with the specification."""
     console = open_console(json_path)
     found, why = cases.devices()
     reports = [_check_device(console, device) for device in chosen or found]
     rows = [
         [
-            report.device,
-            report.title,
+            f"{report.device} ({report.title})",
             str(report.count(cases.EQUAL)),
             str(report.count(cases.DIFFERENT)),
             str(report.count(cases.SKIPPED)),
             f"{report.seconds:.1f}",
-            "passed" if report.passed else "[red]failed[/red]",
+            "[ok]passed[/ok]" if report.passed else "[failed]failed[/failed]",
         ]
         for report in reports
     ]
-    columns = ["device", "name", "equal", "different", "skipped", "seconds", "verdict"]
-    show(console, "Bits against the specification", columns, rows)
+    columns = ["device", "equal", "different", "skipped", "seconds", "verdict"]
+    show(console, "Bits compared with the specification", columns, rows)
     for report in reports:
         if report.failure:
-            say(console, f"{report.device}: {report.failure}", "red")
+            say(console, f"{report.device}: {report.failure}", "failed")
         wrong = [o.case for o in report.outcomes if o.verdict == cases.DIFFERENT]
         if wrong:
-            say(console, f"{report.device}: {len(wrong)} different: {'; '.join(wrong)}", "red")
+            say(console, f"{report.device}: {len(wrong)} different: {'; '.join(wrong)}", "failed")
         for note in sorted({o.note for o in report.outcomes if o.verdict == cases.SKIPPED}):
-            say(console, f"{report.device}: skipped, since {note}", "dim")
+            say(console, f"{report.device}: skipped: {note}", "aside")
     if why and not chosen:
-        say(console, f"no CUDA device was tested: {why}", "dim")
+        say(console, f"no CUDA device was tested: {why}", "aside")
     if json_path is not None:
         devices = [{**asdict(report), "passed": report.passed} for report in reports]
         document = {"machine": machine_facts(None), "devices": devices, "no cuda": why}

@@ -10,11 +10,12 @@ from rich.console import Console
 
 from philinit.cli.console import facts, open_console, say
 from philinit.cli.console import show as show_table
+from philinit.cli.help import Command
 from philinit.cli.options import (
-    DTYPE,
     Count,
     InitializerName,
     Shape,
+    dtype_option,
     initializer_options,
     json_option,
     make_initializer,
@@ -33,17 +34,38 @@ SPENT = 40  # bytes of memory for each weight, of which most go into finding equ
 ROWS = 6  # height of the histogram in lines
 
 
-@click.command()
+DETAILS = """INITIALIZER is a name such as he_normal or HeNormal. "expected" is exact, "observed" is
+measured, and z is their difference in standard errors.
+"""
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "philinit show he_normal --shape 3,3,256,512 --activation relu",
+        "philinit show glorot_uniform --shape 1e6,64 --dtype bfloat16 --plot glorot.png",
+        "philinit show truncated_normal --shape 1000 --param stddev=0.1 --param upper=3",
+    ],
+    details=DETAILS,
+    exit_codes={
+        0: "The weights are as expected.",
+        1: "mean or stddev has |z| > 4.5, or a weight lies outside the interval.",
+    },
+)
 @click.argument("initializer", type=InitializerName())
 @click.option(
     "--shape",
     type=Shape(),
     required=True,
-    help="Of the whole tensor: dimensions with commas between them, such as 3,3,256,512.",
+    help="Shape of the whole tensor, such as 3,3,256,512 or 1e6,64.",
 )
-@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
-@click.option("--activation", help="Whose gain to use, such as relu: --param activation=relu.")
-@initializer_options(default_seed=42)
+@dtype_option
+@click.option(
+    "--activation",
+    metavar="NAME",
+    help="Use the gain of this activation, such as relu; short for --param activation=NAME.",
+)
+@initializer_options("Integer that decides the weights.", default_seed=42)
 @click.option(
     "--weights",
     "limit",
@@ -51,9 +73,9 @@ ROWS = 6  # height of the histogram in lines
     type=Count(),
     default="1e7",
     show_default=True,
-    help="Draw no more than this: the first ones of a larger tensor.",
+    help="Draw at most this many: of a larger tensor, the first ones.",
 )
-@plot_option("Draw the histogram over the exact density, as .png or .svg.")
+@plot_option("Draw the histogram and the exact density: a .png or .svg file.")
 @json_option
 @click.pass_context
 def show(
@@ -70,18 +92,7 @@ def show(
     plot: Path | None,
     json_path: Path | None,
 ) -> None:
-    """Show what INITIALIZER draws for a tensor: fans, gain, bounds, and moments beside theory.
-
-    INITIALIZER is a name such as he_normal or HeNormal. The numbers expected are exact; z is the
-    distance of what was observed from them, in standard errors. Exit code 1 where mean or stddev
-    are more than 4.5 of those away, or a weight lies outside the interval.
-
-    \b
-    Examples:
-      philinit show he_normal --shape 3,3,256,512 --activation relu --plot he.png
-      philinit show glorot_uniform --shape 1e6,64 --dtype bfloat16
-      philinit show truncated_normal --shape 1000 --param stddev=0.1 --param upper=3
-    """  # noqa: D301 - click wants the backspace itself
+    """Show what INITIALIZER draws for a tensor: fans, gain, bounds, moments and a histogram."""
     if activation is not None:
         parameters = {**parameters, "activation": activation}
     init = make_initializer(initializer, seed, sampler, names, parameters)
@@ -93,7 +104,7 @@ def show(
     need, free = min(math.prod(shape), limit) * SPENT, free_memory()
     if need > free:
         much = f"{_bytes(need)} of memory, and {_bytes(free)} are free"
-        raise click.ClickException(f"it needs {much}: ask for fewer by --weights")
+        raise click.ClickException(f"this needs {much}: ask for fewer with --weights")
     try:
         found = look(init, shape, dtype, limit)
     except (TypeError, ValueError, NotImplementedError) as error:
@@ -104,7 +115,7 @@ def show(
         _print_moments(console, found)
         _print_histogram(console, found)
     if found.off:
-        say(console, f"off, and not by chance: {', '.join(found.off)}", "red")
+        say(console, f"off by more than chance: {', '.join(found.off)}", "failed")
     if plot is not None:
         pictures.draw(found, plot)
         say(console, f"written: {plot}")
@@ -119,7 +130,7 @@ def _facts(look: Look) -> list[tuple[str, str]]:
     tensor = f"{shape} = {size:,} weights" if len(look.shape) > 1 else f"{shape} weights"
     found = [
         ("initializer", _first_line(init)),
-        ("made by", repr(init)),
+        ("in Python", repr(init)),
         ("tensor", f"{tensor}, {_bytes(size * look.dtype.itemsize)}"),
     ]
     if look.weights.size < size:
@@ -128,16 +139,16 @@ def _facts(look: Look) -> list[tuple[str, str]]:
         found.append(("fans", "fan_in {:,}, fan_out {:,}".format(*look.fans)))
         found.append(("gain", f"{math.sqrt(init.scale):.6g}, by {_gain_source(init)}"))
     if look.distribution is not None:
-        found.append(("draws", _in_words(look.distribution)))
+        found.append(("distribution", _in_words(look.distribution)))
         found += _interval(look)
     if look.levels is not None:
         text = f"tensorflow: {look.levels:,} levels, whose mean is half a level low"
         found.append(("sampler", text))
     if look.distinct == 1:
-        found.append(("value", f"{look.smallest:.6g}, for each of them"))
+        found.append(("value", f"{look.smallest:.6g}, for every weight"))
     else:
         share = f"{look.repeated:.3g}" if look.repeated < 0.01 else f"{look.repeated:.1%}"
-        text = f"{look.distinct:,} different ones; {share} of the weights have a twin"
+        text = f"{look.distinct:,} distinct; {share} of the weights equal another one"
         found.append(("values", text))
     return found
 
@@ -163,7 +174,7 @@ def _in_words(distribution: Distribution) -> str:
     mean = f" around {distribution.mean:.6g}" if distribution.mean else ""
     words = f"normal{mean}, stddev {distribution.stddev:.6g}"
     if isinstance(distribution, TruncatedNormal):
-        words += f", cut at {distribution.lower:+g} and {distribution.upper:+g} stddev"
+        words += f", truncated at {distribution.lower:+g} and {distribution.upper:+g} stddev"
     return words
 
 
@@ -172,12 +183,12 @@ def _interval(look: Look) -> list[tuple[str, str]]:
     assert look.interval is not None
     low, high = look.distribution.support()
     if math.isinf(low) and math.isinf(high):
-        return [("interval", "all numbers")]
+        return [("interval", "unbounded")]
     left = "(" if math.isinf(low) else "["
     right = ")" if math.isinf(high) or isinstance(look.distribution, Uniform) else "]"
     exact = f"{left}{low!r}, {high!r}{right}"
     least, most = look.interval
-    return [("interval", exact), (f"in {look.dtype.name}", f"{least!r} to {most!r}")]
+    return [("interval", exact), (f"as {look.dtype.name}", f"{least!r} to {most!r}")]
 
 
 def _bytes(count: int) -> str:
@@ -202,12 +213,12 @@ def _print_moments(console: Console, look: Look) -> None:
         wanted = "" if math.isinf(bound) else f"{bound:.6g}"
         rows.append([name, wanted, f"{found:.6g}", "", "", _verdict(look, name)])
     kept = [i for i, _ in enumerate(columns) if any(row[i] for row in rows)]
-    title = "Against theory" if look.expected is not None else "Observed"
+    title = "Compared with theory" if look.expected is not None else "Observed"
     show_table(console, title, [columns[i] for i in kept], [[r[i] for i in kept] for r in rows])
 
 
 def _verdict(look: Look, name: str) -> str:
-    return "[red]off[/red]" if name in look.off else ""
+    return "[failed]off[/failed]" if name in look.off else ""
 
 
 def _print_histogram(console: Console, look: Look) -> None:
@@ -221,7 +232,7 @@ def _print_histogram(console: Console, look: Look) -> None:
         line = "".join(blocks[min(max(level - row * steps, 0), steps)] for level in levels)
         say(console, f"  {line.rstrip()}")
     left, right = f"{edges[0]:.4g}", f"{edges[-1]:.4g}"
-    say(console, f"  {left}{right.rjust(max(len(levels) - len(left), len(right) + 1))}", "dim")
+    say(console, f"  {left}{right.rjust(max(len(levels) - len(left), len(right) + 1))}", "aside")
 
 
 def _document(look: Look) -> dict[str, Any]:

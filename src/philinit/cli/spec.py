@@ -20,18 +20,20 @@ from philinit.initializers.seeded import Seeded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SPEC_HELP = """
-The SPEC of a .safetensors file is a JSON object with an entry for each tensor:
+SPEC_HELP = """SPEC is a JSON object with an entry for each tensor of a .safetensors file:
 
 \b
-  {"embed": {"init": "normal", "stddev": 0.02,
-             "shape": [50257, 768], "dtype": "bfloat16"},
-   "head":  {"init": "glorot_uniform", "shape": [768, 10], "seed": 7}}
+  {"embed": {"init": "normal",
+             "stddev": 0.02,
+             "dtype": "bfloat16",
+             "shape": [50257, 768]},
+   "head": {"init": "glorot_uniform",
+            "shape": [768, 10],
+            "seed": 7}}
 
-"init" and "shape" are needed; "dtype" is float32 unless given; "sampler" and "names" are as the
-options of those names; everything else is a parameter of the initializer. A tensor without "seed"
-and "names" draws from --seed and its own name, as init.named(name) does: no two tensors share
-numbers.
+"init" and "shape" are required. "dtype", "sampler" and "names" work like --dtype, --sampler and
+--name; other keys are parameters of the initializer. A tensor without "seed" and "names" uses
+--seed and its own name, as init.named(name) does, so that no two tensors share numbers.
 """
 
 # The options that describe the one tensor of a .npy file, by their arguments.
@@ -59,9 +61,9 @@ def spec_option(command: F) -> F:
     """``--spec PATH``, for the argument `spec`."""
     return click.option(
         "--spec",
-        metavar="PATH",
+        metavar="SPEC",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="JSON that describes the tensors of a .safetensors file.",
+        help="JSON file that describes the tensors of a .safetensors file.",
     )(command)
 
 

@@ -74,14 +74,14 @@ def _number_rows(results: list[dict[str, Any]]) -> list[Row]:
         off = [key for key in ("mean", "stddev", "min", "max") if not found[key + "_ok"]]
         bits = ""
         if (different := found.get("different_bits")) is not None:
-            bits = f"[red]{different:,} differ[/red]" if different else "all equal"
+            bits = f"[failed]{different:,} differ[/failed]" if different else "all equal"
         rows.append(
             [
                 asked.title,
                 f"{found['z_mean']:+.1f} {found['z_stddev']:+.1f}",
                 f"{found['min']:.4e}",
                 f"{found['max']:.4e}",
-                "[red]" + ", ".join(off) + " off[/red]" if off else "ok",
+                "[failed]" + ", ".join(off) + " off[/failed]" if off else "ok",
                 bits,
             ]
         )
@@ -106,19 +106,19 @@ def print_tables(console: Console, results: list[dict[str, Any]]) -> None:
         return
     say(
         console,
-        "s, GB/s: a new variable, in memory that its process has never written; the system had the"
-        " pages ready, for each alike. share: of memset's rate on new pages. x: how many times as"
-        " fast philinit is. again: GB/s into memory written before (peers: an eighth of the"
-        " tensor). build, 1st step: peak memory beyond the variable; TensorFlow's allocator keeps"
-        " books of 1/32 of it.",
-        "dim",
+        "s, GB/s: a new variable, in memory that its process has not written before; the system"
+        " had the pages ready for all. share: of memset's rate in such memory. x: how many times as"
+        " fast philinit is. again: GB/s into memory that was written before (TensorFlow and Keras:"
+        " an eighth of the tensor). build, 1st step: peak memory beyond the variable;"
+        " TensorFlow's allocator uses 1/32 of it for bookkeeping.",
+        "aside",
     )
     titles = ["numbers", "z", "min", "max", "verdict", "TF bits"]
-    show(console, "Against theory", titles, _number_rows(results))
+    show(console, "Compared with theory", titles, _number_rows(results))
     say(
         console,
         "z: distance of mean and stddev from theory in standard errors; beyond 4.5 is off. min and"
-        " max must lie inside the bounds and near them. TF bits: those of"
-        " tf.random.stateless_uniform, and of Keras.",
-        "dim",
+        " max must lie inside the bounds and near them. TF bits: compared with"
+        " tf.random.stateless_uniform and with Keras.",
+        "aside",
     )

@@ -13,7 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from philinit.cli.console import open_console, say, show, with_bar
-from philinit.cli.options import InitializerName, initializer_options, json_option, write_json
+from philinit.cli.help import Command
+from philinit.cli.options import (
+    InitializerName,
+    initializer_options,
+    json_option,
+    threads_option,
+    write_json,
+)
 from philinit.cli.spec import (
     DESCRIBING,
     SPEC_HELP,
@@ -28,42 +35,55 @@ from philinit.files.tensors import Tensor
 from philinit.files.unfinished import amount
 from philinit.files.verify import Comparison, Difference, ranges, verify_file
 
-SHOWN = 8  # stretches of rows; --json and --rows-out have all
+SHOWN = 8  # ranges of rows; --json and --rows-out have all
 
-HELP = f"""Compare a file with the weights it began with, bit for bit.
+HELP = """Compare a file with the weights it started from, bit by bit.
 
-PATH is a .npy file, whose shape and dtype are its own, or a .safetensors file, described by --spec.
-Prints the number of elements that are different and the first of them; for tables of 2 axes also
-the rows that are still what they were: those of an embedding that were never trained.
+PATH is a .npy file, which --init describes, or a .safetensors file, which --spec describes. Prints
+how many elements differ, and the first of them; for a table also which rows are unchanged: the
+rows of an embedding that were never trained.
+"""
 
-Two bytes without a name in a .npy file ("<V2") are taken for bfloat16. An orthogonal matrix is
-equal on the kind of machine that made it: its bits depend on LAPACK.
-{SPEC_HELP}
-Exit code 0: every bit is equal; 1: something is different; 2: a wrong option, or a file that
-cannot be read.
-
-\b
-Examples:
-  philinit verify w.npy --init glorot_uniform --seed 7
-  philinit verify trained.npy --init normal --param stddev=0.02 --seed 7 \\
-      --rows-out never-trained.txt
-  philinit verify model.safetensors --spec spec.json --seed 7 --tensor embed
+DETAILS = f"""{SPEC_HELP}
+A .npy file of two-byte items without a name ("<V2") is read as bfloat16. The bits of an orthogonal
+matrix depend on the machine's LAPACK.
 """
 
 
-@click.command(help=HELP)
+@click.command(
+    cls=Command,
+    help=HELP,
+    examples=[
+        "philinit verify w.npy --init glorot_uniform --seed 7",
+        "philinit verify trained.npy --init normal --param stddev=0.02 --seed 7 "
+        "--rows-out never-trained.txt",
+        "philinit verify model.safetensors --spec spec.json --seed 7 --tensor embed",
+    ],
+    details=DETAILS,
+    exit_codes={
+        0: "Every bit is equal.",
+        1: "Something is different.",
+        2: "The command was not understood, or the file cannot be read.",
+    },
+)
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--init", type=InitializerName(), help="The initializer of a .npy file.")
-@initializer_options()
+@click.option("--init", type=InitializerName(), help="Initializer of a .npy file.")
+@initializer_options("Integer that decided the weights.")
 @spec_option
-@click.option("--tensor", "wanted", multiple=True, help="Only this one; may be repeated.")
+@click.option(
+    "--tensor",
+    "wanted",
+    metavar="NAME",
+    multiple=True,
+    help="Compare only this tensor. Repeatable.",
+)
 @click.option(
     "--rows-out",
     metavar="PATH",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the numbers of the equal rows of the one table here, one a line.",
+    help="Write the numbers of the rows that are unchanged to this file, one per line.",
 )
-@click.option("--threads", type=click.IntRange(1, 1024), help="All CPUs unless given.")
+@threads_option
 @json_option
 @click.pass_context
 def verify(
@@ -90,9 +110,6 @@ def verify(
         seconds = time.perf_counter() - start
     except (TypeError, ValueError, OSError, MemoryError) as error:
         raise click.UsageError(str(error)) from error
-    except KeyboardInterrupt:
-        say(console, "interrupted", "yellow")
-        ctx.exit(130)
     _print(console, path, results, seconds)
     if rows_out is not None:
         (result,) = (r for r in results if r.tensor is tables[0])
@@ -135,7 +152,7 @@ def _tensors(
                 raise click.UsageError(f"--tensor must name a tensor of the spec; got {name}")
         tensors = [tensor for tensor in tensors if not wanted or tensor.name in wanted]
     if any(getattr(tensor.init, "from_entropy", False) for tensor in tensors):
-        raise click.UsageError("--seed is needed: without it nobody knows what the weights were")
+        raise click.UsageError("--seed is needed: it decided the weights")
     return tensors
 
 
@@ -144,25 +161,25 @@ def _tensors(
 
 def _print(console: Console, path: Path, results: list[Comparison], seconds: float) -> None:
     nbytes = sum(r.tensor.nbytes for r in results if not r.problem)
-    what = f"{amount(nbytes)} compared in {seconds:.2f} s"
+    what = f"{amount(nbytes)} in {seconds:.2f} s"
     unlike = [result for result in results if not result.equal]
     if not unlike:
-        say(console, f"equal: every bit of {path.name}, {what}", "green")
+        say(console, f"equal: every bit of {path.name}, {what}", "ok")
         return
     show(
         console,
-        f"{path.name} against its initial weights: {what}",
+        f"{path.name} compared with its initial weights: {what}",
         ["tensor", "elements", "different", "share", "rows", "rows equal", "share"],
         [_row(path, result) for result in results],
     )
     for result in unlike:
         name = result.tensor.name or path.name
         if result.problem:
-            say(console, f"{name}: {result.problem}", "red")
+            say(console, f"{name}: {result.problem}", "failed")
         if result.first is not None:
-            say(console, f"{name}: {_sentence(result.first, result.tensor.dtype)}", "red")
+            say(console, f"{name}: {_sentence(result.first, result.tensor.dtype)}", "failed")
         if result.changed is not None and not result.problem:
-            say(console, f"{name}: rows as they were: {_listed(_equal_rows(result))}")
+            say(console, f"{name}: unchanged rows: {_listed(_equal_rows(result))}")
 
 
 def _row(path: Path, result: Comparison) -> list[str]:
@@ -180,8 +197,8 @@ def _row(path: Path, result: Comparison) -> list[str]:
 def _share(part: int, whole: int) -> str:
     """A percentage that says 0 and 100 only where it is exactly that."""
     if part in (0, whole):
-        return "100 %" if part else "0 %"
-    return f"{min(max(100 * part / whole, 0.01), 99.99):.2f} %"
+        return "100%" if part else "0%"
+    return f"{min(max(100 * part / whole, 0.01), 99.99):.2f}%"
 
 
 def _sentence(first: Difference, dtype: np.dtype[Any]) -> str:
@@ -206,13 +223,13 @@ def _equal_rows(result: Comparison) -> np.ndarray[Any, Any]:
 def _listed(rows: np.ndarray[Any, Any]) -> str:
     found = ranges(rows)
     shown = [str(a) if a == b else f"{a}-{b}" for a, b in found[:SHOWN]]
-    more = f" and {len(found) - SHOWN:,} more stretches" if len(found) > SHOWN else ""
+    more = f" and {len(found) - SHOWN:,} more ranges" if len(found) > SHOWN else ""
     return (", ".join(shown) or "none") + more
 
 
 def _write_rows(console: Console, path: Path, result: Comparison) -> None:
     if result.problem:
-        say(console, f"not written: {path}, since the table could not be compared", "red")
+        say(console, f"not written: {path}, because the table could not be compared", "failed")
         return
     np.savetxt(path, _equal_rows(result), fmt="%d")
     say(console, f"written: {path}")
