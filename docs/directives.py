@@ -64,7 +64,18 @@ class Notebook(SphinxDirective):
                 )
             else:
                 parent += nodes.literal_block(text, text, language="python")
+                for output in cell["outputs"]:
+                    parent += self._shown(output)
         return parent.children
+
+    @staticmethod
+    def _shown(output: dict[str, Any]) -> nodes.Node:
+        """What a cell printed, or its picture, of which Sphinx makes a file."""
+        if "text" in output:
+            text = "".join(output["text"])
+            return nodes.literal_block(text, text, language="text")
+        data = output["data"]["image/png"].replace("\n", "")
+        return nodes.image(uri=f"data:image/png;base64,{data}", alt="the picture of this cell")
 
 
 def escape_underscores(*event: Any) -> None:

@@ -146,8 +146,13 @@ def test_huge_pages_and_what_to_do_without(policy, share, variables, state, reme
 
 
 def test_a_remedy_is_one_line_to_be_copied_on_any_terminal():
-    done = philinit("doctor", "--quick", COLUMNS="40", PHILINIT_LIBM="system")
-    assert "  to mend libm: export PHILINIT_LIBM=rounded" in done.stdout.splitlines()
+    for columns, lines in (
+        (80, ["  to fix libm: export PHILINIT_LIBM=rounded"]),
+        (40, ["  to fix libm:", "    export PHILINIT_LIBM=rounded"]),
+        (20, ["  to fix libm:", "    export PHILINIT_LIBM=rounded"]),
+    ):
+        done = philinit("doctor", "--quick", COLUMNS=str(columns), PHILINIT_LIBM="system")
+        assert "\n".join(["", *lines, ""]) in done.stdout
 
 
 # ---------------------------------------------------------------------------- parts
@@ -334,7 +339,7 @@ def test_one_failure_is_exit_code_1(monkeypatch):
     monkeypatch.setattr(examinations, "examine", lambda live, progress: findings)
     done = typed("doctor")
     assert done.returncode == 1
-    assert "to mend two: mend it" in done.stdout
+    assert "to fix two: mend it" in done.stdout
     assert "1 ok, 0 note, 1 failed, 0 absent" in done.stdout
 
 

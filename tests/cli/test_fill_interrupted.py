@@ -58,15 +58,16 @@ def test_ctrl_c_leaves_a_file_that_the_printed_command_finishes(at, wanted, tmp_
     assert done.returncode == 130, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not path.exists()
-    (line,) = done.stdout.splitlines()
-    share, command = re.fullmatch(r"interrupted at (\d+)%; go on with: (.*)", line).groups()
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    share, command = re.fullmatch(r"interrupted at (\d+)%; to continue: (.*)", line).groups()
     record = json.loads((tmp_path / "my weights.npy.partial.json").read_text())
     assert at <= record["done"] + 4 * 65536 <= at + 9 * 65536
     assert int(share) == round(100 * record["done"] / record["size"])
     arguments = shlex.split(command)
     assert arguments[:2] == ["philinit", "fill"]
     done = run_module(*arguments, cwd=tmp_path)
-    assert ("were there" in done.stdout) == (record["done"] > 0)
+    assert ("earlier run" in done.stdout) == (record["done"] > 0)
     assert sha256(path.read_bytes()) == wanted
     assert os.listdir(tmp_path) == [path.name]
 
@@ -91,8 +92,8 @@ def test_ctrl_c_of_a_terminal_reaches_a_slow_disk_too(wanted, tmp_path):
     finally:
         child.kill()
         child.communicate()
-    assert child.returncode == 130, err
-    assert "go on with: philinit fill" in out
+    assert (child.returncode, out) == (130, "")
+    assert "to continue: philinit fill" in err
     done = philinit("fill", path, "--resume")
     assert done.returncode == 0, done.stderr
     assert sha256(path.read_bytes()) == wanted
@@ -151,7 +152,7 @@ def test_going_on_with_other_options_names_the_difference(
     assert message in " ".join(done.output.split())
     done = here("fill", path, *OPTIONS)
     assert done.exit_code == 1
-    assert "go on with it by --resume" in " ".join(done.output.split())
+    assert "continue it with --resume" in " ".join(done.output.split())
     assert sorted(os.listdir(tmp_path)) == ["w.npy.partial", "w.npy.partial.json"]
     done = here("fill", path, "--resume", *OPTIONS[:-2])  # the seed is the record's
     assert done.exit_code == 0, done.output
@@ -185,7 +186,7 @@ def test_a_full_disk_is_told_before_the_first_byte(small_disk):
     folder, _ = small_disk
     done = philinit("fill", folder / "w.npy", *OPTIONS)
     assert_refused(done, "w.npy needs 4.72 MB on its disk; 1.0", code=1)
-    assert f"are free in {folder}: make room, or choose another folder" in (
+    assert f"are free in {folder}: free some space, or choose another folder" in (
         " ".join(done.stderr.split())
     )
     assert os.listdir(folder) == []
@@ -198,7 +199,7 @@ def test_a_disk_that_fills_meanwhile_leaves_a_file_that_resume_finishes(small_di
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(
         r"Error: the disk of .* is full .* are free\) and w\.npy is not finished: [\d.]+ kB of "
-        r"4\.72 MB are safe in w\.npy\.partial; make room, and go on with --resume",
+        r"4\.72 MB are safe in w\.npy\.partial; free some space, and continue with --resume",
         " ".join(done.stderr.split()),
     )
     assert enlarge()

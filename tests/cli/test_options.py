@@ -35,7 +35,7 @@ def parse(*arguments):
     """What a command with `initializer_options` receives."""
 
     @click.command()
-    @initializer_options(default_seed=42)
+    @initializer_options("A seed.", default_seed=42)
     def command(**options):
         return options
 
@@ -62,7 +62,7 @@ def test_counts(text, number):
 
 @pytest.mark.parametrize("text", ["", "x", "1e400", "nan", "inf", "1,5", "0x10"])
 def test_what_is_no_count(text):
-    with pytest.raises(click.BadParameter, match="is no whole number such as 1000000 or 2e8"):
+    with pytest.raises(click.BadParameter, match="is not a whole number such as 1000000 or 2e8"):
         convert(Count(0), text)
 
 

@@ -40,7 +40,7 @@ def test_it_says_fans_gain_distribution_and_interval(he):
         "3 x 3 x 256 x 512 = 1,179,648 weights, 4.5 MiB",
         "fan_in 2,304, fan_out 4,608",
         "gain 1.41421, by activation relu",
-        "normal, stddev 0.0334947, cut at -2 and +2 stddev",
+        "normal, stddev 0.0334947, truncated at -2 and +2 stddev",
         "[-0.06698936571449711, 0.06698936571449711]",
     ):
         assert words in text
@@ -97,17 +97,17 @@ def test_tables_larger_than_memory_are_drawn_in_part():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["zeros", "--shape", "1e5,1e9"], ["Zeros()", "0, for each of them"]),
-        (["identity", "--shape", "30,20"], ["600 weights", "2 different ones", "0.0333333"]),
-        (["orthogonal", "--shape", "30,20"], ["600 different ones", "Observed"]),
-        (["normal", "--shape", "2000"], ["all numbers", "2,000 weights"]),
+        (["zeros", "--shape", "1e5,1e9"], ["Zeros()", "0, for every weight"]),
+        (["identity", "--shape", "30,20"], ["600 weights", "2 distinct", "0.0333333"]),
+        (["orthogonal", "--shape", "30,20"], ["600 distinct", "Observed"]),
+        (["normal", "--shape", "2000"], ["unbounded", "2,000 weights"]),
         (
             ["uniform", "--shape", "2000", "--param", "low=1", "--param", "high=3"],
             ["uniform from 1 to 3", "[1.0, 3.0)", "1.0 to 2.999999761581421"],
         ),
         (
             ["truncated_normal", "--shape", "2000", "--param", "upper=inf"],
-            ["cut at -2 and +inf stddev", "[-0.1, inf)"],
+            ["truncated at -2 and +inf stddev", "[-0.1, inf)"],
         ),
         (
             ["variance_scaling", "--shape", "64,32", "--param", "mode=fan_out"],
@@ -255,7 +255,7 @@ def test_a_picture_without_matplotlib_names_the_extra(tmp_path):
     [
         (["he_normal"], "Missing option '--shape'"),
         (["he", "--shape", "3"], "'he' is not one of constant, "),
-        (["he_normal", "--shape", "5,x"], "'x' is no whole number such as 1000000 or 2e8"),
+        (["he_normal", "--shape", "5,x"], "'x' is not a whole number such as 1000000 or 2e8"),
         (
             ["he_normal", "--shape", "0,5"],
             "`shape` must hold at least one weight; got shape=(0, 5)",

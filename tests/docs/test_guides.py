@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The code of docs/ runs: Python and shell of every guide, the notebook, a cluster for each engine.
+"""The code of docs/ runs: Python and shell of every guide, a cluster for each engine.
 
 The blocks of a page are one script, in their order; in sharding.md those of a section are. What
 needs a framework runs in other processes, and shares one where it can, for the seconds that
 TensorFlow takes to start. docs/migrating.md and docs/jax.md have tests of their own.
 """
 
-import json
 import re
 import shlex
 import sys
@@ -44,15 +43,12 @@ def require(code):
 
 
 def python_of(name):
-    if name == "notebook.ipynb":
-        cells = json.loads(page(name))["cells"]
-        return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
     return "\n".join(blocks_of(page(name), "python"))
 
 
 ELSEWHERE = ("jax.md", "migrating.md", "sharding.md")
 GUIDES = sorted(p.name for p in DOCS.glob("*.md") if p.name not in ELSEWHERE)
-SCRIPTS = {name: code for name in [*GUIDES, "notebook.ipynb"] if (code := python_of(name))}
+SCRIPTS = {name: code for name in GUIDES if (code := python_of(name))}
 WITH_FRAMEWORK = [name for name in SCRIPTS if frameworks_of(SCRIPTS[name])]
 ALONE = [name for name in SCRIPTS if name not in WITH_FRAMEWORK]
 WITH_SHELL = [name for name in GUIDES if blocks_of(page(name), "sh")]
@@ -75,14 +71,13 @@ def test_the_python_of_a_page_runs(name):
     exec(compile(SCRIPTS[name], name, "exec"), {})
 
 
-def test_the_python_of_pages_with_frameworks_runs_and_the_notebook(tmp_path):
+def test_the_python_of_pages_with_frameworks_runs(tmp_path):
     assert len(WITH_FRAMEWORK) >= 3
     for name in WITH_FRAMEWORK:
         require(SCRIPTS[name])
         (tmp_path / f"{name}.py").write_text(SCRIPTS[name], encoding="utf-8")
     scripts = [f"{name}.py" for name in WITH_FRAMEWORK]
-    output = run([sys.executable, "-c", RUN_ALL, *scripts], tmp_path)
-    assert "8,407,050 weights, all equal" in output  # so says the notebook
+    run([sys.executable, "-c", RUN_ALL, *scripts], tmp_path)
 
 
 @pytest.mark.parametrize("name", WITH_SHELL)
@@ -116,12 +111,6 @@ def test_the_guide_to_shards_has_every_engine():
     assert len(SECTIONS) == 6
     for engine in ("parameter servers", "DTensor", "JAX", "torch"):
         assert engine in text
-
-
-def test_the_notebook_has_ten_cells_of_code_and_no_output():
-    cells = [c for c in json.loads(page("notebook.ipynb"))["cells"] if c["cell_type"] == "code"]
-    assert len(cells) == 10
-    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
 
 
 def test_the_table_of_gains_is_what_gain_returns():

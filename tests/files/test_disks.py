@@ -38,8 +38,8 @@ def failing_pwrite(monkeypatch, number, first):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "is full .*: .* of 38.01 kB are safe in .*; make room, and go on"),
-        (errno.EIO, "could not be written to the end: .*error; .* are safe"),
+        (errno.ENOSPC, "is full .*: .* of 38.01 kB are safe in .*; free some space, and continue"),
+        (errno.EIO, "could not be completed: .*error; .* are safe"),
     ],
 )
 def test_a_disk_that_fails_meanwhile_leaves_what_can_be_finished(

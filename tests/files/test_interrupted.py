@@ -107,7 +107,7 @@ def test_going_on_with_something_else_names_the_difference(now, message, tmp_pat
     with pytest.raises(Stop):
         write_file(path, [tensor()], progress=stop_at(1))
     before = partial_of(path).read_bytes()
-    with pytest.raises(ValueError, match="was begun with; " + message):
+    with pytest.raises(ValueError, match="was started with; " + message):
         write_file(path, now, resume=True)
     assert partial_of(path).read_bytes() == before
 
@@ -152,7 +152,7 @@ def test_going_on_needs_an_unfinished_file_and_its_record(tmp_path, small):
 def test_a_file_is_replaced_by_force_only_and_when_the_new_one_is_complete(tmp_path, small):
     path = tmp_path / "w.npy"
     path.write_text("dear")
-    with pytest.raises(FileExistsError, match=r"w\.npy must not exist; .*--force"):
+    with pytest.raises(FileExistsError, match=r"w\.npy exists already: --force replaces it"):
         write_file(path, [tensor()])
     with pytest.raises(Stop):
         write_file(path, [tensor()], force=True, progress=stop_at(9000))
@@ -167,7 +167,7 @@ def test_an_unfinished_file_is_not_begun_again_by_accident(tmp_path, small):
     path = tmp_path / "w.npy"
     with pytest.raises(Stop):
         write_file(path, [tensor()], progress=stop_at(1))
-    with pytest.raises(FileExistsError, match="go on with it by --resume"):
+    with pytest.raises(FileExistsError, match="continue it with --resume"):
         write_file(path, [tensor()])
     write_file(path, [tensor(shape=(5,))], force=True)
     assert path.read_bytes() == saved(INIT((5,)))

@@ -112,7 +112,7 @@ def test_a_full_stdout_is_told_in_a_sentence(arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "normal", "--shape", "9" * 5000], "is no whole number"),
+        (["show", "normal", "--shape", "9" * 5000], "is not a whole number"),
         (["show", "normal", "--shape", "9" * 300], "that NumPy can hold"),
         (["show", "normal", "--shape", ",".join("1" * 65)], "at most 64 dimensions"),
         (["show", "normal", "--shape", "0," + "9" * 99], "that NumPy can hold"),
@@ -120,7 +120,7 @@ def test_a_full_stdout_is_told_in_a_sentence(arguments):
         (["show", "normal", "--shape", "3", "--param", "stddev=" + "9" * 5000], "a real number"),
         (["show", "normal", "--shape", "3", "--param", "stddev=" + "(" * 5000], "a real number"),
         (["show", "normal", "--shape", "3", "--seed", "9" * 5000], "must be an int in"),
-        (["demo", "--params", "9" * 5000], "is no whole number"),
+        (["demo", "--params", "9" * 5000], "is not a whole number"),
     ],
 )
 def test_numbers_of_thousands_of_digits_are_told_in_a_sentence(arguments, message):
@@ -131,7 +131,7 @@ def test_numbers_of_thousands_of_digits_are_told_in_a_sentence(arguments, messag
 
 def test_sizes_beyond_memory_say_what_memory_is_there():
     done = typed("show", "normal", "--shape", "1e9,1e6", "--weights", "1e30")
-    assert_refused(done, "GiB are free: ask for fewer by --weights", code=1)
+    assert_refused(done, "GiB are free: ask for fewer with --weights", code=1)
     assert_refused(typed("demo", "--params", "1e30"), "--params must fit: ")
 
 
@@ -144,7 +144,7 @@ def test_a_seed_of_null_is_the_seed_of_the_command_and_the_printed_advice_verifi
     (wanted,) = read_spec(spec, lambda name: FileSeed(7))
     assert wanted.init == pi.Normal(seed=7).named("a")
     done = typed("fill", path, "--spec", spec)
-    seed = done.stdout.split("to verify the file: --seed ")[1].split()[0]
+    seed = done.stdout.split("which verify needs: --seed ")[1].split()[0]
     assert typed("verify", path, "--spec", spec, "--seed", seed).returncode == 0
     assert typed("verify", path, "--spec", spec, "--seed", "7").returncode == 1
 

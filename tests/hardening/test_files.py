@@ -158,7 +158,7 @@ def test_a_record_against_the_plan_is_refused(wrong, tmp_path, monkeypatch):
     make_small(monkeypatch)
     path = tmp_path / "w.npy"
     record_of(path).write_text(json.dumps({**begun(path, [tensor()]), **wrong}))
-    with pytest.raises(ValueError, match=r"cannot be read|must have|begun with"):
+    with pytest.raises(ValueError, match=r"cannot be read|must have|started with"):
         write_file(path, [tensor()], resume=True)
 
 

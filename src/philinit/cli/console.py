@@ -54,7 +54,8 @@ def open_console(json_path: Path | None = None) -> Console:
 def themed(console: Console) -> Console:
     """`console`, which from now on knows the styles "ok", "note", "failed" and "aside"."""
     colors = FEW_COLORS if console.color_system == "standard" else COLORS
-    console.push_theme(Theme(colors | {name: colors.get(kind, kind) for name, kind in BARS.items()}))
+    bars = {name: colors.get(style, style) for name, style in BARS.items()}
+    console.push_theme(Theme(colors | bars))
     return console
 
 

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 
 from philinit.cli.console import open_console, say, with_bar
-from philinit.cli.group import harmless
+from philinit.cli.group import say_interrupted
 from philinit.cli.help import Command
 from philinit.cli.options import (
     InitializerName,
@@ -160,11 +160,11 @@ def _say_how_to_continue(path: Path, force: bool) -> None:
     try:
         record = Record.load(path)
     except (OSError, ValueError):
-        click.echo("interrupted before the first byte", err=True)
+        say_interrupted("interrupted before the first byte")
         return
     command = f"philinit fill {shlex.quote(os.path.relpath(path))} --resume" + " --force" * force
     text = f"interrupted at {record.done / record.size:.0%}; to continue: {command}"
-    click.echo(harmless(text), err=True)
+    say_interrupted(text)
 
 
 def _say_what_was_written(
@@ -173,7 +173,7 @@ def _say_what_was_written(
     fresh = written.size - written.resumed_at
     text = f"written: {path.name}, {amount(fresh)} in {seconds:.2f} s"
     if written.resumed_at:
-        text += f", after the {amount(written.resumed_at)} of before"
+        text += f", after {amount(written.resumed_at)} of an earlier run"
     say(console, text)
     for tensor in tensors[:1] if path.suffix == ".npy" else []:
         say(console, f"{tensor.init!r}, {tensor.dtype.name} of shape {tensor.shape}", "aside")

@@ -5,8 +5,11 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
 from typing import Any
 
 import click
@@ -51,6 +54,11 @@ def harmless(text: str) -> str:
     return text if len(text) <= 1000 else f"{text[:700]}...{text[-200:]}"
 
 
+def say_interrupted(text: str) -> None:
+    """A line on stderr; on a terminal it begins below the ^C that stands there."""
+    click.echo("\n" * sys.stderr.isatty() + harmless(text), err=True)
+
+
 class LazyGroup(Command, click.Group):
     """A group that knows names and one-line helps, and imports a command when it is wanted."""
 
@@ -63,7 +71,8 @@ class LazyGroup(Command, click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with _ended_by_ctrl_c():
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
@@ -83,8 +92,7 @@ class LazyGroup(Command, click.Group):
             ours = name in ("psutil", "rich")
             why = missing_extra("the command line", name, "cli") if ours else error
             code = _refuse(click.ClickException(str(why)))
-        except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted", err=True)
+        except click.Abort:  # Ctrl-C before a command has begun
             code = 130
         except OSError as error:
             with suppress(OSError):  # what could not be written is let go
@@ -94,6 +102,14 @@ class LazyGroup(Command, click.Group):
                 click.echo(f"Error: {what} cannot be written: {error.strerror or error}", err=True)
             code = 1
         sys.exit(code)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C that it does not see to itself is exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say_interrupted("interrupted")
+            ctx.exit(130)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table, then options."""
@@ -106,6 +122,25 @@ class LazyGroup(Command, click.Group):
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         found = [CompletionItem(name, help=COMMANDS[name][1]) for name in names]
         return found + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """End at Ctrl-C: a KeyboardInterrupt of an import could come out of it as any other error."""
+
+    def end(*_: Any) -> None:
+        os.write(2, b"interrupted\n")
+        os._exit(130)
+
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is not signal.default_int_handler or current_thread() is not main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _prepare_streams() -> None:

@@ -109,15 +109,15 @@ class Unfinished:
         if not resume:
             if os.path.lexists(partial) and not self.force:
                 raise FileExistsError(
-                    f"there is an unfinished {partial.name}: go on with it by --resume, or start "
-                    "again by --force"
+                    f"there is an unfinished {partial.name}: continue it with --resume, or "
+                    "start again with --force"
                 )
             return Record(self.plan.tensors, self.plan.size)
         record = Record.load(path)
         changed = difference(record.tensors, self.plan.tensors)
         if changed is not None:
             raise ValueError(
-                f"--resume must go on with what {path.name} was begun with; {changed}: leave the "
+                f"--resume continues what {path.name} was started with; {changed}: leave the "
                 "options out, or start again with --force"
             )
         return record
@@ -142,7 +142,7 @@ class Unfinished:
             if error.errno in _FULL:
                 raise OSError(
                     f"{path.name} needs {amount(size)} on its disk; {amount(_free(path))} are free "
-                    f"in {path.parent}: make room, or choose another folder"
+                    f"in {path.parent}: free some space, or choose another folder"
                 ) from error
             raise
 
@@ -187,11 +187,10 @@ class Unfinished:
         if error.errno in _FULL:
             return OSError(
                 f"the disk of {path.parent} is full ({amount(_free(path))} are free) and "
-                f"{path.name} is not finished: {state}; make room, and go on with --resume"
+                f"{path.name} is not finished: {state}; free some space, and continue with --resume"
             )
         return OSError(
-            f"{path.name} could not be written to the end: {error.strerror}; {state}: go on with "
-            "--resume"
+            f"{path.name} could not be completed: {error.strerror}; {state}: continue with --resume"
         )
 
 
@@ -245,7 +244,7 @@ def _allocate(fd: int, path: Path, nbytes: int) -> None:
 
 def _exists(path: Path) -> FileExistsError:
     hint = "it is a folder" if path.is_dir() else "--force replaces it"
-    return FileExistsError(f"{path.name} must not exist; it does: {hint}")
+    return FileExistsError(f"{path.name} exists already: {hint}")
 
 
 def _free(path: Path) -> int:

@@ -77,7 +77,7 @@ class Contender:
         return f"{self.function(work)}, {own}" if own else self.function(work)
 
     def missing(self) -> str | None:
-        """What is not installed, with the line that mends it; None where all is there."""
+        """What is not installed, with the command that installs it; None where all is there."""
         for module in self.needs:
             if importlib.util.find_spec(module) is None:
                 return f'{module} is not installed: pip install "{INSTALL.get(module, module)}"'

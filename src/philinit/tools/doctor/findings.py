@@ -11,7 +11,7 @@ ABSENT = "absent"  # not installed, or not on this machine
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of `name`; `remedy` is the command that mends it, where there is one."""
+    """What was found of `name`; `remedy` is the command that fixes it, where there is one."""
 
     section: str
     name: str
