@@ -100,11 +100,10 @@ def facts(console: Console, title: str, rows: Sequence[Sequence[str | Text]]) ->
         return
     say(console)
     say(console, title, "bold")
-    cells: list[list[Text | str]]
     cells = [[Text(harmless(c)) if isinstance(c, str) else c for c in row] for row in rows]
     grid = Table.grid(padding=(0, 2))
     if console.width < NARROW:
-        cells = [[*(before or ["-"]), name + ": " + text] for *before, name, text in cells]
+        cells = [[*(before or [Text("-")]), name + ": " + text] for *before, name, text in cells]
     for _ in cells[0][:-1]:
         grid.add_column(style="aside", no_wrap=True)
     grid.add_column(overflow="fold")

@@ -7,7 +7,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import current_thread, main_thread
 from typing import Any
@@ -75,14 +75,16 @@ class LazyGroup(Command, click.Group):
             command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
-    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Run all. What goes wrong is one line on stderr and an exit code, never a traceback."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **options)
+        standalone = options.pop("standalone_mode", True)
+        options["standalone_mode"] = False
+        if not standalone:
+            return super().main(args, *rest, **options)
         _prepare_streams()
         try:
             try:
-                code = super().main(*args, standalone_mode=False, **options)
+                code = super().main(args, *rest, **options)
             finally:
                 sys.stdout.flush()  # not when the process ends, with a traceback
         except click.ClickException as error:

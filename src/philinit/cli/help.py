@@ -4,7 +4,7 @@
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -23,9 +23,10 @@ class Formatter(click.HelpFormatter):
         super().__init__(width=width or max(min(columns, WIDEST), LEAST))
 
     def write_dl(
-        self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
     ) -> None:
         """Terms and what they mean: side by side, or below each other where that is too narrow."""
+        rows = list(rows)
         longest = max(len(term) for term, _ in rows)
         super().write_dl(rows, 4 if longest > self.width / 3 else col_max, col_spacing)
 
