@@ -179,10 +179,15 @@ def table_rows(results: Sequence[Result]) -> list[Row]:
         rows.append(
             [
                 r.title + (f" (1/{r.share})" if r.share > 1 else ""),
-                f"{r.typical * 1e3:.3g}",
+                _number(r.typical * 1e3),
                 f"{r.rate / 1e9:.3g}",
                 (f"{share:.0%}" if share >= 0.01 else "<1%") if share else "",
-                (f"{times:.3g}" if times < 1000 else f"{times:,.0f}") if times else "",
+                _number(times) if times else "",
             ]
         )
     return rows
+
+
+def _number(value: float) -> str:
+    """Three digits, or a whole number."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

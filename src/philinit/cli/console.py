@@ -3,7 +3,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ COLORS = {"ok": "color(28)", "note": "color(130)", "failed": "color(160)", "asid
 FEW_COLORS = {"ok": "green", "note": "magenta", "failed": "red", "aside": "none"}
 BARS = {"bar.back": "aside", "progress.elapsed": "none", "progress.data.speed": "none"}
 BARS |= dict.fromkeys(("bar.complete", "bar.finished", "bar.pulse", "progress.download"), "ok")
+ASCII_BOX = box.Box(str(box.SIMPLE_HEAD).replace("─", "-"), ascii=True)
 ALERTS = ("note", "failed")  # said also where JSON alone goes to stdout
 
 T = TypeVar("T")
@@ -83,9 +84,10 @@ def bars(console: Console, *middle: str | ProgressColumn) -> Progress:
 
 def with_bar(console: Console, path: Path, work: Callable[..., T], *args: Any, **options: Any) -> T:
     """``work(path, *args, **options)`` on a file, with a bar of its bytes for its `progress`."""
-    with bars(
-        console, progress_bars.DownloadColumn(), progress_bars.TransferSpeedColumn()
-    ) as shown:
+    columns: list[str | ProgressColumn] = ["{task.percentage:.0f}%"]
+    if console.width >= NARROW:
+        columns = [progress_bars.DownloadColumn(), progress_bars.TransferSpeedColumn()]
+    with bars(console, *columns) as shown:
         task = shown.add_task(harmless(path.name), total=None)
         options["progress"] = lambda done, total: shown.update(task, completed=done, total=total)
         return work(path, *args, **options)
@@ -124,12 +126,12 @@ def show(console: Console, title: str, columns: list[str], rows: list[Row]) -> N
             if name or number:
                 console.print(name, highlight=False)
             pairs = zip(columns[1:], cells, strict=bool(cells))
-            text = ", ".join(f"{column} {cell}" for column, cell in pairs if cell)
-            if text:
-                console.print(Padding(text, (0, 0, 0, 4)), highlight=False)
+            for line in _packed([f"{column} {cell}" for column, cell in pairs if cell], console):
+                console.print(Padding(line, (0, 0, 0, 4)), highlight=False)
         say(console)
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    lines = ASCII_BOX if console.options.ascii_only else box.SIMPLE_HEAD
+    table = Table(box=lines, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for column in columns:
         first = column == columns[0]
         table.add_column(
@@ -145,3 +147,17 @@ def show(console: Console, title: str, columns: list[str], rows: list[Row]) -> N
         else:
             table.add_section()
     console.print(table)
+
+
+def _packed(cells: Sequence[str], console: Console) -> Iterator[Text]:
+    """Cells with commas between them, in lines that do not part a cell."""
+    texts = [Text.from_markup(cell + ",") for cell in cells[:-1]]
+    texts += map(Text.from_markup, cells[-1:])
+    line = Text()
+    for text in texts:
+        if line and line.cell_len + 1 + text.cell_len > console.width - 4:
+            yield line
+            line = Text()
+        line = line + " " + text if line else text
+    if line:
+        yield line

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import MofNCompleteColumn
 from rich.text import Text
 
 from philinit.cli.console import NARROW, bars, facts, open_console, say
@@ -47,7 +48,7 @@ STYLES = {"ok": "ok", "note": "note", "failed": "failed", "absent": "aside"}
 def doctor(ctx: click.Context, quick: bool, json_path: Path | None) -> None:
     """Check CPU, memory, compiled code, libraries and GPUs, and say how to fix problems."""
     console = open_console(json_path)
-    with bars(console, "{task.completed}/{task.total}") as progress:
+    with bars(console, MofNCompleteColumn()) as progress:
         task = progress.add_task("live tests", total=None, visible=not quick)
         findings = examinations.examine(
             not quick, lambda done, total: progress.update(task, completed=done, total=total)

@@ -5,6 +5,7 @@ import errno
 import importlib
 import io
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -164,7 +165,10 @@ def _refuse(error: click.ClickException) -> int:
     ctx = getattr(error, "ctx", None)
     if isinstance(error, click.UsageError) and ctx is not None:
         text += f" (see {ctx.command_path} --help)"
-    click.echo(f"Error: {text}", err=True)
+    text = f"Error: {text}"
+    if sys.stderr.isatty():
+        text = click.wrap_text(text, shutil.get_terminal_size().columns - 1)
+    click.echo(text, err=True)
     return error.exit_code
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import MofNCompleteColumn
 
 from philinit.cli.console import bars, open_console, say, show
 from philinit.cli.help import Command
@@ -71,7 +72,7 @@ def selftest(ctx: click.Context, chosen: tuple[str, ...], json_path: Path | None
 
 def _check_device(console: Console, device: str) -> cases.Report:
     """`cases.check` with a bar on a terminal."""
-    with bars(console, "{task.completed}/{task.total}") as progress:
+    with bars(console, MofNCompleteColumn()) as progress:
         task = progress.add_task(device, total=None)
         return cases.check(
             device,

@@ -147,8 +147,10 @@ def _facts(look: Look) -> list[tuple[str, str]]:
     if look.distinct == 1:
         found.append(("value", f"{look.smallest:.6g}, for every weight"))
     else:
-        share = f"{look.repeated:.3g}" if look.repeated < 0.01 else f"{look.repeated:.1%}"
-        text = f"{look.distinct:,} distinct; {share} of the weights equal another one"
+        text = f"{look.distinct:,} distinct"
+        if look.repeated:
+            share = f"{look.repeated:.3g}" if look.repeated < 0.01 else f"{look.repeated:.1%}"
+            text += f"; {share} of the weights equal another one"
         found.append(("values", text))
     return found
 

@@ -95,7 +95,7 @@ class Report:
     def run_out(self, workload: Workload, memory: str) -> None:
         """Add a whole race that there was no time for."""
         reason = f"no time was left for {workload.name}, {memory} memory"
-        self._left_out[LeftOut(workload.name, "everybody", reason)] = None
+        self._left_out[LeftOut(workload.name, "all contenders", reason)] = None
 
     def document(self) -> dict[str, Any]:
         """Everything as JSON has it: derived figures beside every single time."""

@@ -122,7 +122,7 @@ def memory() -> list[Finding]:
     if not chosen or share is None:
         text = "this system does not tell of huge pages"
         return [free, Finding("memory", "huge pages", ABSENT, text)]
-    text = f"{share:.0%} of a new array is on them; the system's policy is {chosen}"
+    text = f"used for {share:.0%} of a new array; the system's policy is {chosen}"
     finding = functools.partial(Finding, "memory", "huge pages")
     try:
         asked = wanted()
