@@ -150,7 +150,7 @@ def entry(**changes):
         ("{}", "must be an object with an entry for each tensor"),
         ('{"a": 1}', "tensor 'a': each entry must be an object"),
         ('{"a": {"shape": [3]}}', "tensor 'a': each entry must be an object"),
-        ('{"a": {}, "a": {}}', "'a' stands twice"),
+        ('{"a": {}, "a": {}}', "'a' appears twice"),
         (entry(init="nobody"), "tensor 'a': 'nobody' is not one of"),
         (entry(init=3), '"init" a string'),
         (entry(names="b"), '"names" must be a list'),
@@ -175,4 +175,4 @@ def test_options_that_belong_into_a_spec_are_refused(spec, tmp_path):
     path = tmp_path / "m.safetensors"
     done = here("fill", path, "--spec", spec, "--dtype", "float16")
     assert done.exit_code == 2
-    assert "--dtype must stand in the spec, for each tensor" in " ".join(done.output.split())
+    assert "--dtype belongs in the spec, for each tensor" in " ".join(done.output.split())

@@ -131,7 +131,7 @@ def _tensors(
     if resume:
         begun = {tensor.name: tensor for tensor in Record.load(path).tensors}
         if spec is None and one["init"] is None:
-            why = "must be left out with --resume, or come with --init or --spec"
+            why = "cannot be used with --resume alone: leave it out, or add --init or --spec"
             refuse_typed(ctx, {"seed": "--seed", **DESCRIBING}, why)
             return list(begun.values())
     seed_for = _seeds(seed, begun)
@@ -141,7 +141,7 @@ def _tensors(
         return [make_tensor("", seed_for(""), **one)]
     if spec is None:
         raise click.UsageError("a .safetensors file needs --spec")
-    refuse_typed(ctx, DESCRIBING, "must stand in the spec, for each tensor")
+    refuse_typed(ctx, DESCRIBING, "belongs in the spec, for each tensor")
     return read_spec(spec, seed_for)
 
 

@@ -115,7 +115,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"each name must stand once in an object; {name!r} stands twice")
+        raise ValueError(f"each name must appear once in an object; {name!r} appears twice")
     return found
 
 

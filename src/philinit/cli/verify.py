@@ -144,7 +144,7 @@ def _tensors(
     else:
         if spec is None:
             raise click.UsageError("a .safetensors file needs --spec")
-        refuse_typed(ctx, DESCRIBING, "must stand in the spec, for each tensor")
+        refuse_typed(ctx, DESCRIBING, "belongs in the spec, for each tensor")
         tensors = read_spec(spec, lambda name: FileSeed(seed))
         names = {tensor.name for tensor in tensors}
         for name in wanted:
