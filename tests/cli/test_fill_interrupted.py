@@ -137,7 +137,10 @@ def begun(tmp_path_factory):
     [
         ([*OPTIONS[:-1], "8"], "seed was 7, and is now 8"),
         ([*OPTIONS, "--dtype", "float16"], 'dtype was "float32", and is now "float16"'),
-        (["--seed", "7"], "--seed cannot be used with --resume alone: leave it out, or add --init or --spec"),
+        (
+            ["--seed", "7"],
+            "--seed cannot be used with --resume alone: leave it out, or add --init or --spec",
+        ),
         (["--shape", "3"], "--shape cannot be used with --resume alone"),
     ],
 )
