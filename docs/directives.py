@@ -70,12 +70,14 @@ class Notebook(SphinxDirective):
 
     @staticmethod
     def _shown(output: dict[str, Any]) -> nodes.Node:
-        """What a cell printed, or its picture, of which Sphinx makes a file."""
+        """What a cell printed, or its picture, inside the page."""
         if "text" in output:
             text = "".join(output["text"])
             return nodes.literal_block(text, text, language="text")
         data = output["data"]["image/png"].replace("\n", "")
-        return nodes.image(uri=f"data:image/png;base64,{data}", alt="the picture of this cell")
+        return nodes.image(
+            uri=f"data:image/png;base64,{data}", alt="the picture of this cell"
+        )
 
 
 def escape_underscores(*event: Any) -> None:
