@@ -21,7 +21,7 @@ from philinit.distributions import (
     check_overflow,
     describe,
 )
-from philinit.dtypes import at_least, at_most, below
+from philinit.dtypes import LEAST_EXPONENT, MANTISSA_BITS, at_least, at_most, below
 from philinit.kernels.constants import NORMAL_LARGEST_32
 from philinit.kernels.plan_tensorflow import tensorflow
 from philinit.kernels.table import Plan, make
@@ -71,12 +71,7 @@ def _mean(d: Normal) -> float:
 # Below these the digits of what is drawn would reach into the subnormal numbers, which AVX512_BF16
 # and the threads of some libraries, TensorFlow's too, take for zeros. A mean of 0 or from
 # LEAST_MEAN up keeps the sum a multiple of the least normal number as well.
-LEAST_SPREAD = {
-    "float64": 2.0**-900,
-    "float32": 2.0**-93,
-    "float16": 2.0**-93,
-    "bfloat16": 2.0**-40,
-}
+LEAST_SPREAD = {"float64": 2.0**-900, "bfloat16": 2.0**-40}  # 2**-93 in the other dtypes
 LEAST_MEAN = {"float64": 2.0**-900}  # 2**-100 in the other dtypes, which compute in float32
 
 # The least doubled probability of a tail that the normal map of 32-bit words has.
@@ -84,7 +79,7 @@ LEAST_MASS = 2.0**-31
 
 
 def _check_spread(spread: float, mean: float, dtype: np.dtype[Any], what: Any) -> None:
-    least = LEAST_SPREAD[dtype.name]
+    least = LEAST_SPREAD.get(dtype.name, 2.0**-93)
     if 0.0 < spread < least:
         raise ValueError(
             f"the spread of the distribution must be 0 or at least {least:.3g} in {dtype.name}; "
@@ -126,8 +121,25 @@ def _inside(
     return _towards_zero(half / reach, dtype), middle
 
 
-def _kernel16(kernel: str, low: float, high: float, dtype: np.dtype[Any], **values: float) -> Plan:
-    """The plan for a 16-bit dtype, where numbers can still round past `low` and `high`."""
+def _make(kernel: str, dtype: np.dtype[Any], **values: float) -> Plan:
+    """The plan of a kernel in a dtype; the formats of float8 are parameters of one kernel."""
+    if dtype.itemsize > 1:
+        return make(f"{kernel}_{dtype.name}", **values)
+    mantissa, exponent = MANTISSA_BITS[dtype.name], LEAST_EXPONENT[dtype.name]
+    return make(
+        f"{kernel}_float8",
+        least=exponent + 127 << 23,  # the smallest normal number as bits of float32
+        shift=23 - mantissa,
+        offset=(exponent + 150 - mantissa << mantissa) & 0xFF,
+        unsigned=0 if dtype.name.endswith("fnuz") else -1,  # up to this, no number has a sign
+        **values,
+    )
+
+
+def _kept(kernel: str, low: float, high: float, dtype: np.dtype[Any], **values: float) -> Plan:
+    """The plan for a smaller dtype, where numbers can still round past `low` and `high`."""
+    if dtype.itemsize == 1:
+        return _make(kernel, dtype, low=low, high=high, **values)
     if not low < 0.0 < high:
         return make(f"{kernel}_clamped_{dtype.name}", low=low, high=high, **values)
     low_bits, high_bits = map(int, np.array([low, high]).astype(dtype).view(np.uint16))
@@ -146,7 +158,7 @@ def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:
     scale, middle = _inside(*ends, _float32(middle), 1 << 31, FLOAT32)
     if dtype.itemsize == 4:
         return make("uniform_float32", scale=scale, middle=middle)
-    return _kernel16("uniform", low, high, dtype, scale=scale, middle=middle)
+    return _kept("uniform", low, high, dtype, scale=scale, middle=middle)
 
 
 def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
@@ -154,7 +166,7 @@ def _normal(d: Normal, dtype: np.dtype[Any]) -> Plan:
     if dtype.itemsize == 8:
         return _bounded64(d, -math.inf, math.inf, dtype)
     check_overflow(abs(d.mean) + NORMAL_LARGEST_32 * d.stddev, dtype, d)
-    return make(f"normal_{dtype.name}", stddev=_float32(d.stddev), mean=_float32(_mean(d)))
+    return _make("normal", dtype, stddev=_float32(d.stddev), mean=_float32(_mean(d)))
 
 
 def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
@@ -168,7 +180,7 @@ def _truncated(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
     stddev = min(stddev, at_most(d.stddev, FLOAT32))
     if dtype.itemsize == 4:
         return make("truncated_float32", stddev=stddev, mean=mean)
-    return _kernel16("truncated", low, high, dtype, stddev=stddev, mean=mean)
+    return _kept("truncated", low, high, dtype, stddev=stddev, mean=mean)
 
 
 def _near(d: TruncatedNormal) -> bool:
@@ -188,8 +200,9 @@ def _bounded32(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
     lower_mass, upper_mass, inside, center = masses(d.lower, d.upper)
     spacing = _float32(inside / 2)
     least = at_least(1.0 - spacing, FLOAT32)  # so that q >= 1 in the outermost word
-    return make(
-        f"bounded_{dtype.name}",
+    return _make(
+        "bounded",
+        dtype,
         mean=_float32(_mean(d)),
         low=low + 0.0,  # no -0.0: zeros are alike to minimum and maximum
         high=high + 0.0,
@@ -204,8 +217,9 @@ def _bounded32(d: TruncatedNormal, dtype: np.dtype[Any]) -> Plan:
 def _bounded64(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> Plan:
     low, high = _support(d, lower, upper, dtype)
     lower_mass, upper_mass, inside, center = masses(lower, upper)
-    return make(
-        f"bounded_{dtype.name}" if dtype.itemsize == 8 else f"bounded_far_{dtype.name}",
+    return _make(
+        "bounded" if dtype.itemsize == 8 else "bounded_far",
+        dtype,
         stddev=d.stddev,
         mean=_mean(d),
         low=low,

@@ -24,6 +24,7 @@ LINEAR = ("scale", "middle")
 NORMAL = ("stddev", "mean")
 ENDS = ("low", "high")
 ENDS_16 = ("low_bits", "high_bits")  # the ends as patterns of 16 bits
+FLOAT8 = ("least", "shift", "offset", "unsigned")  # a format of 8 bits: see `plan._format`
 MASSES = ("lower_mass", "upper_mass", "scale", "center")
 BOUNDED = ("mean", *ENDS, *MASSES, "spacing")
 SPAN = ("span", "minimum")
@@ -60,6 +61,11 @@ _ROWS = (
     Kernel("bounded_far_float32", itemsize=4, floats=NORMAL + ENDS + MASSES),
     Kernel("bounded_far_float16", itemsize=2, floats=NORMAL + ENDS + MASSES),
     Kernel("bounded_far_bfloat16", itemsize=2, floats=NORMAL + ENDS + MASSES),
+    Kernel("uniform_float8", itemsize=1, floats=LINEAR + ENDS, integers=FLOAT8),
+    Kernel("normal_float8", itemsize=1, floats=NORMAL, integers=FLOAT8),
+    Kernel("truncated_float8", itemsize=1, floats=NORMAL + ENDS, integers=FLOAT8),
+    Kernel("bounded_float8", itemsize=1, floats=BOUNDED, integers=FLOAT8),
+    Kernel("bounded_far_float8", itemsize=1, floats=NORMAL + ENDS + MASSES, integers=FLOAT8),
     Kernel("tensorflow_uniform_float32", itemsize=4, floats=SPAN),
     Kernel("tensorflow_uniform_float64", itemsize=8, words=2, floats=SPAN),
     Kernel("tensorflow_uniform_float16", itemsize=2, floats=SPAN),

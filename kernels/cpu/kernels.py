@@ -11,7 +11,7 @@ from philinit.kernels.cpu.rounding import between, to_bfloat16, to_bfloat16_exac
 from philinit.kernels.cpu.simd.memory import loader
 from philinit.kernels.cpu.simd.target import has_feature
 from philinit.kernels.cpu.tensorflow import normals32, normals64, truncated32, truncated64
-from philinit.kernels.cpu.tiles import Tile, as_16_bit, as_float32, as_float64, as_words
+from philinit.kernels.cpu.tiles import Tile, as_8_bit, as_16_bit, as_float32, as_float64, as_words
 from philinit.kernels.cpu.words import LARGEST_TILE
 from philinit.kernels.table import FLOATS, LIBM, Kernel
 
@@ -40,6 +40,11 @@ TILES = {
     "truncated_bfloat16": Tile(as_16_bit(d.truncated32, to_bfloat16, between)),
     "truncated_clamped_float16": Tile(as_16_bit(d.truncated32_clamped, to_float16)),
     "truncated_clamped_bfloat16": Tile(as_16_bit(d.truncated32_clamped, to_bfloat16)),
+    "uniform_float8": Tile(as_8_bit(d.uniform32_clamped)),
+    "normal_float8": Tile(as_8_bit(d.normal32)),
+    "truncated_float8": Tile(as_8_bit(d.truncated32_clamped)),
+    "bounded_float8": Tile(as_8_bit(d.bounded32)),
+    "bounded_far_float8": Tile(as_8_bit(d.bounded_far32)),
     "bounded_float32": Tile(as_float32(d.bounded32, CROWDED)),
     "bounded_float64": Tile(as_float64(d.bounded64_words)),
     "bounded_float16": Tile(as_16_bit(d.bounded32, to_float16, vectors=CROWDED)),

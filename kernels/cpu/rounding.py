@@ -7,6 +7,7 @@ from philinit.kernels.cpu.simd.lanes import shuffle
 from philinit.kernels.cpu.simd.operators import (
     bits,
     convert,
+    fma,
     minimum,
     select,
     splat,
@@ -14,7 +15,17 @@ from philinit.kernels.cpu.simd.operators import (
     to_half,
 )
 from philinit.kernels.cpu.simd.target import has_feature
-from philinit.kernels.cpu.simd.types import f32x16, i16x32, i32x16, u16x16, u16x32, u32x16
+from philinit.kernels.cpu.simd.types import (
+    f32x16,
+    i8x64,
+    i16x32,
+    i32x16,
+    u8x32,
+    u8x64,
+    u16x16,
+    u16x32,
+    u32x16,
+)
 
 lower_16 = shuffle(u16x32, range(0, 64, 2))
 upper_16 = shuffle(u16x32, range(1, 64, 2))
@@ -81,3 +92,30 @@ half = half_by_instruction if has_feature("f16c") else half_by_arithmetic
 @njit
 def to_float16(a, b):
     return join(half(a), half(b))
+
+
+lowest_bytes, highest_bytes = (shuffle(u8x32, range(i, 128, 4)) for i in (0, 3))
+join_bytes = shuffle(u8x64, range(64))
+
+
+@njit(forceinline=True)
+def code_of_float8(x, p):
+    """The magnitude of a float8, plus a constant, in the lowest byte; |x| up to the largest."""
+    b = bits(u32x16, x)
+    exponent, least = bits(i32x16, b & 0x7F800000), splat(i32x16, p.least)
+    power = bits(u32x16, select(exponent < least, least, exponent)) | (b & 0x80000000)
+    # A number so much larger that float32 counts there in the spacing of float8 at x: the sum
+    # is rounded to it, and its lowest bits count from the power of two below |x|.
+    total = bits(u32x16, fma(bits(f32x16, power), 1 << p.shift, x))
+    return bits(u8x64, total + (total >> p.shift))
+
+
+@njit(forceinline=True)
+def to_float8(a, b, c, d, p):
+    """4 x 16 numbers to the bits of a float8 whose format is in `p`: see the plan."""
+    low = lowest_bytes(code_of_float8(a, p), code_of_float8(b, p))
+    high = lowest_bytes(code_of_float8(c, p), code_of_float8(d, p))
+    code = join_bytes(low, high) - p.offset
+    low = highest_bytes(bits(u8x64, a), bits(u8x64, b))
+    sign = join_bytes(low, highest_bytes(bits(u8x64, c), bits(u8x64, d))) & 0x80
+    return select(bits(i8x64, code) > p.unsigned, code | sign, code)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numba import njit
 
-from philinit.kernels.cpu.rounding import as_it_is
+from philinit.kernels.cpu.rounding import as_it_is, to_float8
 from philinit.kernels.cpu.simd.memory import load
 from philinit.kernels.cpu.simd.types import i64x8, u32x16
 from philinit.kernels.cpu.words import Draw, random_words
@@ -60,6 +60,19 @@ def as_16_bit(number: Any, rounded: Any, limited: Any = as_it_is, vectors: int =
                 a = number(load(u32x16, source + i), p)
                 b = number(load(u32x16, source + i + 64), p)
                 put(target + (i >> 1), limited(rounded(a, b), p))
+
+    return transform
+
+
+def as_8_bit(number: Any) -> Any:
+    @njit
+    def transform(source, target, words, p, put):
+        for j in range(0, 4 * words, 256):
+            a = number(load(u32x16, source + j), p)
+            b = number(load(u32x16, source + j + 64), p)
+            c = number(load(u32x16, source + j + 128), p)
+            d = number(load(u32x16, source + j + 192), p)
+            put(target + (j >> 2), to_float8(a, b, c, d, p))
 
     return transform
 

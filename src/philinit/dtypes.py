@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The four dtypes of weights, and the numbers each of them can hold."""
+"""The dtypes of weights, and the numbers each of them can hold."""
 
 from __future__ import annotations
 
@@ -10,27 +10,39 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("float32", "float64", "float16", "bfloat16")
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+NAMES = ("float32", "float64", "float16", "bfloat16", *FLOAT8)
 #: Those that are stored; the leading 1 of a normal number is not.
 MANTISSA_BITS = {"float32": 23, "float64": 52, "float16": 10, "bfloat16": 7}
+MANTISSA_BITS |= zip(FLOAT8, (3, 2, 3, 2), strict=True)
+#: Of the smallest normal number, a power of two.
+LEAST_EXPONENT = {"float32": -126, "float64": -1022, "float16": -14, "bfloat16": -126}
+LEAST_EXPONENT |= zip(FLOAT8, (-6, -14, -7, -15), strict=True)
+_LARGEST = {
+    "float32": float.fromhex("0x1.fffffep+127"),
+    "float64": float.fromhex("0x1.fffffffffffffp+1023"),
+    "float16": 65504.0,
+    "bfloat16": float.fromhex("0x1.fep+127"),
+}
+_LARGEST |= zip(FLOAT8, (448.0, 57344.0, 240.0, 57344.0), strict=True)
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
-#: Those that NumPy has of its own.
+#: Those that NumPy has of its own; the others are those of ml_dtypes.
 PLAIN = frozenset({FLOAT32, np.dtype(np.float64), np.dtype(np.float16)})
 
 
 @functools.cache
-def BFLOAT16() -> np.dtype[Any]:
-    """NumPy's dtype for bfloat16; the import of ml_dtypes waits until somebody needs it."""
+def extended(name: str) -> np.dtype[Any]:
+    """NumPy's dtype for bfloat16 or a float8; the import of ml_dtypes waits until then."""
     import ml_dtypes
 
-    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return bfloat16
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return found
 
 
 @functools.lru_cache(maxsize=64)
 def _from_name(name: str) -> np.dtype[Any] | None:
-    if name == "bfloat16":
-        return BFLOAT16()
+    if name == "bfloat16" or name in FLOAT8:
+        return extended(name)
     try:
         return np.dtype(name)
     except (TypeError, ValueError, SyntaxError, KeyError):  # NumPy parses lists, and what not
@@ -42,15 +54,15 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
 
     Parameters
     ----------
-    dtype : str, numpy dtype or scalar type, ml_dtypes.bfloat16, or tf.DType
-        One of float32, float64, float16, bfloat16, in native byte order.
+    dtype : str, numpy dtype or scalar type, one of ml_dtypes, or tf.DType
+        One of `NAMES`, in native byte order.
 
     Raises
     ------
     TypeError
         `dtype` is no dtype at all.
     ValueError
-        `dtype` is a dtype, but not one of the four.
+        `dtype` is a dtype, but not one of those.
     """
     found: np.dtype[Any] | None
     if isinstance(dtype, np.dtype):
@@ -77,12 +89,7 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
 
 def largest(dtype: np.dtype[Any]) -> float:
     """The largest finite number of `dtype`."""
-    return {
-        "float64": float(np.finfo(np.float64).max),
-        "float32": float(np.finfo(np.float32).max),
-        "float16": 65504.0,
-        "bfloat16": float.fromhex("0x1.fep+127"),
-    }[dtype.name]
+    return _LARGEST[dtype.name]
 
 
 def at_least(value: float, dtype: np.dtype[Any]) -> float:
@@ -96,8 +103,8 @@ def at_most(value: float, dtype: np.dtype[Any]) -> float:
         return value
     if abs(value) > largest(dtype):
         return largest(dtype) if value > 0 else -math.inf
-    least = {"float32": -149, "float16": -24, "bfloat16": -133}[dtype.name]
-    step = max(math.frexp(value)[1] - MANTISSA_BITS[dtype.name] - 1, least) if value else least
+    exponent = math.frexp(value)[1] - 1 if value else -math.inf
+    step = int(max(exponent, LEAST_EXPONENT[dtype.name])) - MANTISSA_BITS[dtype.name]
     return math.ldexp(math.floor(math.ldexp(value, -step)), step)
 
 

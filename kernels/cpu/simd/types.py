@@ -53,7 +53,9 @@ i16x32 = VectorType(types.int16, 32)
 f32x8 = VectorType(types.float32, 8)
 i32x8 = VectorType(types.int32, 8)
 u32x8 = VectorType(types.uint32, 8)
+u8x32 = VectorType(types.uint8, 32)
 u8x64 = VectorType(types.uint8, 64)
+i8x64 = VectorType(types.int8, 64)
 
 
 def as_vector(context: Any, builder: Any, value: Any, source: Any, vector: VectorType) -> Any:
