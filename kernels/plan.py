@@ -122,28 +122,27 @@ def _inside(
 
 
 def _make(kernel: str, dtype: np.dtype[Any], **values: float) -> Plan:
-    """The plan of a kernel in a dtype; the formats of float8 are parameters of one kernel."""
+    """The plan of a kernel in a dtype; one kernel draws all float8, whose format it takes."""
     if dtype.itemsize > 1:
         return make(f"{kernel}_{dtype.name}", **values)
     mantissa, exponent = MANTISSA_BITS[dtype.name], LEAST_EXPONENT[dtype.name]
     return make(
         f"{kernel}_float8",
-        least=exponent + 127 << 23,  # the smallest normal number as bits of float32
+        least=exponent + 127 << 23,  # the smallest normal number, as bits of float32
         shift=23 - mantissa,
         offset=(exponent + 150 - mantissa << mantissa) & 0xFF,
-        unsigned=0 if dtype.name.endswith("fnuz") else -1,  # up to this, no number has a sign
+        negative=-128 + dtype.name.endswith("fnuz"),  # below this as int8: -0, where there is none
         **values,
     )
 
 
 def _kept(kernel: str, low: float, high: float, dtype: np.dtype[Any], **values: float) -> Plan:
     """The plan for a smaller dtype, where numbers can still round past `low` and `high`."""
-    if dtype.itemsize == 1:
-        return _make(kernel, dtype, low=low, high=high, **values)
     if not low < 0.0 < high:
-        return make(f"{kernel}_clamped_{dtype.name}", low=low, high=high, **values)
-    low_bits, high_bits = map(int, np.array([low, high]).astype(dtype).view(np.uint16))
-    return make(f"{kernel}_{dtype.name}", low_bits=low_bits, high_bits=high_bits, **values)
+        return _make(f"{kernel}_clamped", dtype, low=low, high=high, **values)
+    unsigned = np.array([low, high]).astype(dtype).view(f"u{dtype.itemsize}")
+    low_bits, high_bits = map(int, unsigned)
+    return _make(kernel, dtype, low_bits=low_bits, high_bits=high_bits, **values)
 
 
 def _uniform(d: Uniform, dtype: np.dtype[Any]) -> Plan:

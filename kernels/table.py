@@ -23,8 +23,8 @@ class Kernel(NamedTuple):
 LINEAR = ("scale", "middle")
 NORMAL = ("stddev", "mean")
 ENDS = ("low", "high")
-ENDS_16 = ("low_bits", "high_bits")  # the ends as patterns of 16 bits
-FLOAT8 = ("least", "shift", "offset", "unsigned")  # a format of 8 bits: see `plan._format`
+ENDS_BITS = ("low_bits", "high_bits")  # the ends as bits of the dtype
+FLOAT8 = ("least", "shift", "offset", "negative")  # a format of 8 bits: see `plan._make`
 MASSES = ("lower_mass", "upper_mass", "scale", "center")
 BOUNDED = ("mean", *ENDS, *MASSES, "spacing")
 SPAN = ("span", "minimum")
@@ -35,23 +35,22 @@ LIBM = ("log_kind", "trigonometry_kind", "log", "sin", "cos")  # see `philinit.k
 RESERVED_BLOCKS = 256
 box_muller = functools.partial(Kernel, floats=NORMAL, integers=LIBM)
 
-# In 16 bits a number can round past its bounds: "clamped" kernels prevent that for any bounds,
-# those without the word by two integer operations instead of four slower ones, but only where
-# low < 0 < high.
+# In 16 and 8 bits a number can round past its bounds: "clamped" kernels prevent that for any
+# bounds, those without the word by fewer integer operations, but only where low < 0 < high.
 _ROWS = (
     Kernel("words", itemsize=4),
     Kernel("uniform_float32", itemsize=4, floats=LINEAR),
     Kernel("uniform_float64", itemsize=8, words=2, floats=LINEAR),
-    Kernel("uniform_float16", itemsize=2, floats=LINEAR, integers=ENDS_16),
-    Kernel("uniform_bfloat16", itemsize=2, floats=LINEAR, integers=ENDS_16),
+    Kernel("uniform_float16", itemsize=2, floats=LINEAR, integers=ENDS_BITS),
+    Kernel("uniform_bfloat16", itemsize=2, floats=LINEAR, integers=ENDS_BITS),
     Kernel("uniform_clamped_float16", itemsize=2, floats=LINEAR + ENDS),
     Kernel("uniform_clamped_bfloat16", itemsize=2, floats=LINEAR + ENDS),
     Kernel("normal_float32", itemsize=4, floats=NORMAL),
     Kernel("normal_float16", itemsize=2, floats=NORMAL),
     Kernel("normal_bfloat16", itemsize=2, floats=NORMAL),
     Kernel("truncated_float32", itemsize=4, floats=NORMAL),
-    Kernel("truncated_float16", itemsize=2, floats=NORMAL, integers=ENDS_16),
-    Kernel("truncated_bfloat16", itemsize=2, floats=NORMAL, integers=ENDS_16),
+    Kernel("truncated_float16", itemsize=2, floats=NORMAL, integers=ENDS_BITS),
+    Kernel("truncated_bfloat16", itemsize=2, floats=NORMAL, integers=ENDS_BITS),
     Kernel("truncated_clamped_float16", itemsize=2, floats=NORMAL + ENDS),
     Kernel("truncated_clamped_bfloat16", itemsize=2, floats=NORMAL + ENDS),
     Kernel("bounded_float32", itemsize=4, floats=BOUNDED),
@@ -61,9 +60,11 @@ _ROWS = (
     Kernel("bounded_far_float32", itemsize=4, floats=NORMAL + ENDS + MASSES),
     Kernel("bounded_far_float16", itemsize=2, floats=NORMAL + ENDS + MASSES),
     Kernel("bounded_far_bfloat16", itemsize=2, floats=NORMAL + ENDS + MASSES),
-    Kernel("uniform_float8", itemsize=1, floats=LINEAR + ENDS, integers=FLOAT8),
+    Kernel("uniform_float8", itemsize=1, floats=LINEAR, integers=FLOAT8 + ENDS_BITS),
+    Kernel("uniform_clamped_float8", itemsize=1, floats=LINEAR + ENDS, integers=FLOAT8),
     Kernel("normal_float8", itemsize=1, floats=NORMAL, integers=FLOAT8),
-    Kernel("truncated_float8", itemsize=1, floats=NORMAL + ENDS, integers=FLOAT8),
+    Kernel("truncated_float8", itemsize=1, floats=NORMAL, integers=FLOAT8 + ENDS_BITS),
+    Kernel("truncated_clamped_float8", itemsize=1, floats=NORMAL + ENDS, integers=FLOAT8),
     Kernel("bounded_float8", itemsize=1, floats=BOUNDED, integers=FLOAT8),
     Kernel("bounded_far_float8", itemsize=1, floats=NORMAL + ENDS + MASSES, integers=FLOAT8),
     Kernel("tensorflow_uniform_float32", itemsize=4, floats=SPAN),
@@ -84,7 +85,7 @@ KERNELS = {row.name: row for row in _ROWS}
 
 # --- plans ---------------------------------------------------------------------------------------
 
-FLOATS, INTEGERS = 8, 5  # what the struct of parameters has room for
+FLOATS, INTEGERS = 8, 6  # what the struct of parameters has room for
 
 
 class Parameters(ctypes.Structure):

@@ -7,7 +7,7 @@ from typing import Any
 
 from philinit.kernels.cpu import distributions as d
 from philinit.kernels.cpu import tensorflow_maps as tf
-from philinit.kernels.cpu.rounding import between, to_bfloat16, to_bfloat16_exact, to_float16
+from philinit.kernels.cpu.rounding import between, between8, to_bfloat16, to_bfloat16_exact, to_float16
 from philinit.kernels.cpu.simd.memory import loader
 from philinit.kernels.cpu.simd.target import has_feature
 from philinit.kernels.cpu.tensorflow import normals32, normals64, truncated32, truncated64
@@ -40,10 +40,12 @@ TILES = {
     "truncated_bfloat16": Tile(as_16_bit(d.truncated32, to_bfloat16, between)),
     "truncated_clamped_float16": Tile(as_16_bit(d.truncated32_clamped, to_float16)),
     "truncated_clamped_bfloat16": Tile(as_16_bit(d.truncated32_clamped, to_bfloat16)),
-    "uniform_float8": Tile(as_8_bit(d.uniform32_clamped)),
+    "uniform_float8": Tile(as_8_bit(d.uniform32, between8)),
+    "uniform_clamped_float8": Tile(as_8_bit(d.uniform32_clamped)),
     "normal_float8": Tile(as_8_bit(d.normal32)),
-    "truncated_float8": Tile(as_8_bit(d.truncated32_clamped)),
-    "bounded_float8": Tile(as_8_bit(d.bounded32)),
+    "truncated_float8": Tile(as_8_bit(d.truncated32, between8)),
+    "truncated_clamped_float8": Tile(as_8_bit(d.truncated32_clamped)),
+    "bounded_float8": Tile(as_8_bit(d.bounded32, vectors=CROWDED)),
     "bounded_far_float8": Tile(as_8_bit(d.bounded_far32)),
     "bounded_float32": Tile(as_float32(d.bounded32, CROWDED)),
     "bounded_float64": Tile(as_float64(d.bounded64_words)),

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""float32 to the 16-bit dtypes, to nearest and ties to even: 2 x 16 numbers to 32 at once."""
+"""float32 to the dtypes of 16 and 8 bits, to nearest and ties to even: 64 bytes at once."""
+
+from typing import Any
 
 from numba import njit
 
@@ -53,15 +55,19 @@ to_bfloat16_exact = bfloat_by_arithmetic
 to_bfloat16 = bfloat_by_instruction if has_feature("avx512bf16") else bfloat_by_arithmetic
 
 
-@njit
-def between(packed, p):
-    """16-bit floats moved into [low, high] with low < 0 < high, given as bits.
+def _between(signed: Any, unsigned: Any) -> Any:
+    @njit
+    def moved(packed, p):
+        below = minimum(bits(signed, packed), p.high_bits)
+        return minimum(bits(unsigned, below), p.low_bits)
 
-    Read as signed integers, positive floats are in order and negative ones below them; read as
-    unsigned integers, negative floats are in the order of their magnitudes, above all positive.
-    """
-    below = minimum(bits(i16x32, packed), p.high_bits)
-    return minimum(bits(u16x32, below), p.low_bits)
+    return moved
+
+
+# Floats moved into [low, high] with low < 0 < high, given as bits. Read as signed integers, positive
+# floats are in order and negative ones below them; read as unsigned integers, negative floats are
+# in the order of their magnitudes, above all positive.
+between, between8 = _between(i16x32, u16x32), _between(i8x64, u8x64)
 
 
 @njit
@@ -94,28 +100,34 @@ def to_float16(a, b):
     return join(half(a), half(b))
 
 
-lowest_bytes, highest_bytes = (shuffle(u8x32, range(i, 128, 4)) for i in (0, 3))
-join_bytes = shuffle(u8x64, range(64))
+# Of two vectors of words: their lowest bytes, then their highest ones; and of two such results.
+ends_of_words = shuffle(u8x64, (*range(0, 128, 4), *range(3, 128, 4)))
+lowest_bytes, highest_bytes = (
+    shuffle(u8x64, (*range(i, i + 32), *range(i + 64, i + 96))) for i in (0, 32)
+)
 
 
 @njit(forceinline=True)
-def code_of_float8(x, p):
-    """The magnitude of a float8, plus a constant, in the lowest byte; |x| up to the largest."""
+def float8_in_word(x, p):
+    """A float8 in the highest bit, its sign, and the lowest byte, the rest of it plus `offset`."""
     b = bits(u32x16, x)
     exponent, least = bits(i32x16, b & 0x7F800000), splat(i32x16, p.least)
     power = bits(u32x16, select(exponent < least, least, exponent)) | (b & 0x80000000)
-    # A number so much larger that float32 counts there in the spacing of float8 at x: the sum
-    # is rounded to it, and its lowest bits count from the power of two below |x|.
+    # Float32 counts there in what float8 counts in at x: the sum is x rounded to that, whose lowest
+    # bits are the mantissa of float8, with the leading 1 if it has one.
     total = bits(u32x16, fma(bits(f32x16, power), 1 << p.shift, x))
     return bits(u8x64, total + (total >> p.shift))
 
 
 @njit(forceinline=True)
 def to_float8(a, b, c, d, p):
-    """4 x 16 numbers to the bits of a float8 whose format is in `p`: see the plan."""
-    low = lowest_bytes(code_of_float8(a, p), code_of_float8(b, p))
-    high = lowest_bytes(code_of_float8(c, p), code_of_float8(d, p))
-    code = join_bytes(low, high) - p.offset
-    low = highest_bytes(bits(u8x64, a), bits(u8x64, b))
-    sign = join_bytes(low, highest_bytes(bits(u8x64, c), bits(u8x64, d))) & 0x80
-    return select(bits(i8x64, code) > p.unsigned, code | sign, code)
+    """In the format that `p` describes; the numbers are no larger than its largest one."""
+    low = ends_of_words(float8_in_word(a, p), float8_in_word(b, p))
+    high = ends_of_words(float8_in_word(c, p), float8_in_word(d, p))
+    return (lowest_bytes(low, high) - p.offset) | (highest_bytes(low, high) & 0x80)
+
+
+@njit(forceinline=True)
+def without_negative_zero(packed, p):
+    """-0 becomes 0 in formats that take its bits for NaN."""
+    return select(bits(i8x64, packed) < p.negative, splat(u8x64, 0), packed)

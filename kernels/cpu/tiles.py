@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from numba import njit
 
-from philinit.kernels.cpu.rounding import as_it_is, to_float8
-from philinit.kernels.cpu.simd.memory import load
-from philinit.kernels.cpu.simd.types import i64x8, u32x16
+from philinit.kernels.cpu.rounding import as_it_is, to_float8, without_negative_zero
+from philinit.kernels.cpu.simd.memory import load, store
+from philinit.kernels.cpu.simd.types import f32x16, i64x8, u32x16
 from philinit.kernels.cpu.words import Draw, random_words
 
 TILE_BLOCKS = 96
@@ -64,15 +64,18 @@ def as_16_bit(number: Any, rounded: Any, limited: Any = as_it_is, vectors: int =
     return transform
 
 
-def as_8_bit(number: Any) -> Any:
+def as_8_bit(number: Any, limited: Any = as_it_is, vectors: int = 6) -> Any:
+    """The numbers take the memory of the words: rounding them is a phase of its own."""
+    make_numbers = as_float32(number, vectors)
+
     @njit
     def transform(source, target, words, p, put):
+        make_numbers(source, source, words, p, store)
         for j in range(0, 4 * words, 256):
-            a = number(load(u32x16, source + j), p)
-            b = number(load(u32x16, source + j + 64), p)
-            c = number(load(u32x16, source + j + 128), p)
-            d = number(load(u32x16, source + j + 192), p)
-            put(target + (j >> 2), to_float8(a, b, c, d, p))
+            a, b = load(f32x16, source + j), load(f32x16, source + j + 64)
+            c, d = load(f32x16, source + j + 128), load(f32x16, source + j + 192)
+            packed = limited(to_float8(a, b, c, d, p), p)
+            put(target + (j >> 2), without_negative_zero(packed, p))
 
     return transform
 

@@ -89,7 +89,7 @@ def steps_of_run(runs: Runs, kernel: Kernel, address: int) -> int:
         aligned = (address - lead * kernel.itemsize) % 16 == 0
         evenly = all(step % group(kernel) == 0 for step in runs.all_steps)
         if not (aligned and alike == block and evenly):
-            lead += block  # a run may take a block before it
+            lead += group(kernel) - block  # a run may take blocks before it
     return -(-(lead + runs.length) // group(kernel))
 
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a thread makes at a time, 16 bytes of one counter block or of two, and how it stores them;
+// What a thread makes at a time, 16 bytes of one, two or four counter blocks, and how it stores them;
 // kernels/cpu/tiles.py is the same for CPUs.
 
 template <u32 N>
@@ -43,6 +43,22 @@ struct as_16_bit {
     for (int i = 0; i < 2; ++i)
       out.x[i] = limited(Rounded::pack(number(v.w[2 * i]), number(v.w[2 * i + 1])));
     return out;
+  }
+};
+
+template <class Number, class Limited = as_it_is>
+struct as_8_bit {
+  static constexpr u32 ITEM = 1;
+  Number number;
+  to_float8 rounded;
+  Limited limited;
+  __device__ __forceinline__ explicit as_8_bit(const Parameters &p)
+      : number(p), rounded(p), limited(p) {}
+
+  __device__ __forceinline__ Packed<1> operator()(const Words &v) const {
+    const u32 packed =
+        rounded.pack(number(v.w[0]), number(v.w[1]), number(v.w[2]), number(v.w[3]));
+    return {{rounded.without_negative_zero(limited(packed))}};
   }
 };
 
@@ -90,12 +106,18 @@ __device__ __forceinline__ void store_step(char *out, const Packed<2> &a, const 
   *reinterpret_cast<uint4 *>(out) = {a.x[0], a.x[1], b.x[0], b.x[1]};
 }
 
+__device__ __forceinline__ void store_step(char *out, const Packed<1> &a, const Packed<1> &b,
+                                           const Packed<1> &c, const Packed<1> &d) {
+  *reinterpret_cast<uint4 *>(out) = {a.x[0], b.x[0], c.x[0], d.x[0]};
+}
+
 template <u32 ITEM, u32 N>
 __device__ __forceinline__ void store_weight(char *out, const Packed<N> &a, u32 i) {
-  if (ITEM == 2)
+  if constexpr (ITEM == 1) *out = (char)(a.x[i / 4] >> 8 * (i % 4));
+  if constexpr (ITEM == 2)
     *reinterpret_cast<unsigned short *>(out) = (unsigned short)(a.x[i / 2] >> 16 * (i % 2));
-  if (ITEM == 4) *reinterpret_cast<u32 *>(out) = a.x[i];
-  if (ITEM == 8) {  // at an address that may be a multiple of 4 only
+  if constexpr (ITEM == 4) *reinterpret_cast<u32 *>(out) = a.x[i];
+  if constexpr (ITEM == 8) {  // at an address that may be a multiple of 4 only
     reinterpret_cast<u32 *>(out)[0] = a.x[2 * i % N];
     reinterpret_cast<u32 *>(out)[1] = a.x[(2 * i + 1) % N];
   }

@@ -18,9 +18,14 @@ __device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
   if constexpr (K::BLOCKS == 1) {
     return tile.block(Stream(c, keys), 0);
   } else {
-    const auto even = tile.block(Stream(c, keys), 0);
-    const auto odd = tile.block(Stream(c.after(K::RESERVED), keys), 0);
-    return {{even.x[0], even.x[1], odd.x[0], odd.x[1]}};
+    Packed<4> step;
+#pragma unroll
+    for (u32 b = 0; b < K::BLOCKS; ++b) {
+      const auto block = tile.block(Stream(b ? c.after(b * K::RESERVED) : c, keys), 0);
+#pragma unroll
+      for (u32 i = 0; i < 4 / K::BLOCKS; ++i) step.x[4 / K::BLOCKS * b + i] = block.x[i];
+    }
+    return step;
   }
 }
 
@@ -29,15 +34,17 @@ __device__ __forceinline__ Packed<4> make_step(const K &tile, const Counter &c,
 template <class K, bool PLAIN>
 __device__ __forceinline__ void fill_runs(void *out, const Runs &runs, u32 skip, u64 low, u64 high,
                                           u32 k0, u32 k1, const Parameters &p) {
-  constexpr u32 STEP = K::BLOCKS * K::WEIGHTS;  // weights of a step
+  constexpr u32 STEP = K::BLOCKS * K::WEIGHTS;   // weights of a step
+  constexpr u32 BYTES = K::ITEM * K::WEIGHTS;    // of a block
   const K tile(p);
   const RoundKeys keys(k0, k1);
-  // In 16 bits a step may begin a block before its run does: a block more here, and no number below
-  // gets negative.
-  if (K::BLOCKS == 2) {
-    high -= low < K::RESERVED;
-    low -= K::RESERVED;
-    skip += K::WEIGHTS;
+  // A step may begin as many blocks before its run as it has, but for one: with those here, no number
+  // below gets negative.
+  constexpr u32 BEFORE = K::BLOCKS - 1;
+  if (BEFORE) {
+    high -= low < BEFORE * K::RESERVED;
+    low -= BEFORE * K::RESERVED;
+    skip += BEFORE * K::WEIGHTS;
   }
   const Counter base(low, high);
   const u32 length = opaque(runs.length);
@@ -54,13 +61,13 @@ __device__ __forceinline__ void fill_runs(void *out, const Runs &runs, u32 skip,
     const u32 mine = i - run * runs.threads_of_run.value;  // number of the thread in the run
     u32 step = mine + mine / LANES * reach;
     const u32 end = step + reach < runs.steps ? step + reach + 1 : runs.steps;
-    // Weights of the run's first step that come before the run; a block more in 16 bits, where that
-    // leads to an aligned address.
+    // Weights of the run's first step that come before the run; some blocks more, where that leads to
+    // an aligned address.
     const u64 weight = skip + runs.start(run);
     const u64 place = PLAIN ? (u64)run * length : runs.place(run);
     u32 lead = (u32)weight % K::WEIGHTS;
-    if (K::BLOCKS == 2 && ((u32)(u64)out + ((u32)place - lead) * K::ITEM) % 16 == 8)
-      lead += K::WEIGHTS;
+    if (BEFORE)
+      lead += ((u32)(u64)out + ((u32)place - lead) * K::ITEM) % 16 / BYTES * K::WEIGHTS;
     const u64 block = (weight - lead) / K::WEIGHTS + (u64)step * K::BLOCKS;
     Counter counter = base.after(block * K::RESERVED, (block >> 32) * K::RESERVED >> 32);
     if (!PLAIN && runs.keyed) counter.add_high(runs.ids[run]);
