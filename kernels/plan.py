@@ -21,7 +21,7 @@ from philinit.distributions import (
     check_overflow,
     describe,
 )
-from philinit.dtypes import LEAST_EXPONENT, MANTISSA_BITS, at_least, at_most, below
+from philinit.dtypes import LEAST_EXPONENT, MANTISSA_BITS, at_least, at_most, below, nearest
 from philinit.kernels.constants import NORMAL_LARGEST_32
 from philinit.kernels.plan_tensorflow import tensorflow
 from philinit.kernels.table import Plan, make
@@ -236,10 +236,10 @@ def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tup
     A bound further out than any number drawn counts as that: the tail beyond `a`, divided into
     2**64 parts, ends at sqrt(a**2 + 88.8) < a + 10.
     """
-    nearest = max(lower, min(upper, 0.0) - 10.0), min(upper, max(lower, 0.0) + 10.0)
-    ends = [d.mean + bound * d.stddev for bound in nearest]
+    reach = max(lower, min(upper, 0.0) - 10.0), min(upper, max(lower, 0.0) + 10.0)
+    ends = [d.mean + bound * d.stddev for bound in reach]
     check_overflow(max(map(abs, ends)), dtype, d)
     if not d.stddev:  # everything is the mean, rounded
-        rounded = float(np.asarray(_mean(d), np.float64).astype(dtype))
+        rounded = nearest(d.mean, dtype)
         return rounded, rounded
     return _bounds(at_least(ends[0], dtype), at_most(ends[1], dtype), dtype, d)

@@ -33,6 +33,11 @@ def _check_subnormal(
 
 def tensorflow(d: Uniform | Normal, dtype: np.dtype[Any]) -> Plan:
     """The plan for TensorFlow's numbers; errors as in `philinit.kernels.plan.plan`."""
+    if dtype.itemsize == 1:
+        raise NotImplementedError(
+            f'sampler="tensorflow" draws no {dtype.name}, as TensorFlow does not: '
+            'use sampler="native"'
+        )
 
     def rounded(value: float) -> float:
         """By way of float32 to 16 bits, as TensorFlow takes a Python float; -0.0 becomes 0.0."""

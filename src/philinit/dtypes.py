@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
-NAMES = ("float32", "float64", "float16", "bfloat16", *FLOAT8)
+WIDER = ("float32", "float64", "float16", "bfloat16")
+NAMES = (*WIDER, *FLOAT8)
 #: Those that are stored; the leading 1 of a normal number is not.
 MANTISSA_BITS = {"float32": 23, "float64": 52, "float16": 10, "bfloat16": 7}
 MANTISSA_BITS |= zip(FLOAT8, (3, 2, 3, 2), strict=True)
@@ -103,9 +104,18 @@ def at_most(value: float, dtype: np.dtype[Any]) -> float:
         return value
     if abs(value) > largest(dtype):
         return largest(dtype) if value > 0 else -math.inf
-    exponent = math.frexp(value)[1] - 1 if value else -math.inf
-    step = int(max(exponent, LEAST_EXPONENT[dtype.name])) - MANTISSA_BITS[dtype.name]
-    return math.ldexp(math.floor(math.ldexp(value, -step)), step)
+    return _in_steps(value, dtype, math.floor)
+
+
+def nearest(value: float, dtype: np.dtype[Any]) -> float:
+    """The number of `dtype` nearest to a `value` that it can hold, ties to even, no -0.0."""
+    return _in_steps(value, dtype, round)
+
+
+def _in_steps(value: float, dtype: np.dtype[Any], to_integer: Callable[[float], int]) -> float:
+    exponent = math.frexp(value)[1] - 1 if value else LEAST_EXPONENT[dtype.name]
+    step = max(exponent, LEAST_EXPONENT[dtype.name]) - MANTISSA_BITS[dtype.name]
+    return math.ldexp(to_integer(math.ldexp(value, -step)), step)
 
 
 def below(value: float, dtype: np.dtype[Any]) -> float:

@@ -167,7 +167,7 @@ def test_g8_another_value_is_refused_and_nothing_written() -> None:
             f"got PHILINIT_LIBM={value}"
         )
         with cases.libm_of(value):
-            for dtype in r.DTYPES.values():
+            for dtype in r.OF_TENSORFLOW.values():
                 out = np.full(100, 7, dtype)
                 with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
                     fill(out, Normal(), KEY, sampler="tensorflow")

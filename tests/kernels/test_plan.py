@@ -21,6 +21,7 @@ KEY = Key.from_seed(4)
 
 LARGEST = {"float64": "1.79769e+308", "float32": "3.40282e+38", "float16": "65504"}
 LARGEST |= {"bfloat16": "3.38953e+38"}
+LARGEST |= zip(r.FLOAT8, ("448", "57344", "240", "57344"), strict=True)
 
 
 def overflow(dtype: str) -> str:
@@ -42,6 +43,7 @@ def small(dtype: str) -> str:
 
 
 F16, BF16, F32, F64 = "float16", "bfloat16", "float32", "float64"
+E4, E5, E4Z, E5Z = r.FLOAT8
 REFUSED: list[tuple[Any, Distribution, str]] = [
     *((overflow, Uniform(0, 1e5), F16), (overflow, Uniform(-1e39, 0), F32)),
     *((overflow, Uniform(0, 3.4e38), BF16), (overflow, Normal(0, 2e4), F16)),
@@ -56,6 +58,11 @@ REFUSED: list[tuple[Any, Distribution, str]] = [
     *((small, Normal(1e-31, 1), BF16), (small, TruncatedNormal(-1e-38, 1), BF16)),
     *((small, Normal(1e-39, 0), F32), (small, TruncatedNormal(1e-39, 2.0**-92), F32)),
     *((small, Normal(-1e-39, 1), F16), (small, Normal(1e-310, 0), F64)),
+    # Nothing is saturated: a normal reaches 6.23 stddev, and 72 times that is beyond 448.
+    *((overflow, Normal(0, 72), E4), (overflow, Normal(0, 39), E4Z), (overflow, Normal(0, 1e4), E5)),
+    *((overflow, Uniform(-1, 449), E4), (overflow, TruncatedNormal(0, 3e4), E5Z)),
+    *((empty, Uniform(100, 101), E4), (empty, TruncatedNormal(1.3, 0.01), E5)),
+    *((narrow, Normal(0, 1e-30), E4), (small, Normal(1e-31, 1), E5Z)),
 ]
 
 
@@ -66,7 +73,7 @@ def test_g8_what_a_dtype_cannot_hold_is_refused_and_nothing_written(
     refused(ValueError, f"{reason(dtype)}; got {distribution!r}", distribution, dtype, "native")
 
 
-@pytest.mark.parametrize("dtype", r.DTYPES)
+@pytest.mark.parametrize("dtype", r.OF_TENSORFLOW)
 @pytest.mark.parametrize("bounds", [(-3.0, 3.0), (-2.0, math.inf), (0.0, 2.0)])
 def test_g8_the_tensorflow_sampler_refuses_other_bounds_than_2(
     bounds: tuple[float, float], dtype: str
@@ -146,6 +153,12 @@ def test_g8_the_tensorflow_sampler_refuses_a_span_that_overflows() -> None:
         (TruncatedNormal(0, 32_000), "float16"),
         (TruncatedNormal(0, 1.6e38), "bfloat16"),
         (TruncatedNormal(0, 1e-6), "float16"),
+        (Normal(0, 71.9), "float8_e4m3fn"),
+        (Uniform(-448, 448), "float8_e4m3fn"),
+        (Uniform(0, 57344), "float8_e5m2"),
+        (TruncatedNormal(0, 120), "float8_e4m3fnuz"),
+        (TruncatedNormal(57344, 0), "float8_e5m2fnuz"),
+        (Normal(0, 1e-6), "float8_e5m2fnuz"),
     ],
 )
 def test_g6_wide_and_narrow_distributions_stay_finite(
@@ -163,7 +176,7 @@ def test_g6_wide_and_narrow_distributions_stay_finite(
 
 
 @pytest.mark.parametrize("dtype", r.DTYPES)
-@pytest.mark.parametrize("mean", [0.0, -0.0, 0.1, -3.3])
+@pytest.mark.parametrize("mean", [0.0, -0.0, 0.1, -3.3, 1 + 2**-3])
 def test_a_spread_of_zero_gives_the_rounded_mean(mean: float, dtype: str) -> None:
     kind = r.DTYPES[dtype]
     right = exact.round_fraction(r.Fraction(mean), *exact.fields_of(kind))
@@ -190,16 +203,17 @@ FAR: list[tuple[float, ...]] = [
 
 
 @pytest.mark.parametrize(("near", "numbers"), [(1, n) for n in NEAR] + [(0, n) for n in FAR])
-def test_g6_one_map_for_the_three_smaller_dtypes(near: bool, numbers: tuple[float, ...]) -> None:
+def test_g6_one_map_for_the_smaller_dtypes(near: bool, numbers: tuple[float, ...]) -> None:
     drawn = TruncatedNormal(*numbers)
-    for name in ("float32", "float16", "bfloat16"):
+    for name in ("float32", "float16", "bfloat16", "float8_e4m3fn"):
         dtype, raw = r.DTYPES[name], r.extreme_words(r.DTYPES[name])
         try:
             found = plan(drawn, dtype, "native")
-        except ValueError:  # float16 and bfloat16 cannot hold all of them
+        except ValueError:  # the others cannot hold all of them
             assert name != "float32"
             continue
-        assert found.kernel.name == ("bounded_" if near else "bounded_far_") + name
+        kernel = "bounded_" if near else "bounded_far_"
+        assert found.kernel.name == kernel + name.replace(E4, "float8")
         r.assert_same_bits(r.feed(raw, drawn, dtype), r.weights_of(raw, drawn, dtype), drawn)
 
 
@@ -230,16 +244,14 @@ def test_g2_parameters_are_finite_and_what_the_oracle_derives(case: cases.Case) 
     dtype, d = r.DTYPES[case.dtype], case.distribution
     found = list(plan(d, dtype, case.sampler).values().values())
     assert all(map(math.isfinite, found))
-    if (
-        case.kernel.startswith("bounded")
-        and case.kernel == f"bounded_{case.dtype}" != "bounded_float64"
-    ):
+    near = [f"bounded_{name}" for name in ("float32", "float16", "bfloat16", "float8")]
+    if case.kernel in near:
         assert isinstance(d, TruncatedNormal)
-        assert found == [*dataclasses.astuple(r.between_parameters(d, dtype))]
+        assert found[:8] == [*dataclasses.astuple(r.between_parameters(d, dtype))]
     elif case.kernel.startswith("bounded"):
         bounds = (d.lower, d.upper) if isinstance(d, TruncatedNormal) else (-math.inf, math.inf)
         left, right, inside, center = r.masses(*bounds)
-        assert found[4:] == [left, right, inside * 2.0**-64, center]
+        assert found[4:8] == [left, right, inside * 2.0**-64, center]
     elif case.kernel.startswith(("uniform", "truncated")):
         by = r.uniform_parameters if isinstance(d, Uniform) else r.truncated_parameters
         linear = by(d, dtype)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
 
 F32, F64, F16, BF16 = "float32", "float64", "float16", "bfloat16"
-by_dtype = pytest.mark.parametrize("dtype", r.DTYPES)
+by_dtype = pytest.mark.parametrize("dtype", r.OF_TENSORFLOW)
 
 SEEDS = [0, 1, -1, 42, 2**31 - 1, -(2**31), 2**40 + 7, 2**63 - 1, -(2**63), 12345678901234]
 
@@ -186,7 +186,7 @@ def distributions(draw: Any) -> Distribution:
 @settings(max_examples=200)
 @given(
     distribution=distributions(),
-    dtype=st.sampled_from(list(r.DTYPES)),
+    dtype=st.sampled_from(list(r.OF_TENSORFLOW)),
     seed=st.integers(-(2**63), 2**63 - 1),
 )
 def test_g3_any_parameters(distribution: Distribution, dtype: str, seed: int) -> None:
@@ -209,7 +209,7 @@ TENSORS: dict[Any, r.Array] = {}
 @settings(max_examples=200)
 @given(
     index=st.integers(0, len(ALL) - 1),
-    dtype=st.sampled_from(list(r.DTYPES)),
+    dtype=st.sampled_from(list(r.OF_TENSORFLOW)),
     ends=st.tuples(st.integers(0, N), st.integers(0, N)).map(sorted),
 )
 def test_g3_any_slice_is_that_slice_of_their_tensor(
@@ -381,7 +381,7 @@ def test_g8_other_bounds_than_2_are_refused() -> None:
             'sampler="tensorflow" truncates at lower=-2, upper=2 only, as TensorFlow does; '
             f'got {distribution!r}: use sampler="native"'
         )
-        for dtype in r.DTYPES.values():
+        for dtype in r.OF_TENSORFLOW.values():
             out = np.full(100, 7, dtype)
             with pytest.raises(NotImplementedError, match=f"^{re.escape(message)}$"):
                 fill(out, distribution, Key((1, 2)), sampler="tensorflow")

@@ -46,7 +46,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.kernel}-{self.distribution}"
+        return f"{self.kernel.replace('float8', self.dtype)}-{self.distribution}"
 
     @property
     def uses_libm(self) -> bool:
@@ -101,13 +101,32 @@ def _cases() -> list[Case]:
     cases += [
         Case(f"bounded_far_{dtype}", TruncatedNormal(0.5, 0.1, 4, 9), dtype) for dtype in small
     ]
-    for dtype in ("float32", "float64", "float16", "bfloat16"):
+    cases += _float8_cases()
+    for dtype in r.OF_TENSORFLOW:
         drawn: list[tuple[str, Distribution]] = [
             *(("uniform", Uniform(*b)) for b in ((0, 1), (-0.05, 0.05))),
             *(("normal", Normal(*p)) for p in ((0, 1), (1.5, 0.3))),
             *(("truncated", TruncatedNormal(*p)) for p in ((0, 0.1), (0.02, 0.1))),
         ]
         cases += [Case(f"tensorflow_{map_}_{dtype}", d, dtype, "tensorflow") for map_, d in drawn]
+    return cases
+
+
+def _float8_cases() -> list[Case]:
+    """All kernels in one format, and what tells the formats apart in the others."""
+    drawn: list[tuple[str, Distribution]] = [
+        *(("uniform", Uniform(*b)) for b in ((-0.05, 0.05), (-3, 2.5))),
+        *(("uniform_clamped", Uniform(*b)) for b in ((0, 1), (100, 113))),
+        *(("normal", Normal(*p)) for p in ((0, 0.02), (1.5, 0.3))),
+        *(("truncated", TruncatedNormal(*p)) for p in ((0, 0.1), (0.02, 0.1))),
+        ("truncated_clamped", TruncatedNormal(1.0, 0.2)),
+        *(("bounded", TruncatedNormal(*p)) for p in ((0, 0.1, -3, 3), (0.5, 2, 1, math.inf))),
+        ("bounded_far", TruncatedNormal(0.5, 0.1, 4, 9)),
+    ]
+    first, *others = r.FLOAT8
+    cases = [Case(f"{map_}_float8", d, first) for map_, d in drawn]
+    for dtype in others:
+        cases += [Case(f"{map_}_float8", d, dtype) for map_, d in (drawn[0], drawn[2], drawn[4])]
     return cases
 
 

@@ -53,7 +53,7 @@ CASES = [
     for case in cases.CASES
     if not case.uses_libm  # these come below, for both kinds
 ]
-for name in r.DTYPES:
+for name in r.OF_TENSORFLOW:
     CASES += [Drawn(Uniform(*b), name, "tensorflow") for b in ((0, 1), (-0.05, 0.05), (-3, 1e-3))]
     if name != "float64":
         for libm in LIBMS:

@@ -80,18 +80,32 @@ static inline double __int2double_rn(int a) { return (double)a; }
 static inline double __ll2double_rn(long long a) { return (double)a; }
 static inline double __ull2double_rn(unsigned long long a) { return (double)a; }
 
-// The smaller one in each half of a word.
-template <class Half>
-static inline unsigned smaller_halves(unsigned a, unsigned b) {
-  unsigned both = 0;
-  for (int shift = 0; shift < 32; shift += 16) {
-    const Half x = (Half)(a >> shift), y = (Half)(b >> shift);
-    both |= (unsigned)(unsigned short)(x < y ? x : y) << shift;
+// The smaller one in each part of a word.
+template <class Part>
+static inline unsigned smaller_parts(unsigned a, unsigned b) {
+  const unsigned bits = 8 * sizeof(Part), mask = (1u << bits) - 1;
+  unsigned all = 0;
+  for (unsigned shift = 0; shift < 32; shift += bits) {
+    const Part x = (Part)(a >> shift), y = (Part)(b >> shift);
+    all |= ((unsigned)(x < y ? x : y) & mask) << shift;
   }
-  return both;
+  return all;
 }
 
-static inline unsigned __vmins2(unsigned a, unsigned b) { return smaller_halves<short>(a, b); }
+static inline unsigned __vmins2(unsigned a, unsigned b) { return smaller_parts<short>(a, b); }
 static inline unsigned __vminu2(unsigned a, unsigned b) {
-  return smaller_halves<unsigned short>(a, b);
+  return smaller_parts<unsigned short>(a, b);
+}
+static inline unsigned __vmins4(unsigned a, unsigned b) { return smaller_parts<signed char>(a, b); }
+static inline unsigned __vminu4(unsigned a, unsigned b) {
+  return smaller_parts<unsigned char>(a, b);
+}
+
+// Bytes of the eight in b:a, by a number of four bits each.
+static inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
+  const unsigned long long both = (unsigned long long)b << 32 | a;
+  unsigned picked = 0;
+  for (unsigned i = 0; i < 4; ++i)
+    picked |= (unsigned)(both >> 8 * (selector >> 4 * i & 7) & 0xFF) << 8 * i;
+  return picked;
 }

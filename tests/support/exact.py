@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 from typing import Any
@@ -10,6 +11,26 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+
+
+# Of a significand, and the exponent of the least subnormal. The float8 formats are those of Micikevicius
+# et al. 2022 (arXiv:2209.05433), table 1, and of Noune et al. 2022 (arXiv:2206.02915), table 2.
+FIELDS = {
+    "float64": (53, -1074),
+    "float32": (24, -149),
+    "float16": (11, -24),
+    "bfloat16": (8, -133),
+    "float8_e4m3fn": (4, -9),
+    "float8_e5m2": (3, -16),
+    "float8_e4m3fnuz": (4, -10),
+    "float8_e5m2fnuz": (3, -17),
+}
+LARGEST_CODES = {  # of finite numbers: behind it come NaN, or the infinity and NaN, or nothing
+    "float8_e4m3fn": 0x7E,
+    "float8_e5m2": 0x7B,
+    "float8_e4m3fnuz": 0x7F,
+    "float8_e5m2fnuz": 0x7F,
+}
 
 
 # --- fma, rounded once ---------------------------------------------------------------------------
@@ -98,7 +119,9 @@ def round_fraction(exact: Fraction, bits: int = 53, least: int = -1074) -> float
 
 
 def rounded(y: Array, dtype: np.dtype[Any]) -> Array:
-    """float32 rounded to nearest even; bfloat16 by integers, float16 by NumPy."""
+    """float32 rounded to nearest even; bfloat16 by integers, float8 by a table, else by NumPy."""
+    if dtype.itemsize == 1:
+        return rounded_to_float8(y, dtype)
     if dtype.name == "bfloat16":
         b = y.astype(np.float32).view(np.uint32).astype(np.uint64)
         b = (b + np.uint64(0x7FFF) + (b >> np.uint64(16) & np.uint64(1))) >> np.uint64(16)
@@ -106,11 +129,34 @@ def rounded(y: Array, dtype: np.dtype[Any]) -> Array:
     return y.astype(dtype)
 
 
+@functools.cache
+def magnitudes_of(dtype: np.dtype[Any]) -> Array:
+    """The finite numbers >= 0 of a float8 in order: those of the codes 0, 1, ..., by definition."""
+    bits, least = fields_of(dtype)
+    step = 2 ** (bits - 1)
+    numbers = [n * 2.0**least for n in range(step)]  # subnormal ones, and 0
+    while len(numbers) < LARGEST_CODES[dtype.name] + 1:
+        octave = len(numbers) // step - 1
+        numbers.append((step + len(numbers) % step) * 2.0 ** (least + octave))
+    return np.array(numbers)
+
+
+def rounded_to_float8(y: Array, dtype: np.dtype[Any]) -> Array:
+    """The nearest number of a float8, ties to the even code, of numbers up to its largest one."""
+    numbers = magnitudes_of(dtype)
+    size = np.abs(y.astype(np.float64))
+    assert not (size > numbers[-1]).any()
+    above = np.searchsorted(numbers, size).clip(1)  # numbers[above - 1] < size <= numbers[above]
+    middle = (numbers[above - 1] + numbers[above]) / 2  # exact in float64
+    up = (size > middle) | ((size == middle) & (above % 2 == 0))
+    code = np.where(up, above, above - 1).astype(np.uint8)
+    signed = np.signbit(y) & ~((code == 0) & dtype.name.endswith("fnuz"))
+    return (code | signed.astype(np.uint8) << 7).view(dtype)
+
+
 def fields_of(dtype: np.dtype[Any]) -> tuple[int, int]:
     """Bits of the significand, and the exponent of the least subnormal."""
-    return {"float64": (53, -1074), "float32": (24, -149), "float16": (11, -24)}.get(
-        dtype.name, (8, -133)
-    )
+    return FIELDS[dtype.name]
 
 
 def at_most(x: Fraction, dtype: np.dtype[Any]) -> float:

@@ -46,7 +46,9 @@ FLOAT64: np.dtype[Any] = np.dtype(np.float64)
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 FLOAT16: np.dtype[Any] = np.dtype(np.float16)
 BFLOAT16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-DTYPES = {d.name: d for d in (FLOAT32, FLOAT64, FLOAT16, BFLOAT16)}
+FLOAT8 = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+OF_TENSORFLOW = {d.name: d for d in (FLOAT32, FLOAT64, FLOAT16, BFLOAT16)}  # that its sampler draws
+DTYPES = OF_TENSORFLOW | {name: np.dtype(getattr(ml_dtypes, name)) for name in FLOAT8}
 
 # --- section 2: parameters -----------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from philinit import distributions
 from philinit.distributions import Distribution
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import NAMES, WIDER, as_dtype
 from philinit.filling.devices import empty, resolve_device
 from philinit.kernels.libm import KINDS
 from philinit.kernels.plan import plan
@@ -43,7 +43,7 @@ _WORD = as_dtype("float32")  # a word is four bytes, whatever they are called
 
 # Golden tensors drawn once more as runs by number: the shortest loop, and each size of a weight.
 # COUNT - 1 is a multiple of RUN, which is none of four: runs begin anywhere in a block.
-RUN_KERNELS = ("uniform_float32", "normal_bfloat16", "uniform_float64")
+RUN_KERNELS = ("uniform_float32", "normal_bfloat16", "uniform_float64", "normal_float8_e4m3fn")
 RUN = 42
 
 
@@ -140,7 +140,8 @@ def described(name: str) -> tuple[Distribution, np.dtype[Any], str]:
     kind, _, arguments = text.rstrip(")").partition("(")
     values = {n: float(v) for n, _, v in (part.partition("=") for part in arguments.split(", "))}
     sampler = "tensorflow" if kernel.startswith("tensorflow") else "native"
-    return getattr(distributions, kind)(**values), as_dtype(kernel.rpartition("_")[2]), sampler
+    dtype = next(name for name in NAMES if kernel.endswith(f"_{name}"))
+    return getattr(distributions, kind)(**values), as_dtype(dtype), sampler
 
 
 def _golden_case(name: str) -> Case:
@@ -209,7 +210,7 @@ def cases(device: str) -> list[Case]:
         ("normal", distributions.Normal(0.5, 2.0)),
         ("truncated", distributions.TruncatedNormal(0.0, 0.1)),
     ):
-        for dtype in NAMES:
+        for dtype in WIDER:
             kernel = f"tensorflow_{kind}_{dtype}"
             if kernel not in golden:
                 found.append(_as_the_cpu(kernel, what, as_dtype(dtype)))
