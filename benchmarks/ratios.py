@@ -120,8 +120,9 @@ def _fills(of: Measured) -> list[Row]:
         ),
     ]
     for workload, name in ((uniform, "uniform"), (truncated, "truncated"), (normal, "normal")):
-        half = of.rate(workload, "philinit", dtype="bfloat16") / of.rate(workload, "philinit")
-        found.append(Row(f"{name} bfloat16, weights/s of float32's", _figure(half), 1.0))
+        for dtype in ("bfloat16", "float8_e4m3fn"):
+            ratio = of.rate(workload, "philinit", dtype=dtype) / of.rate(workload, "philinit")
+            found.append(Row(f"{name} {dtype}, weights/s of float32's", _figure(ratio), 1.0))
     double = 2 * of.rate(uniform, "philinit", dtype="float64") / of.rate(uniform, "philinit")
     found.append(Row("uniform float64, GB/s of float32's", _figure(double), 0.6))
     return found

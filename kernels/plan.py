@@ -21,7 +21,7 @@ from philinit.distributions import (
     check_overflow,
     describe,
 )
-from philinit.dtypes import LEAST_EXPONENT, MANTISSA_BITS, at_least, at_most, below, nearest
+from philinit.dtypes import LEAST_EXPONENT, MANTISSA_BITS, at_least, at_most, below, rounded
 from philinit.kernels.constants import NORMAL_LARGEST_32
 from philinit.kernels.plan_tensorflow import tensorflow
 from philinit.kernels.table import Plan, make
@@ -240,6 +240,6 @@ def _support(d: Normal, lower: float, upper: float, dtype: np.dtype[Any]) -> tup
     ends = [d.mean + bound * d.stddev for bound in reach]
     check_overflow(max(map(abs, ends)), dtype, d)
     if not d.stddev:  # everything is the mean, rounded
-        rounded = nearest(d.mean, dtype)
-        return rounded, rounded
+        only = rounded(d.mean, dtype)
+        return only, only
     return _bounds(at_least(ends[0], dtype), at_most(ends[1], dtype), dtype, d)

@@ -107,7 +107,7 @@ def at_most(value: float, dtype: np.dtype[Any]) -> float:
     return _in_steps(value, dtype, math.floor)
 
 
-def nearest(value: float, dtype: np.dtype[Any]) -> float:
+def rounded(value: float, dtype: np.dtype[Any]) -> float:
     """The number of `dtype` nearest to a `value` that it can hold, ties to even, no -0.0."""
     return _in_steps(value, dtype, round)
 

@@ -12,7 +12,7 @@ from philinit.parts import Rows, Shard
 class Target(NamedTuple):
     """Memory that was checked and opened, and how it is to be written."""
 
-    view: Any  # ndarray or CuPy array: writable, of one of the four dtypes, in C order, with gaps
+    view: Any  # ndarray or CuPy array: writable, of one of `dtypes.NAMES`, in C order, with gaps
     shape: tuple[int, ...]  # of the whole tensor: fans come from it
     part: Shard | Rows | None = None  # which part of the tensor `view` is, of its shape; None: all
     threads: int | None = None  # for CPUs; None: as many as the process may use

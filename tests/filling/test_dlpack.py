@@ -17,11 +17,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from philinit.dtypes import FLOAT8
 from philinit.filling import dlpack
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 CODES = {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16": (4, 16)}
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLOAT16]
+DTYPES += [np.dtype(getattr(ml_dtypes, name)) for name in FLOAT8]
 SHAPES = [(), (0,), (5,), (2, 0, 3), (2, 3, 4)]
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.name)
 by_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -168,12 +170,35 @@ def test_bfloat16():
     assert made.deleted == [made.pointer]
 
 
+# The codes of dlpack.h, version 1.1, and what each format makes of the code of 1.5.
+@pytest.mark.parametrize(
+    ("name", "code", "bits"),
+    [
+        ("float8_e4m3fn", 10, 0x3C),
+        ("float8_e4m3fnuz", 11, 0x44),
+        ("float8_e5m2", 12, 0x3E),
+        ("float8_e5m2fnuz", 13, 0x42),
+    ],
+)
+def test_float8(name, code, bits):
+    made = Producer((4,), (1,), code=code, bits=8)
+    np.frombuffer(made.memory, np.uint8)[:4] = [bits, 0, bits | 0x80, bits]
+    a = dlpack.from_capsule(made.capsule)
+    assert a.dtype.name == name
+    assert a.astype(float).tolist() == [1.5, 0.0, -1.5, 1.5]
+    del a
+    assert made.deleted == [made.pointer]
+    again = dlpack.from_capsule(dlpack.to_capsule(np.ones(3, getattr(ml_dtypes, name))))
+    assert again.dtype.name == name
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"device": 2}, "must lie in CPU memory; got DLPack device 2:0"),
         ({"code": 3}, "code=3, bits=32, lanes=1"),
-        ({"code": 10, "bits": 8}, "code=10, bits=8"),
+        ({"code": 7, "bits": 8}, "code=7, bits=8"),  # float8_e3m4
+        ({"code": 10, "bits": 16}, "code=10, bits=16"),
         ({"code": 4, "bits": 32}, "code=4, bits=32"),
         ({"bits": 4}, "code=2, bits=4"),
         ({"lanes": 4}, "lanes=4"),
@@ -194,10 +219,10 @@ def test_a_refused_capsule_is_not_consumed(changes, text):
 def test_an_array_that_cannot_be_made_leaves_the_capsule(monkeypatch):
     made = Producer(code=4, bits=16)
 
-    def missing():
+    def missing(name):
         raise ImportError("no ml_dtypes")
 
-    monkeypatch.setattr(dlpack.dtypes, "BFLOAT16", missing)
+    monkeypatch.setattr(dlpack.dtypes, "extended", missing)
     with pytest.raises(ImportError, match="no ml_dtypes"):
         dlpack.from_capsule(made.capsule)
     gc.collect()

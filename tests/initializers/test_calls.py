@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import philinit as pi
-from philinit.dtypes import BFLOAT16
+from philinit.dtypes import as_dtype
 from tests.support.initializers import ALL, DTYPES, name_of, same
 
 
@@ -20,7 +20,7 @@ def test_call_fill_and_out_write_the_same(init: Any, dtype: str) -> None:
     shape = (4, 3, 5) if not isinstance(init, pi.Identity) else (4, 6)
     w = init(shape, dtype)
     assert w.shape == shape
-    assert w.dtype == (BFLOAT16() if dtype == "bfloat16" else np.dtype(dtype))
+    assert w.dtype == (as_dtype(dtype))
     assert w.ctypes.data % 64 == 0
     assert w.flags.c_contiguous
     assert w.flags.writeable

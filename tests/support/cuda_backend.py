@@ -37,9 +37,15 @@ class Tensor:
 
     def __init__(self, array: Any) -> None:
         self.array, self.device, self.streams = array, "cuda", []
+        self.dtype = f"torch.{array.dtype.name}"
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, self.array.data.device_id
+
+    def view(self, dtype: str) -> Tensor:
+        seen = Tensor(self.array.view(dtype))
+        seen.streams = self.streams
+        return seen
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None) -> Any:
         self.streams.append(stream)

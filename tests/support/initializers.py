@@ -8,7 +8,7 @@ from typing import Any
 
 import philinit as pi
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+DTYPES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2fnuz")
 
 
 RANDOM: list[Any] = [

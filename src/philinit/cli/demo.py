@@ -12,9 +12,10 @@ from rich.progress import TaskID
 
 from philinit.cli.console import bars, open_console, say
 from philinit.cli.help import Command
-from philinit.cli.options import Count, dtype_option, json_option, threads_option, write_json
+from philinit.cli.options import Count, json_option, threads_option, write_json
 from philinit.cli.spec import refuse_typed
 from philinit.cli.tables import GIB, TITLES, print_tables
+from philinit.dtypes import WIDER
 from philinit.tools.demo.contenders import (
     COLUMNS,
     TENSORS,
@@ -49,7 +50,14 @@ MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
     show_default=True,
     help="Number of weights.",
 )
-@dtype_option
+@click.option(
+    "--dtype",
+    metavar="DTYPE",
+    type=click.Choice(list(WIDER)),
+    default="float32",
+    show_default=True,
+    help=f"One of {', '.join(WIDER[:-1])} and {WIDER[-1]}.",
+)
 @click.option(
     "--init",
     "inits",

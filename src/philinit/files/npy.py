@@ -2,7 +2,8 @@
 """.npy files of one tensor: the bytes of `numpy.save`, and where the elements of a file lie.
 
 The format has no name for bfloat16. `numpy.save` writes such arrays as "<V2", two bytes without a
-meaning, and so do we: ``np.load(path).view(ml_dtypes.bfloat16)`` reads them.
+meaning, and so do we: ``np.load(path).view(ml_dtypes.bfloat16)`` reads them. Of float8 there are
+four, which one byte without a meaning could not tell apart: they are refused.
 """
 
 import io
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.lib import format as numpy_format
 
 from philinit.checks import as_shape, shown
-from philinit.dtypes import NAMES
+from philinit.dtypes import FLOAT8, WIDER
 from philinit.files.tensors import Stored, Tensor
 
 _BFLOAT16 = "<V2"
@@ -24,6 +25,11 @@ _BFLOAT16 = "<V2"
 def arrange(tensors: Sequence[Tensor]) -> tuple[bytes, list[Tensor]]:
     """The header of a file, and its tensors in order: the one tensor there is."""
     (tensor,) = tensors
+    if tensor.dtype.name in FLOAT8:
+        raise ValueError(
+            "a .npy file must be of a dtype that its format can name; "
+            f"got dtype={tensor.dtype.name}: write a .safetensors file"
+        )
     bfloat16 = tensor.dtype.name == "bfloat16"
     descr = _BFLOAT16 if bfloat16 else numpy_format.dtype_to_descr(tensor.dtype)
     text = io.BytesIO()
@@ -59,9 +65,9 @@ def stored(path: Path) -> list[Stored]:
             "np.ascontiguousarray of the array"
         )
     bfloat16 = dtype == np.dtype(_BFLOAT16)
-    if not bfloat16 and (dtype.name not in NAMES or not dtype.isnative):
+    if not bfloat16 and (dtype.name not in WIDER or not dtype.isnative):
         raise ValueError(
-            f"the elements must be one of {', '.join(NAMES)} in native byte order; "
+            f"the elements must be one of {', '.join(WIDER)} in native byte order; "
             f"{path.name} holds {shown(dtype.str)[1:-1]}"
         )
     name, nbytes = "bfloat16" if bfloat16 else dtype.name, math.prod(shape) * dtype.itemsize

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DLPack capsules read into ndarrays and made from them, bfloat16 included.
+"""DLPack capsules read into ndarrays and made from them, bfloat16 and float8 included.
 
-NumPy refuses three capsules that are needed here: bfloat16 in, bfloat16 out, and TensorFlow's
-read as writable memory. Names and layouts are those of dmlc/dlpack, include/dlpack/dlpack.h,
+NumPy refuses three capsules that are needed here: its own dtypes alone come in and go out, and
+TensorFlow's is read as writable memory nowhere. Names and layouts are those of dmlc/dlpack, include/dlpack/dlpack.h,
 version 1.1; the protocol is that of the Python array API standard, "Data interchange".
 """
 
@@ -21,7 +21,10 @@ HOST_DEVICES = (1, 3, 11)  # kDLCPU, kDLCUDAHost, kDLROCMHost
 
 # DLDataTypeCode -> the letter of a NumPy typestr.
 _KINDS = {0: "i", 1: "u", 2: "f", 5: "c", 6: "b"}  # kDLInt, UInt, Float, Complex, Bool
-_BFLOAT = 4  # kDLBfloat
+# And of those that NumPy has only with ml_dtypes.
+_EXTENDED = {"bfloat16": 4}  # kDLBfloat
+_EXTENDED |= zip(dtypes.FLOAT8, (10, 12, 11, 13), strict=True)  # kDLFloat8_e4m3fn, ...
+_NAMES = {code: name for name, code in _EXTENDED.items()}
 
 _MOST_AXES = 64  # of NumPy 2; of NumPy 1 it was 32
 
@@ -169,7 +172,7 @@ def from_capsule(capsule: Any) -> np.ndarray[Any, Any]:
             "a capsule must lie in CPU memory; "
             f"got DLPack device {tensor.device.device_type}:{tensor.device.device_id}"
         )
-    dtype, is_bfloat16 = _numpy_dtype(tensor.dtype)
+    dtype, extended = _numpy_dtype(tensor.dtype)
     shape, strides = _shape_and_strides(tensor, dtype.itemsize)
     # Zero-size tensors may have no address; NumPy wants one, and reads nothing there.
     data = pointer if 0 in shape else tensor.data or 0
@@ -192,8 +195,8 @@ def from_capsule(capsule: Any) -> np.ndarray[Any, Any]:
         raise BufferError(
             f"a capsule must be one that NumPy can hold; got shape {shape}: {error}"
         ) from None
-    if is_bfloat16:
-        array = array.view(dtypes.BFLOAT16())
+    if extended:
+        array = array.view(dtypes.extended(extended))
     # The last step that can fail, and the one that makes the memory ours.
     _set_name(capsule, _USED[name])
     owner.take(pointer, managed.deleter)
@@ -231,17 +234,18 @@ def _shape_and_strides(
     return shape, tuple(strides) if given and 0 not in shape else None
 
 
-def _numpy_dtype(dtype: Any) -> tuple[np.dtype[Any], bool]:
-    """NumPy's dtype for a DLDataType; uint16 and True for bfloat16."""
-    if dtype.lanes == 1 and dtype.code == _BFLOAT and dtype.bits == 16:
-        return np.dtype(np.uint16), True
+def _numpy_dtype(dtype: Any) -> tuple[np.dtype[Any], str]:
+    """NumPy's dtype for a DLDataType; for those of ml_dtypes unsigned integers, and the name."""
+    name = _NAMES.get(dtype.code, "")
+    if name and dtype.lanes == 1 and dtype.bits == (16 if name == "bfloat16" else 8):
+        return np.dtype(f"u{dtype.bits // 8}"), name
     try:
         if dtype.lanes == 1 and dtype.bits % 8 == 0:
-            return np.dtype(f"{_KINDS[dtype.code]}{dtype.bits // 8}"), False
+            return np.dtype(f"{_KINDS[dtype.code]}{dtype.bits // 8}"), ""
     except (KeyError, TypeError):
         pass
     raise BufferError(
-        "a capsule must hold a dtype that NumPy knows, or bfloat16; "
+        "a capsule must hold a dtype that NumPy knows, bfloat16 or float8; "
         f"got DLPack code={dtype.code}, bits={dtype.bits}, lanes={dtype.lanes}"
     )
 
@@ -262,12 +266,12 @@ def from_object(producer: Any) -> np.ndarray[Any, Any]:
 
 
 def to_capsule(array: np.ndarray[Any, Any]) -> Any:
-    """Legacy "dltensor" capsule over a writable ndarray, bfloat16 included; `byte_offset` is 0.
+    """Legacy "dltensor" capsule over a writable ndarray of any dtype here; `byte_offset` is 0.
 
     The capsule keeps `array` alive until its consumer is done with it, or until it dies
     unconsumed. NumPy makes it, so that the deleter is C code, which takes the GIL by itself and
-    stays harmless when the interpreter is gone; bfloat16 goes out as uint16 with the type code
-    put right before anybody sees it.
+    stays harmless when the interpreter is gone; what NumPy refuses goes out as unsigned integers
+    with the type code put right before anybody sees it.
 
     >>> type(to_capsule(np.zeros(3))).__name__
     'PyCapsule'
@@ -277,9 +281,10 @@ def to_capsule(array: np.ndarray[Any, Any]) -> Any:
     BufferError
         `array` is read-only, or of a dtype that DLPack lacks.
     """
-    if array.dtype.name != "bfloat16":
+    code = _EXTENDED.get(array.dtype.name)
+    if code is None:
         return array.__dlpack__()
-    capsule = array.view(np.uint16).__dlpack__()
+    capsule = array.view(f"u{array.itemsize}").__dlpack__()
     managed = _DLManagedTensor.from_address(_get_pointer(capsule, _LEGACY))
-    managed.dl_tensor.dtype.code = _BFLOAT
+    managed.dl_tensor.dtype.code = code
     return capsule

@@ -61,7 +61,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     shape : tuple of int
         Dimensions >= 0, checked by the caller. Rank 0 and zero sizes are fine.
     dtype : np.dtype
-        One of the four dtypes of `philinit.dtypes`.
+        One of those of `philinit.dtypes`.
 
     Returns
     -------

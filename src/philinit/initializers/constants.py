@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import check_in_cpu_memory, finite
-from philinit.dtypes import at_least, at_most, largest
+from philinit.dtypes import largest, rounded
 from philinit.initializers.base import Initializer
 from philinit.parts import Rows
 from philinit.targets import Target
@@ -26,19 +26,15 @@ def nearest(name: str, value: float, dtype: np.dtype[Any]) -> float:
 
 @functools.lru_cache(maxsize=256)
 def _rounded(name: str, value: float, dtype: np.dtype[Any]) -> float:
-    low, high = at_most(value, dtype), at_least(value, dtype)
     if abs(value) > largest(dtype):
         raise ValueError(
             f"`{name}` must fit into {dtype.name}, which ends at {largest(dtype)}; "
             f"got {name}={value}"
         )
-    if low != high:
-        below, above = value - low, high - value  # exact: neighbors of far fewer bits
-        even = (low / (high - low)) % 2 == 0
-        low = low if below < above or (below == above and even) else high
-    if low == 0.0:
+    found = rounded(value, dtype)
+    if found == 0.0:
         raise ValueError(f"`{name}` must not vanish in {dtype.name}; got {name}={value}")
-    return low
+    return found
 
 
 def _as_bits(view: Any, value: float) -> tuple[Any, Any]:

@@ -32,7 +32,8 @@ _INTERNAL = 13
 
 # XLA_FFI_DataType of operands, and of results.
 _DTYPES: dict[int, np.dtype[Any]] = {4: np.dtype(np.int32), 8: np.dtype(np.uint32)}
-_DTYPES |= zip((11, 12, 10, 16), map(dtypes.as_dtype, dtypes.NAMES), strict=True)
+_RESULTS = (11, 12, 10, 16, 20, 19, 25, 24)  # in the order of dtypes.NAMES
+_DTYPES |= zip(_RESULTS, map(dtypes.as_dtype, dtypes.NAMES), strict=True)
 
 _POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 

@@ -159,7 +159,7 @@ class Traced:
         if init.sampler != "native":
             raise _unable(f"`sampler` must be 'native'; got {init!r}")
         if found.itemsize == 8:
-            raise _unable("`dtype` must be float32, bfloat16 or float16; got dtype=float64")
+            raise _unable("`dtype` must be of 32 bits or fewer; got dtype=float64")
         if math.prod(shape) > _SIZE_LIMIT or max(part, default=0) > _LENGTH_LIMIT:
             raise _unable(
                 "a tensor must have at most 2**64 elements, and an axis of the part 2**32; got "

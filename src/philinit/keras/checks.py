@@ -48,9 +48,11 @@ def float_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype`, by default Keras's floatx, as one that philinit fills."""
     try:
         found = dtypes.as_dtype(keras.backend.standardize_dtype(dtype))
+        if found.name not in dtypes.WIDER:  # Keras's backends draw none of them
+            raise ValueError
     except (TypeError, ValueError):
         raise KerasOnlyError(
-            f"`dtype` must be one of {', '.join(dtypes.NAMES)}; got dtype={dtype!r}"
+            f"`dtype` must be one of {', '.join(dtypes.WIDER)}; got dtype={dtype!r}"
         ) from None
     if backend() == "jax" and found.itemsize == 8:
         from philinit.jax.checks import as_dtype

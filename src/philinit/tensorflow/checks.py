@@ -13,7 +13,7 @@ from philinit.checks import Progress, as_shape, check_progress, check_threads
 from philinit.keyed import RowsByKey
 from philinit.parts import Rows
 
-DTYPES = {dtypes.as_dtype(name): tf.as_dtype(name) for name in dtypes.NAMES}
+DTYPES = {dtypes.as_dtype(name): tf.as_dtype(name) for name in dtypes.WIDER}
 
 
 class Wanted(NamedTuple):
@@ -25,13 +25,24 @@ class Wanted(NamedTuple):
     progress: Progress | None
 
 
+def as_dtype(dtype: Any) -> np.dtype[Any]:
+    """The dtype that is named, float32 for None, if TensorFlow has memory to give of it."""
+    found = dtypes.FLOAT32 if dtype is None else dtypes.as_dtype(dtype)
+    if found not in DTYPES:
+        raise NotImplementedError(
+            f"`dtype` must be one of {', '.join(dtypes.WIDER)}, of which TensorFlow has memory to "
+            f"fill; got dtype={found.name}: pass init(shape, dtype), an array, to tf.Variable"
+        )
+    return found
+
+
 def wanted(shape: Any, dtype: Any, threads: Any, progress: Any) -> Wanted:
     """The arguments that all functions share, or the error of the first that cannot be."""
     if type(shape) is tuple and tf.executing_eagerly():
         shape = as_shape(shape)
     else:
         shape = shape_in_graph(shape)
-    found = dtypes.FLOAT32 if dtype is None else dtypes.as_dtype(dtype)
+    found = as_dtype(dtype)
     if threads is not None or progress is not None:
         threads, progress = check_threads(threads), check_progress(progress)
     return Wanted(shape, found, threads, progress)

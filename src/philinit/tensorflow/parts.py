@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from philinit import dtypes
 from philinit.checks import as_shape
 from philinit.keyed import RowsByKey
 from philinit.parts import Rows, Shard
-from philinit.tensorflow.checks import static_shape
+from philinit.tensorflow.checks import as_dtype, static_shape
 from philinit.tensorflow.devices import device_name
 from philinit.tensorflow.private import is_sharded
 
@@ -151,7 +150,7 @@ def held(variable: Any) -> list[Held]:
     if not isinstance(found, tf.Variable) and not is_sharded(found):
         found = getattr(variable, "value", None)  # keras.Variable
     if is_sharded(found):
-        dtypes.as_dtype(found.dtype)
+        as_dtype(found.dtype)
         return _held_by_shards(found)
     if not isinstance(found, tf.Variable):
         hint = ""
@@ -168,7 +167,7 @@ def held(variable: Any) -> list[Held]:
                 "aggregated when it is read: fill its replicas one by one"
             )
         replicas = tuple(found.distribute_strategy.experimental_local_results(found))
-    dtypes.as_dtype(found.dtype)
+    as_dtype(found.dtype)
     return [Held(replica, device_name(replica.device)) for replica in replicas]
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from philinit import dtypes
 from philinit.checks import is_bool
 from philinit.initializers.config import Configured
 from philinit.parts import Shard
+from philinit.tensorflow.checks import as_dtype
 from philinit.tensorflow.initializers import known_to_keras
 from philinit.tensorflow.parts import requested_part
 from philinit.tensorflow.traced import made
@@ -24,7 +24,7 @@ def float_dtype(dtype: Any, kind: type[Exception] = ValueError) -> Any:
         if kind is TypeError:  # tf.contrib's, whose words people match
             told = f"Cannot create initializer for non-floating point type. {told}"
         raise kind(told)
-    dtypes.as_dtype(found)
+    as_dtype(found)
     return found
 
 
@@ -39,7 +39,7 @@ def check_flag(name: str, value: Any) -> None:
 
 def tensor(init: Any, whole: tuple[int, ...], part: Shard | None, dtype: Any) -> Any:
     """The weights of one of philinit's own initializers, eager or symbolic, in CPU memory."""
-    return made(init, whole, dtypes.as_dtype(dtype), "CPU:0", part)
+    return made(init, whole, as_dtype(dtype), "CPU:0", part)
 
 
 class TF1Initializer(Configured):

@@ -35,7 +35,7 @@ def is_dtensor(tensor: Any) -> bool:
 
 
 def check_tensor(tensor: Any) -> Any:
-    """`local_of` a tensor that is dense, in C order, and of one of the four dtypes.
+    """`local_of` a tensor that is dense, in C order, and of a dtype in `DTYPES`.
 
     It may have no memory, as on the meta device.
     """
@@ -50,7 +50,7 @@ def check_tensor(tensor: Any) -> Any:
 
 
 def check_dense(tensor: Any) -> Any:
-    """`local_of` a tensor that is dense and of one of the four dtypes, its axes in any order."""
+    """`local_of` a tensor that is dense and of a dtype in `DTYPES`, its axes in any order."""
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(
             f"`tensor` must be a torch.Tensor or a DTensor; got {type(tensor).__name__}"

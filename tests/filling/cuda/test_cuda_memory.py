@@ -60,7 +60,7 @@ def test_a_torch_tensor_is_filled_on_torchs_stream(
     cupy: Any, dtype: str, pointer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch: Any = types.ModuleType("torch")
-    torch.Tensor = Tensor
+    torch.Tensor, torch.uint8 = Tensor, "uint8"
     stream = types.SimpleNamespace(cuda_stream=pointer)
     torch.cuda = types.SimpleNamespace(current_stream=lambda device: stream)
     monkeypatch.setitem(sys.modules, "torch", torch)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import refuse_immutable
-from philinit.dtypes import check_view
+from philinit.dtypes import FLOAT8, PLAIN, check_view, extended
 
 # No device has more; CuPy would say that an integer overflows.
 _ADDRESS_SPACE = 2**47
@@ -79,10 +79,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], index: int) -> Any:
         try:
             return cupy.empty(shape, dtype)
         except ValueError as error:
-            if dtype.name != "bfloat16":
+            if dtype in PLAIN:
                 raise
             raise NotImplementedError(
-                f"bfloat16 on a cuda device needs CuPy 14 and NumPy 2.1.2 or newer; got CuPy "
+                f"{dtype.name} on a cuda device needs CuPy 14 and NumPy 2.1.2 or newer; got CuPy "
                 f"{cupy.__version__} and NumPy {np.__version__}"
             ) from error
 
@@ -126,7 +126,13 @@ def _through_dlpack(cupy: Any, out: Any, name: str) -> tuple[Any, Any]:
         try:
             # -1: torch's own stream fills, so that nobody has to wait for anybody. CuPy would name
             # its default stream, and torch does not know the one of a thread.
-            return cupy.from_dlpack(out.__dlpack__(stream=-1) if stream else out), stream
+            if not stream:
+                return cupy.from_dlpack(out), stream
+            kind = str(out.dtype).removeprefix("torch.")
+            if kind not in FLOAT8:
+                return cupy.from_dlpack(out.__dlpack__(stream=-1)), stream
+            raw = out.view(torch.uint8)  # CuPy knows no float8 in capsules
+            return cupy.from_dlpack(raw.__dlpack__(stream=-1)).view(extended(kind)), stream
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             if type(error).__module__ != "builtins" or "CUDA error" in str(error):
                 raise  # CUDA's own: out of memory, or what an earlier kernel has done

@@ -32,7 +32,7 @@ def planned(
     parameters : ParameterMap, or what makes one
         Which initializer for which name.
     named : iterable of (name, shape, dtype)
-        The dtype is one of NumPy's, of the four.
+        The dtype is one of NumPy's or ml_dtypes', of `philinit.dtypes.NAMES`.
     seed : int
         Of all initializers that have none of their own.
     layout : callable, optional

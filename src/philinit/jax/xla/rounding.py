@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits of float32 into bounds, and to those of the 16-bit dtypes."""
+"""Bits of float32 into bounds, and to those of the dtypes of 16 and 8 bits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from philinit.dtypes import LEAST_EXPONENT, MANTISSA_BITS
 from philinit.jax.xla.arithmetic import ONE, SIGN, Word, constant, exponent, word
 
 
@@ -29,21 +30,25 @@ def _order(b: Any) -> Any:
 
 def rounded(b: Word, dtype: np.dtype[Any]) -> Any:
     """The numbers of a dtype next to float32, ties to even."""
-    if dtype.itemsize == 2:
-        b = (_to_float16 if dtype == np.float16 else _to_bfloat16)(b).astype(jnp.uint16)
+    if dtype.name == "bfloat16":
+        b = (b + word(0x7FFF) + (b >> 16 & ONE) >> 16).astype(jnp.uint16)
+    elif dtype.itemsize < 4:
+        b = _to_smaller(b, dtype).astype(f"u{dtype.itemsize}")
     return lax.bitcast_convert_type(b, dtype)
 
 
-def _to_bfloat16(b: Word) -> Word:
-    return b + word(0x7FFF) + (b >> 16 & ONE) >> 16
-
-
-def _to_float16(b: Word) -> Word:
-    """Below 65520."""
+def _to_smaller(b: Word, dtype: np.dtype[Any]) -> Word:
+    """Of numbers up to the largest one of float16 or a float8, whose exponents are fewer."""
+    shift = 23 - MANTISSA_BITS[dtype.name]
+    least = LEAST_EXPONENT[dtype.name] + 127
     size = b & ~SIGN
-    normal = size + word(0xFFF) + (size >> 13 & ONE) - word(112 << 23) >> 13
-    # Below 2**-14 float16 counts in 2**-24.
-    n = jnp.clip(word(126) - exponent(b), ONE, word(26))  # up to 14 where it is normal: not taken
+    normal = size + word((1 << shift - 1) - 1) + (size >> shift & ONE) - word(least - 1 << 23)
+    # Below 2**least_exponent all numbers of the dtype are multiples of one.
+    n = jnp.clip(word(least + shift) - exponent(b), ONE, word(26))  # small where it is not taken
     digits = size & word(0x7FFFFF) | word(0x800000)
     subnormal = digits + (ONE << n - ONE) - ONE + (digits >> n & ONE) >> n
-    return jnp.where(size < word(113 << 23), subnormal, normal) | b >> 16 & word(0x8000)
+    found = jnp.where(size < word(least << 23), subnormal, normal >> shift)
+    sign = b >> 32 - 8 * dtype.itemsize & word(1 << 8 * dtype.itemsize - 1)
+    if dtype.name.endswith("fnuz"):  # which have no -0
+        sign = jnp.where(found == word(0), word(0), sign)
+    return found | sign

@@ -28,7 +28,7 @@ class Recipe:
 
 def recipe(plan: Plan, dtype: np.dtype[Any]) -> Recipe | None:
     """That of a kernel's plan; None where its map is not among those written here."""
-    name = plan.kernel.name.removesuffix(f"_{dtype.name}").removesuffix("_clamped")
+    name = plan.kernel.name.rpartition("_")[0].removesuffix("_clamped")
     known = name in MAPS and dtype.itemsize < 8
     return Recipe(name, tuple(plan.values().items()), dtype) if known else None
 
@@ -59,7 +59,7 @@ def _ends(p: dict[str, float], dtype: np.dtype[Any]) -> tuple[float, float] | No
     if "low" in p:
         return p["low"], p["high"]
     if "low_bits" in p:
-        patterns = np.array([int(p["low_bits"]), int(p["high_bits"])], np.uint16)
+        patterns = np.array([int(p["low_bits"]), int(p["high_bits"])], f"u{dtype.itemsize}")
         low, high = patterns.view(dtype).astype(np.float32).tolist()
         return low, high
     return None

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from philinit.dtypes import NAMES
+from philinit.dtypes import NAMES, WIDER
 from philinit.tools.bench.workloads import Work
 
 INSTALL = {"tensorflow": "tensorflow", "cupy": "philinit[cuda12]"}
@@ -34,7 +34,7 @@ class Contender:
     functions: Mapping[str, str]
     writes: bool = False
     needs: tuple[str, ...] = field(default=(), kw_only=True)
-    dtypes: tuple[str, ...] = field(default=NAMES, kw_only=True)
+    dtypes: tuple[str, ...] = field(default=WIDER, kw_only=True)
 
     @property
     def peer(self) -> bool:
@@ -111,8 +111,8 @@ _IN_TF, _IN_JAX, _IN_CUPY = ("tensorflow",), ("jax",), ("cupy",)
 _TF_HOST = ("tensorflow", "tensorflow")
 
 _LIST = (
-    Contender("memset", "memset", "numpy", _BYTES, writes=True),
-    Contender("philinit", "philinit", "numpy", _OWN, writes=True),
+    Contender("memset", "memset", "numpy", _BYTES, writes=True, dtypes=NAMES),
+    Contender("philinit", "philinit", "numpy", _OWN, writes=True, dtypes=NAMES),
     Contender("philinit, TensorFlow's bits", "philinit", "numpy", _OWN, writes=True),
     Contender("philinit, tf.Variable", "philinit", "tensorflow", _OWN, needs=_IN_TF),
     Contender("tf.random", *_TF_HOST, _TF, needs=_IN_TF),

@@ -102,7 +102,7 @@ class Workload:
 
 # The first three are what G5 speaks of: 1 GiB of each distribution, beyond every cache.
 SIDE = 1 << 14
-OTHERS = ("bfloat16", "float16", "float64")
+OTHERS = ("bfloat16", "float16", "float64", "float8_e4m3fn")
 DLRM_ROWS = 40_000_000
 WORKLOADS = [
     Workload("1 GiB uniform", Work("glorot_uniform", (SIDE, SIDE)), "2^28 weights", OTHERS),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import WIDER, as_dtype
 from philinit.tools.bench import contenders as bench
 from philinit.tools.bench.workloads import Work
 from philinit.tools.measure.children import Children
@@ -29,7 +29,7 @@ class Contender:
     title: str
     bench: bench.Contender
     inits: tuple[str, ...]
-    dtypes: tuple[str, ...] = NAMES
+    dtypes: tuple[str, ...] = WIDER
 
 
 _UNIFORM, _NORMAL = ("glorot_uniform",), ("he_normal",)

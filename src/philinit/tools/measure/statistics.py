@@ -38,7 +38,7 @@ def observed(
     Parameters
     ----------
     weights : ndarray
-        Of any of the four dtypes.
+        Of any of `philinit.dtypes.NAMES`.
     threads : int, optional
         All CPUs unless given.
     step : int, optional
