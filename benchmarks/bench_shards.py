@@ -29,7 +29,7 @@ from rich.table import Table
 import philinit as pi
 import scripts
 from philinit.distributions import Distribution, Normal, TruncatedNormal, Uniform
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import WIDER, as_dtype
 from philinit.filling.memory import empty
 from philinit.initializers.seeded import KeyedDistribution
 from philinit.keyed import ROWS_BY_KEY, RowsByKey, rows_of
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = scripts.console(150)
     started = time.perf_counter()
     results: list[Result] = []
-    for dtype in NAMES:
+    for dtype in WIDER:
         out = empty((size,), as_dtype(dtype))
         for kind in DISTRIBUTIONS:
             passed = time.perf_counter() - started

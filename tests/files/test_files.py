@@ -13,9 +13,10 @@ import pytest
 pytest.importorskip("fcntl", reason="files are written on POSIX systems")
 
 import philinit as pi
-from philinit.dtypes import NAMES
-from philinit.files.layouts import layout
+from philinit.dtypes import FLOAT8, WIDER
+from philinit.files.layouts import layout, stored
 from philinit.files.tensors import indices
+from philinit.files.verify import verify_file
 from philinit.files.write import write_file
 from tests.support.weight_files import INIT, INITS, MANY, WANTED, make_small, saved, tensor
 
@@ -27,7 +28,7 @@ def small(monkeypatch):
     make_small(monkeypatch)
 
 
-@pytest.mark.parametrize("dtype", NAMES)
+@pytest.mark.parametrize("dtype", WIDER)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_npy_file_has_the_bytes_of_numpy_save(shape, dtype, tmp_path):
     path = tmp_path / "w.npy"
@@ -95,6 +96,30 @@ def test_a_safetensors_file_has_the_bytes_of_the_package(tmp_path, small):
     ).read_bytes()
     read = package.load_file(tmp_path / "m.safetensors")
     assert all(np.array_equal(read[name], WANTED[name]) for name in WANTED)
+
+
+def test_float8_goes_into_safetensors_files(tmp_path, small):
+    package = pytest.importorskip("safetensors.numpy")
+    tensors = [tensor(shape=(123, i + 3), dtype=name, name=name) for i, name in enumerate(FLOAT8)]
+    tensors += [tensor(dtype="float8_e4m3fn", name="a"), tensor(dtype="float16", name="b")]
+    write_file(tmp_path / "m.safetensors", tensors, threads=2)
+    wanted = {t.name: t.init(t.shape, t.dtype) for t in tensors}
+    package.save_file(wanted, tmp_path / "theirs.safetensors")
+    assert (tmp_path / "m.safetensors").read_bytes() == (
+        tmp_path / "theirs.safetensors"
+    ).read_bytes()
+    assert all(result.equal for result in verify_file(tmp_path / "m.safetensors", tensors))
+    assert not verify_file(tmp_path / "m.safetensors", [tensor(dtype="float16", name="a")])[0].equal
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+def test_float8_has_no_name_in_npy_files(dtype, tmp_path):
+    with pytest.raises(ValueError, match=rf"can name; got dtype={dtype}: write a .safetensors file"):
+        write_file(tmp_path / "w.npy", [tensor(dtype=dtype)])
+    assert os.listdir(tmp_path) == []
+    np.save(tmp_path / "w.npy", np.ones(3, ml_dtypes.float8_e4m3fn))
+    with pytest.raises(ValueError, match=r"holds \|V1"):
+        stored(tmp_path / "w.npy")
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 4), (2, 3, 4), (3, 1, 2, 2)])

@@ -21,7 +21,8 @@ from philinit.dtypes import FLOAT8
 from philinit.filling import dlpack
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-CODES = {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16": (4, 16)}
+CODES = dict(zip(FLOAT8, ((10, 8), (12, 8), (11, 8), (13, 8)), strict=True))
+CODES |= {"float32": (2, 32), "float64": (2, 64), "float16": (2, 16), "bfloat16": (4, 16)}
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLOAT16]
 DTYPES += [np.dtype(getattr(ml_dtypes, name)) for name in FLOAT8]
 SHAPES = [(), (0,), (5,), (2, 0, 3), (2, 3, 4)]

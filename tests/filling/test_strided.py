@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 import philinit as pi
-from philinit.dtypes import NAMES
+from philinit.dtypes import WIDER
 from philinit.filling import cpu
 from philinit.filling.fill import fill
 from philinit.keys import Key
@@ -147,9 +147,11 @@ INITIALIZERS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", NAMES)
+@pytest.mark.parametrize("dtype", (*WIDER, "float8_e4m3fn"))
 @pytest.mark.parametrize("init", INITIALIZERS, ids=lambda init: type(init).__name__)
 def test_every_initializer_writes_rows_that_lie_apart(init: Any, dtype: str) -> None:
+    if dtype not in WIDER and getattr(init, "sampler", "native") != "native":
+        return  # refused: tests/kernels/test_plan.py
     shape, part = (10, 74), (slice(2, 9), slice(1, 73))
     raw, view = strided(shape, pi.dtypes.as_dtype(dtype), [5])
     want = init(shape, dtype)

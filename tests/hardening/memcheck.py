@@ -15,7 +15,7 @@ import sys
 import numpy as np
 
 import philinit as pi
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import WIDER, as_dtype
 from philinit.filling import dlpack
 from tests.hardening.test_capsules import CAPSULES
 
@@ -45,13 +45,13 @@ def filled(dtype, count, distribution, sampler, offset, beyond=0):
 
 def fills():
     """All dtypes, samplers and distributions, some counts and offsets; a shard; capsules."""
-    for name, sampler, drawn in itertools.product(NAMES, ("native", "tensorflow"), DRAWN):
+    for name, sampler, drawn in itertools.product(WIDER, ("native", "tensorflow"), DRAWN):
         for count, offset in itertools.product(COUNTS, (0, 3)):
             assert filled(as_dtype(name), count, drawn, sampler, offset)
     init = pi.GlorotUniform(seed=1)
     whole = init((40, 30))
     assert np.array_equal(init.shard((40, 30), (slice(3, 9), slice(5, 26))), whole[3:9, 5:26])
-    for dtype in map(as_dtype, NAMES):
+    for dtype in map(as_dtype, WIDER):
         out = np.empty((7, 9), dtype)
         init.fill(_Exported(out))
         assert np.array_equal(out, init((7, 9), dtype))

@@ -24,7 +24,7 @@ from scipy import stats
 
 import philinit as pi
 from philinit.distributions import Normal, TruncatedNormal, Uniform
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import WIDER, as_dtype
 from philinit.tools.measure.machine import machine_facts
 
 ALPHA = 1e-9  # chance that one check of a run calls correct weights wrong
@@ -263,7 +263,7 @@ def main() -> None:
     report: dict[str, Any] = {"machine": machine_facts(None), "log2": options.log2, "streams": {}}
     failed = []
     for name, distribution in DISTRIBUTIONS.items():
-        for dtype in NAMES:
+        for dtype in WIDER:
             for sampler in ("native", "tensorflow"):
                 if sampler == "tensorflow" and name.startswith("truncated at"):
                     continue  # TensorFlow cuts at 2 only

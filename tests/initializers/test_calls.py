@@ -11,10 +11,10 @@ import pytest
 
 import philinit as pi
 from philinit.dtypes import as_dtype
-from tests.support.initializers import ALL, DTYPES, name_of, same
+from tests.support.initializers import ALL, EVERY, name_of, same
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", EVERY)
 @pytest.mark.parametrize("init", ALL, ids=name_of)
 def test_call_fill_and_out_write_the_same(init: Any, dtype: str) -> None:
     shape = (4, 3, 5) if not isinstance(init, pi.Identity) else (4, 6)

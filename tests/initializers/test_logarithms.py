@@ -23,7 +23,7 @@ from philinit.initializers.models import (
     dry_run,
     initialize,
 )
-from tests.support.initializers import DTYPES, same
+from tests.support.initializers import DTYPES, EVERY, same
 from tests.support.processes import run_json
 
 ALL: list[Any] = [
@@ -58,7 +58,7 @@ def test_exp_and_log_err_by_a_few_units() -> None:
 
 
 @pytest.mark.parametrize("init", ALL, ids=name_of)
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", EVERY)
 def test_g1_shards_and_rows_are_those_of_the_whole(init: Any, dtype: str) -> None:
     shape = (6, 7, 5)
     whole = init(shape, dtype)
@@ -95,6 +95,20 @@ def test_g6_weights_stay_in_the_interval(low: float, high: float, dtype: str) ->
     w = LogUniform(low, high, seed=1)((1 << 17,), dtype).astype(np.float64)
     assert low <= w.min() and w.max() < high
     assert w.min() < low * 1.01 and w.max() > high * 0.98
+
+
+@pytest.mark.parametrize("dtype", EVERY[4:])
+def test_g6_weights_of_float8_stay_in_the_interval(dtype: str) -> None:
+    w = LogUniform(0.03, 1.0, seed=1)((1 << 17,), dtype).astype(np.float64)
+    ends = {"float8_e4m3fn": (0.03125, 0.9375), "float8_e5m2fnuz": (0.03125, 0.875)}
+    assert (w.min(), w.max()) == ends[dtype]
+
+
+def test_g8_an_interval_without_a_number_is_refused() -> None:
+    out = np.zeros(3, pi.dtypes.as_dtype("float8_e4m3fn"))
+    with pytest.raises(ValueError, match="must hold at least one number of float8_e4m3fn; got Log"):
+        LogUniform(0.3, 0.31, seed=1).fill(out)
+    assert (out == 0).all()
 
 
 def test_moments_are_those_of_scipy() -> None:

@@ -16,6 +16,7 @@ from tests.support import reference as r
 KEY = Key.from_seed(99)
 
 
+FLOAT8 = {name: r.DTYPES[name] for name in r.FLOAT8}
 INTERVALS = [
     *((0.0, 1.0), (100.0, 101.0), (1.0, 1.0 + 2**-20), (-1e-3, 1e-3), (-0.05, 0.05), (-1.0, 0.0)),
     *((0.1, 0.3), (-3.0, -2.9), (1.0, 1.1), (-1e-3, 5.0), (-5.0, 1e-3), (0.0, 2.0**-14)),
@@ -23,8 +24,18 @@ INTERVALS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", r.DTYPES.values(), ids=r.DTYPES)
-@pytest.mark.parametrize("interval", INTERVALS, ids=str)
+INTERVALS_8 = [
+    *((0.0, 1.0), (96.0, 113.0), (1.0, 1.01), (-1e-3, 1e-3), (-0.05, 0.05), (-1.0, 0.0)),
+    *((0.1, 0.3), (-3.0, -2.4), (-1e-3, 5.0), (-5.0, 1e-3), (0.0, 2.0**-14), (-(2.0**-9), 2.0**-8)),
+]
+
+
+@pytest.mark.parametrize(
+    ("interval", "dtype"),
+    [(i, dtype) for i in INTERVALS for dtype in r.OF_TENSORFLOW.values()]
+    + [(i, dtype) for i in INTERVALS_8 for dtype in FLOAT8.values()],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
 def test_g6_uniform_includes_low_and_excludes_high(
     interval: tuple[float, float], dtype: np.dtype[Any]
 ) -> None:
@@ -42,18 +53,18 @@ def test_g6_the_check_would_catch_plain_rounding() -> None:
     assert numbers.astype(np.float64).max() == 1.0
 
 
-@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["float16", "bfloat16", *FLOAT8])
 @pytest.mark.parametrize(
     "distribution",
-    [Uniform(-0.05, 0.05), Uniform(0, 1), Uniform(100, 101), Normal(0.1, 0.02), TruncatedNormal()]
+    [Uniform(-0.05, 0.05), Uniform(0, 1), Uniform(100, 113), Normal(0.1, 0.02), TruncatedNormal()]
     + [
-        TruncatedNormal(1, 0.02),
+        TruncatedNormal(1, 0.04),
         TruncatedNormal(0, 0.1, -3, 3),
         TruncatedNormal(0, 1, 1, math.inf),
     ],
     ids=str,
 )
-def test_g6_16_bits_are_the_float32_weights_rounded_once(
+def test_g6_smaller_dtypes_are_the_float32_weights_rounded_once(
     distribution: Distribution, name: str
 ) -> None:
     dtype = r.DTYPES[name]
@@ -76,10 +87,17 @@ TRUNCATED = [
     ),
     *(TruncatedNormal(0, 0.1, *b) for b in ((-3, 3), (-1, 4), (0, math.inf), (1, 1.5), (5, 5.5))),
 ]
+# Between bounds that two numbers of every float8 lie between: a single one would take all.
+TRUNCATED_8 = [TruncatedNormal(*p) for p in ((0, 1), (0, 0.1), (0.02, 0.1), (1, 0.2), (-3, 0.7))]
+TRUNCATED_8 += [TruncatedNormal(0, 0.1, *b) for b in ((-3, 3), (-1, 4), (0, math.inf), (1, 3))]
 
 
-@pytest.mark.parametrize("dtype", r.DTYPES.values(), ids=r.DTYPES)
-@pytest.mark.parametrize("distribution", TRUNCATED, ids=str)
+@pytest.mark.parametrize(
+    ("distribution", "dtype"),
+    [(d, dtype) for d in TRUNCATED for dtype in r.OF_TENSORFLOW.values()]
+    + [(d, dtype) for d in TRUNCATED_8 for dtype in FLOAT8.values()],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
 def test_g6_truncated_normals_keep_their_bounds_and_do_not_pile_up_there(
     distribution: TruncatedNormal, dtype: np.dtype[Any]
 ) -> None:

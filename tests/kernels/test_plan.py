@@ -86,6 +86,15 @@ def test_g8_the_tensorflow_sampler_refuses_other_bounds_than_2(
     refused(NotImplementedError, message, distribution, dtype, "tensorflow")
 
 
+@pytest.mark.parametrize("dtype", r.FLOAT8)
+def test_g8_the_tensorflow_sampler_refuses_float8(dtype: str) -> None:
+    message = (
+        f'sampler="tensorflow" draws no {dtype}, as TensorFlow does not: use sampler="native"'
+    )
+    for distribution in (Uniform(), Normal(), TruncatedNormal()):
+        refused(NotImplementedError, message, distribution, dtype, "tensorflow")
+
+
 @pytest.mark.parametrize(
     ("distribution", "dtype"),
     [

@@ -8,7 +8,8 @@ from typing import Any
 
 import philinit as pi
 
-DTYPES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2fnuz")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+EVERY = (*DTYPES, "float8_e4m3fn", "float8_e5m2fnuz")  # two stand for the four float8
 
 
 RANDOM: list[Any] = [

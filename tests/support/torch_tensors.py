@@ -3,7 +3,7 @@
 
 import torch
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
+DTYPES = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2fnuz")
 
 
 def zeros(shape, dtype="float32"):

@@ -19,8 +19,8 @@ from philinit.files.tensors import Stored, Tensor
 
 # In the order of the file. What has another name here is no dtype of philinit.
 DTYPES = {"float64": "F64", "float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-DTYPES |= {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}
 DTYPES |= {"float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e4m3fnuz": "F8_E4M3FNUZ"}
+DTYPES |= {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}
 _NAMES = {theirs: ours for ours, theirs in DTYPES.items()}
 
 LARGEST_HEADER = 100_000_000  # bytes; the safetensors package reads no longer one

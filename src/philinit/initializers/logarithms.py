@@ -139,8 +139,14 @@ class LogUniform(_Mapped):
     def _map(self, x: Array, dtype: np.dtype[Any]) -> Array:
         if self.inverse_softplus:
             return log(expm1(np.clip(exp(x), self.low, self.high)))
-        low, high = at_least(self.low, dtype), below(self.high, dtype)
-        return np.clip(exp(x), min(low, high), high)
+        return np.clip(exp(x), at_least(self.low, dtype), below(self.high, dtype))
+
+    def _check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super()._check(shape, dtype)
+        if not self.inverse_softplus and at_least(self.low, dtype) > below(self.high, dtype):
+            raise ValueError(
+                f"the bounds must hold at least one number of {dtype.name}; got {self!r}"
+            )
 
     def support(self) -> tuple[float, float]:
         """(low, high), or the inverse softplus of both."""

@@ -29,7 +29,7 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     """The dtype that is named, float32 for None, if TensorFlow has memory to give of it."""
     found = dtypes.FLOAT32 if dtype is None else dtypes.as_dtype(dtype)
     if found not in DTYPES:
-        raise NotImplementedError(
+        raise ValueError(
             f"`dtype` must be one of {', '.join(dtypes.WIDER)}, of which TensorFlow has memory to "
             f"fill; got dtype={found.name}: pass init(shape, dtype), an array, to tf.Variable"
         )

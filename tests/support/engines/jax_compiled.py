@@ -23,6 +23,7 @@ from jax.sharding import PartitionSpec as P
 
 import philinit as pi
 import philinit.jax as pij
+from philinit.dtypes import NAMES
 from philinit.jax import ffi, handlers
 from philinit.jax.operations import Named
 from philinit.tools.doctor import probes
@@ -161,7 +162,7 @@ def steps():
 def dtypes():
     """All, of sizes that no vector has, in batches whose parts start anywhere; and empty ones."""
     with jax.enable_x64(True):
-        for dtype in ("float32", "float64", "float16", "bfloat16"):
+        for dtype in NAMES:
             for shape in ((), (1,), (3,), (5, 7), (0,), (0, 3), (2, 0)):
                 want = np.stack([named(INIT, key)(shape, dtype) for key in KEYS])
                 check(jax.jit(lambda k, s=shape, d=dtype: KERNEL(k, s, d))(KEYS[0]), want[0])

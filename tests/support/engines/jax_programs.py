@@ -34,7 +34,7 @@ from tests.support.reference_words import inverse_philox4x32
 
 KEY = jax.random.key(7)
 SHAPE = (16, 24)
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "float8_e4m3fn", "float8_e5m2fnuz")
 DRAWN = (
     *(Uniform(-0.05, 0.05), Uniform(0.0, 1.0), Uniform(-1.0, 3.0), Uniform(5.0, 5.001)),
     *(Uniform(-1e-6, 1e-6), Uniform(-3e-4, 1e4), Uniform(1.0, 1.0 + 2.0**-23), Uniform(-1.0, 0.0)),
@@ -288,7 +288,7 @@ def bad_input():
             refused(lambda c=call: c(KEY, SHAPE), NotImplementedError, other)
     refused(lambda: normal(KEY, SHAPE, "float64"), ValueError, "`dtype` float64 needs JAX's 64-bit")
     with jax.enable_x64(True):
-        text = "`dtype` must be float32, bfloat16 or float16"
+        text = "`dtype` must be of 32 bits or fewer"
         refused(lambda: normal(KEY, SHAPE), NotImplementedError, text)
     text = "must have at most 2**64 elements, and an axis of the part 2**32"
     refused(lambda: normal.shard(KEY, (2**63, 4), (9, 0), (9, 4)), NotImplementedError, text)
