@@ -7,7 +7,13 @@ from typing import Any
 
 from philinit.kernels.cpu import distributions as d
 from philinit.kernels.cpu import tensorflow_maps as tf
-from philinit.kernels.cpu.rounding import between, between8, to_bfloat16, to_bfloat16_exact, to_float16
+from philinit.kernels.cpu.rounding import (
+    between,
+    between8,
+    to_bfloat16,
+    to_bfloat16_exact,
+    to_float16,
+)
 from philinit.kernels.cpu.simd.memory import loader
 from philinit.kernels.cpu.simd.target import has_feature
 from philinit.kernels.cpu.tensorflow import normals32, normals64, truncated32, truncated64

@@ -22,7 +22,6 @@ from philinit.kernels.cpu.simd.types import (
     i8x64,
     i16x32,
     i32x16,
-    u8x32,
     u8x64,
     u16x16,
     u16x32,
@@ -64,9 +63,9 @@ def _between(signed: Any, unsigned: Any) -> Any:
     return moved
 
 
-# Floats moved into [low, high] with low < 0 < high, given as bits. Read as signed integers, positive
-# floats are in order and negative ones below them; read as unsigned integers, negative floats are
-# in the order of their magnitudes, above all positive.
+# Floats moved into [low, high] with low < 0 < high, given as bits. Read as signed integers,
+# positive floats are in order and negative ones below them; read as unsigned integers, negative
+# floats are in the order of their magnitudes, above all positive.
 between, between8 = _between(i16x32, u16x32), _between(i8x64, u8x64)
 
 

@@ -114,7 +114,9 @@ def test_float8_goes_into_safetensors_files(tmp_path, small):
 
 @pytest.mark.parametrize("dtype", FLOAT8)
 def test_float8_has_no_name_in_npy_files(dtype, tmp_path):
-    with pytest.raises(ValueError, match=rf"can name; got dtype={dtype}: write a .safetensors file"):
+    with pytest.raises(
+        ValueError, match=rf"can name; got dtype={dtype}: write a .safetensors file"
+    ):
         write_file(tmp_path / "w.npy", [tensor(dtype=dtype)])
     assert os.listdir(tmp_path) == []
     np.save(tmp_path / "w.npy", np.ones(3, ml_dtypes.float8_e4m3fn))

@@ -227,7 +227,7 @@ def _wrong():
     yield "int32", np.zeros(3, np.int32), ValueError, "hold float32, .*bfloat16; got dtype=int32"
     yield "complex", np.zeros(3, np.complex64), ValueError, "got dtype=complex64"
     yield "long double", np.zeros(3, np.longdouble), ValueError, "got dtype="
-    yield "float8", np.zeros(3, ml_dtypes.float8_e5m2), ValueError, "got dtype=float8_e5m2"
+    yield "int8", np.zeros(3, np.int8), ValueError, "got dtype=int8"
     yield "object", np.zeros(3, object), ValueError, "got dtype=object"
     yield "struct", np.zeros(3, [("a", "f4")]), ValueError, "got dtype=void"
     yield "bytearray", bytearray(8), ValueError, r"got dtype=uint8: pass np\.frombuffer"

@@ -147,7 +147,7 @@ INITIALIZERS = [
 ]
 
 
-@pytest.mark.parametrize("dtype", (*WIDER, "float8_e4m3fn"))
+@pytest.mark.parametrize("dtype", [*WIDER, "float8_e4m3fn"])
 @pytest.mark.parametrize("init", INITIALIZERS, ids=lambda init: type(init).__name__)
 def test_every_initializer_writes_rows_that_lie_apart(init: Any, dtype: str) -> None:
     if dtype not in WIDER and getattr(init, "sampler", "native") != "native":

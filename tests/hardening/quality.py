@@ -24,7 +24,7 @@ from scipy import stats
 
 import philinit as pi
 from philinit.distributions import Normal, TruncatedNormal, Uniform
-from philinit.dtypes import WIDER, as_dtype
+from philinit.dtypes import as_dtype
 from philinit.tools.measure.machine import machine_facts
 
 ALPHA = 1e-9  # chance that one check of a run calls correct weights wrong

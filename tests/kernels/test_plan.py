@@ -59,7 +59,11 @@ REFUSED: list[tuple[Any, Distribution, str]] = [
     *((small, Normal(1e-39, 0), F32), (small, TruncatedNormal(1e-39, 2.0**-92), F32)),
     *((small, Normal(-1e-39, 1), F16), (small, Normal(1e-310, 0), F64)),
     # Nothing is saturated: a normal reaches 6.23 stddev, and 72 times that is beyond 448.
-    *((overflow, Normal(0, 72), E4), (overflow, Normal(0, 39), E4Z), (overflow, Normal(0, 1e4), E5)),
+    *(
+        (overflow, Normal(0, 72), E4),
+        (overflow, Normal(0, 39), E4Z),
+        (overflow, Normal(0, 1e4), E5),
+    ),
     *((overflow, Uniform(-1, 449), E4), (overflow, TruncatedNormal(0, 3e4), E5Z)),
     *((empty, Uniform(100, 101), E4), (empty, TruncatedNormal(1.3, 0.01), E5)),
     *((narrow, Normal(0, 1e-30), E4), (small, Normal(1e-31, 1), E5Z)),
@@ -88,9 +92,7 @@ def test_g8_the_tensorflow_sampler_refuses_other_bounds_than_2(
 
 @pytest.mark.parametrize("dtype", r.FLOAT8)
 def test_g8_the_tensorflow_sampler_refuses_float8(dtype: str) -> None:
-    message = (
-        f'sampler="tensorflow" draws no {dtype}, as TensorFlow does not: use sampler="native"'
-    )
+    message = f'sampler="tensorflow" draws no {dtype}, as TensorFlow does not: use sampler="native"'
     for distribution in (Uniform(), Normal(), TruncatedNormal()):
         refused(NotImplementedError, message, distribution, dtype, "tensorflow")
 

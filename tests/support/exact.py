@@ -13,8 +13,8 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-# Of a significand, and the exponent of the least subnormal. The float8 formats are those of Micikevicius
-# et al. 2022 (arXiv:2209.05433), table 1, and of Noune et al. 2022 (arXiv:2206.02915), table 2.
+# Bits of a significand, and the exponent of the least subnormal. The float8 formats are those of
+# Micikevicius et al. 2022 (arXiv:2209.05433) and of Noune et al. 2022 (arXiv:2206.02915).
 FIELDS = {
     "float64": (53, -1074),
     "float32": (24, -149),

@@ -29,12 +29,13 @@ BAD = {
     "integers": (
         lambda: (torch.zeros(3, dtype=torch.int64), NORMAL),
         ValueError,
-        "`tensor` must hold float32, float64, float16, bfloat16; got dtype=int64",
+        "`tensor` must hold float32, float64, float16, bfloat16, float8_e4m3fn, float8_e5m2, "
+        "float8_e4m3fnuz, float8_e5m2fnuz; got dtype=int64",
     ),
-    "8 bits": (
-        lambda: (torch.zeros(3, dtype=torch.float8_e4m3fn), NORMAL),
+    "integers of 8 bits": (
+        lambda: (torch.zeros(3, dtype=torch.int8), NORMAL),
         ValueError,
-        "got dtype=float8_e4m3fn",
+        "got dtype=int8",
     ),
     "a transposed tensor": (
         lambda: (torch.zeros(3, 4).T, NORMAL),

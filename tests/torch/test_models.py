@@ -86,7 +86,7 @@ def check(model, dtype="float32"):
             assert same(tensor, normal(shape, dtype)), name
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES[:4])  # torch cannot construct it in float8
 def test_a_module_gets_the_weights_of_its_names_and_again(dtype):
     model = Model(getattr(torch, dtype))
     addresses = [p.data_ptr() for p in model.parameters()]

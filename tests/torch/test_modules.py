@@ -202,7 +202,8 @@ BAD_MODULES = {
     "an initializer for integers": (
         lambda: (on_meta(), {"*": NORMAL}),
         ValueError,
-        "positions: `tensor` must hold float32, float64, float16, bfloat16; got dtype=int64",
+        "positions: `tensor` must hold float32, float64, float16, bfloat16, float8_e4m3fn, "
+        "float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz; got dtype=int64",
     ),
     "a value that float16 lacks": (
         lambda: (on_meta(dtype=torch.float16), BUFFERS | {"*": pi.Constant(1e6)}),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """DLPack capsules read into ndarrays and made from them, bfloat16 and float8 included.
 
-NumPy refuses three capsules that are needed here: its own dtypes alone come in and go out, and
-TensorFlow's is read as writable memory nowhere. Names and layouts are those of dmlc/dlpack, include/dlpack/dlpack.h,
-version 1.1; the protocol is that of the Python array API standard, "Data interchange".
+NumPy refuses three kinds of capsules that are needed here: bfloat16 and float8 in, the same out,
+and TensorFlow's read as writable memory. Names and layouts are those of dmlc/dlpack,
+include/dlpack/dlpack.h, version 1.1; the protocol is that of the Python array API standard, "Data
+interchange".
 """
 
 from __future__ import annotations

@@ -50,9 +50,10 @@ def fill(
     Parameters
     ----------
     out : ndarray, np.memmap, memoryview, or an object with a writable buffer or CPU ``__dlpack__``
-        C-contiguous memory of float32, float64, float16 or bfloat16, at any alignment, or rows of
-        such memory that lie apart, as in ``wide[:, :128]``: each contiguous, none twice, in C
-        order, by one call and without a copy. Also the memory of a CUDA device: a CuPy array, a
+        C-contiguous memory of float32, float64, float16, bfloat16 or float8 (e4m3fn, e5m2,
+        e4m3fnuz, e5m2fnuz), at any alignment, or rows of such memory that lie apart, as in
+        ``wide[:, :128]``: each contiguous, none twice, in C order, by one call and without a copy.
+        Also the memory of a CUDA device: a CuPy array, a
         torch tensor, anything with a ``__dlpack__`` or a ``__cuda_array_interface__``. A CuPy array
         is filled on CuPy's current stream, a torch tensor on torch's, other objects on the stream
         that they name: the call returns while the device works, as CuPy's and torch's own

@@ -74,7 +74,8 @@ class Initializer(Configured):
         shape : sequence of int, or int
             Shape of the whole tensor, dimensions >= 0. The fans are computed from it.
         dtype : dtype, optional
-            float32 (default), float64, float16 or bfloat16. With `out`, its dtype or nothing.
+            float32 (default), float64, float16, bfloat16 or float8 (e4m3fn, e5m2, e4m3fnuz,
+            e5m2fnuz). With `out`, its dtype or nothing.
         device : str, optional
             "cpu", "cuda" (CuPy's current device) or "cuda:N". Default: that of `out`, or "cpu".
             The same bits on each, except for `Orthogonal`.

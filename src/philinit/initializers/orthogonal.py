@@ -50,7 +50,7 @@ class Orthogonal(Seeded):
     -----
     Unlike everything else in this package the bits are *not* the same everywhere: the factors come
     from LAPACK, whose rounding depends on library, CPU and threads. The work is done in float64
-    for float64 and in float32 otherwise, rounded once for the 16-bit dtypes, and takes memory for
+    for float64 and in float32 otherwise, rounded once for the smaller dtypes, and takes memory for
     a few matrices; Ctrl-C takes effect after the factorization. A shard is cut out of the whole
     matrix, which every caller computes.
     """

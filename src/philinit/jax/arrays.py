@@ -41,7 +41,7 @@ def sharded(
         processes, each of which must make the call and fills what it can address. Or a
         PartitionSpec, for the mesh of ``jax.set_mesh``. JAX wants shards of equal size.
     dtype : optional
-        float32 (default), float16, bfloat16; float64 with ``jax_enable_x64`` only.
+        float32 (default), float16, bfloat16, float8; float64 with ``jax_enable_x64`` only.
     threads : int, optional
         How many threads fill. Default: all CPUs that the process may use.
     progress : callable, optional

@@ -30,8 +30,8 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     found = dtypes.FLOAT32 if dtype is None else dtypes.as_dtype(dtype)
     if found not in DTYPES:
         raise ValueError(
-            f"`dtype` must be one of {', '.join(dtypes.WIDER)}, of which TensorFlow has memory to "
-            f"fill; got dtype={found.name}: pass init(shape, dtype), an array, to tf.Variable"
+            f"`dtype` must be one of {', '.join(dtypes.WIDER)}, in which TensorFlow has memory to "
+            f"fill; got dtype={found.name}: pass an array, init(shape, dtype), to tf.Variable"
         )
     return found
 

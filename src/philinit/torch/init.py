@@ -9,9 +9,9 @@ writes the tensor in place, outside autograd, and returns it. The numbers come f
 - or a key drawn from `generator`, by default torch's CPU generator, which advances. So
   ``torch.manual_seed`` makes runs repeatable. (The numbers are not those that torch would draw.)
 
-torch itself draws what philinit cannot: dtypes other than float32, float64, float16 and bfloat16,
-devices other than CPUs and CUDA, the meta device, fake, sparse and quantized tensors, and DTensors
-without a seed. With ``seed=`` these are an error. The functions for constants are torch's own. A
+torch itself draws what philinit cannot: dtypes other than those of `philinit.torch.fill_`, devices
+other than CPUs and CUDA, the meta device, fake, sparse and quantized tensors, and DTensors without
+a seed. With ``seed=`` these are an error. The functions for constants are torch's own. A
 tensor that is not contiguous is filled through a copy.
 
 Examples

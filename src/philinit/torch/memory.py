@@ -40,11 +40,12 @@ def fill_(
     Parameters
     ----------
     tensor : torch.Tensor, torch.nn.Parameter or DTensor
-        Of dtype float32, float64, float16 or bfloat16, in the memory of a CPU or, through CuPy, of
-        a CUDA device. Contiguous, or a slice of what is, such as ``wide[:, :128]``; on a CUDA
-        device its last axis must be contiguous. A DTensor (torch 2.5 or newer)
-        may have any number of Shard (even, uneven or empty, several on one axis) and Replicate
-        placements; FSDP2's parameters are such, with tensor parallelism below or not.
+        Of dtype float32, float64, float16, bfloat16 or float8 (e4m3fn, e5m2, e4m3fnuz, e5m2fnuz),
+        in the memory of a CPU or, through CuPy, of a CUDA device. Contiguous, or a slice of what
+        is, such as ``wide[:, :128]``; on a CUDA device its last axis must be contiguous. A DTensor
+        (torch 2.5 or newer) may have any number of Shard (even, uneven or empty, several on one
+        axis) and Replicate placements; FSDP2's parameters are such, with tensor parallelism below
+        or not.
     init : philinit initializer
         Fans come from the global shape. torch's weights are (out, in, ...), where philinit's
         default axes read (..., in, out). Where that would change the weights, `init` is refused:

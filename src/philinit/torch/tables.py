@@ -43,7 +43,7 @@ def rows(
         In [0, shape[0]), duplicates allowed. The result has the shape of `ids`, then that of a row,
         and lies on the device of `ids`: a CPU's or, through CuPy, a CUDA device's memory.
     dtype : torch.dtype, optional
-        float32, float64, float16 or bfloat16; ``torch.get_default_dtype()`` by default.
+        As for `philinit.torch.fill_`; ``torch.get_default_dtype()`` by default.
     threads, progress
         As in ``init(shape)``.
 
@@ -97,7 +97,7 @@ def rows_by_key(
     keys : torch.Tensor, or array of ints, of any shape
         The rows lie on the device of `keys`: in a CPU's or, through CuPy, a CUDA device's memory.
     dtype : torch.dtype, optional
-        float32, float64, float16 or bfloat16; ``torch.get_default_dtype()`` by default.
+        As for `philinit.torch.fill_`; ``torch.get_default_dtype()`` by default.
     threads, progress
         As in ``init(shape)``.
 

@@ -34,6 +34,13 @@ BUDGET = {
     "truncated_bfloat16": 28.9,
     "truncated_clamped_float16": 31.0,
     "truncated_clamped_bfloat16": 31.0,
+    "uniform_float8": 22.9,
+    "uniform_clamped_float8": 23.9,
+    "normal_float8": 37.9,
+    "truncated_float8": 36.9,
+    "truncated_clamped_float8": 37.9,
+    "bounded_float8": 44.9,
+    "bounded_far_float8": 402.4,
     "bounded_float32": 37.8,
     "bounded_float16": 38.0,
     "bounded_bfloat16": 38.0,
@@ -85,7 +92,8 @@ def test_every_kernel_compiles_and_nothing_spills(arch: int, plain: bytes) -> No
     assert set(found) == set(cuda.KERNELS)
     for name, used in found.items():
         assert (used["STACK"], used["LOCAL"]) == (0, 0), name
-        assert used["REG"] <= 64, name  # 1024 threads of a multiprocessor at once
+        # 1024 threads of a multiprocessor at once; 768 of float8, which take four blocks a step
+        assert used["REG"] <= (80 if name.endswith("float8") else 64), name
         assert used["SHARED"] <= 10_240, name
 
 

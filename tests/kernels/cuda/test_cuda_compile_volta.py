@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(
 
 # These keep a register or two in memory there, for the loops over runs; counted with NVRTC 12.9.
 RUNS = {"tensorflow_truncated_float16", "tensorflow_truncated_bfloat16", "bounded_far_float32"}
-SPILL = {"runs": RUNS, "fill": set()}
+FAR = {"bounded_far_float8"}  # whose float64 arithmetic takes longer than any register in memory
+SPILL = {"runs": RUNS | FAR, "fill": FAR}
 
 
 @pytest.mark.parametrize("loop", cuda.LOOPS)
@@ -32,5 +33,12 @@ def test_every_kernel_compiles_for_the_oldest_gpus(loop: str) -> None:
     )
     assert spilled.keys() == cuda.KERNELS.keys()
     assert {name for name, nbytes in spilled.items() if nbytes != "0"} <= SPILL[loop]
-    registers = [int(found) for found in re.findall(r"Used (\d+) registers", said)]
-    assert max(registers) <= 80  # 768 threads of a multiprocessor at once
+    registers = {
+        name: int(found)
+        for name, found in re.findall(
+            r"properties for philinit_(\w+)\n.*\n.*Used (\d+) registers", said
+        )
+    }
+    assert registers.keys() == cuda.KERNELS.keys()
+    # 768 threads of a multiprocessor at once; 512 of float8, four blocks of which are in flight.
+    assert all(n <= (128 if k.endswith("float8") else 80) for k, n in registers.items())

@@ -21,7 +21,7 @@ def prepare(
     distribution, sampler
         As for `philinit.fill`.
     dtype : dtype
-        Of the memory: float32, float64, float16 or bfloat16.
+        Of the memory: one of `philinit.dtypes.NAMES`.
     device : int, optional
         N of "cuda:N"; CuPy's current device by default.
 

@@ -126,7 +126,7 @@ def _through_dlpack(cupy: Any, out: Any, name: str) -> tuple[Any, Any]:
         try:
             # -1: torch's own stream fills, so that nobody has to wait for anybody. CuPy would name
             # its default stream, and torch does not know the one of a thread.
-            if not stream:
+            if torch is None or not stream:
                 return cupy.from_dlpack(out), stream
             kind = str(out.dtype).removeprefix("torch.")
             if kind not in FLOAT8:

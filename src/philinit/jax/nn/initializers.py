@@ -11,7 +11,7 @@ seed 0. They are the same for every sharding, device and number of processes.
 `zeros`, `ones` and `constant` draw nothing, and are JAX's own. The others also differ from JAX's in
 this:
 
-- dtypes are float32, float64, float16 and bfloat16; complex weights are refused;
+- dtypes are float32, float64, float16, bfloat16 and four float8; complex weights are refused;
 - a `scale` or `stddev` is one number, known when the initializer is made, and not negative;
 - parameters are checked when the initializer is made;
 - an axis that is both input and output is refused; dimensions of 0 are not;
