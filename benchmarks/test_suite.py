@@ -63,7 +63,7 @@ def test_every_distribution_is_measured_by_everybody_in_both_memories(
                 (workload, name, "new", "float32"),
                 (workload, name, "resident", "float32"),
             } <= rows
-        for dtype in ("bfloat16", "float16", "float64"):
+        for dtype in ("bfloat16", "float16", "float64", "float8_e4m3fn"):
             assert (workload, "philinit", "resident", dtype) in rows
     assert all(len(r["seconds"]) >= 3 for r in document["results"])
     skips = {(skip["contender"], skip["reason"]) for skip in document["left_out"]}
@@ -73,7 +73,7 @@ def test_every_distribution_is_measured_by_everybody_in_both_memories(
 
 def test_what_is_measured_is_held_against_the_musts(document: dict[str, Any]) -> None:
     by_what = {row["what"]: row for row in document["ratios"]}
-    assert len(by_what) == 31
+    assert len(by_what) == 34
     slowest = by_what["float32 between [-3, 3], [0, inf), [-1, 2]: the slowest / normal"]
     assert 0 < slowest["measured"] <= 1  # the normal itself is among them
     assert by_what["uniform float32, share of memset"]["measured"] > 0
@@ -125,7 +125,7 @@ def test_every_must_can_be_measured() -> None:
         for workload in WORKLOADS
         for name in CONTENDERS
         for memory in ("new", "resident")
-        for dtype in ("float32", "bfloat16", "float64")
+        for dtype in ("float32", "bfloat16", "float64", "float8_e4m3fn")
     ]
     points = [{"weights": 1 << bits, "seconds": [float(1 << bits)]} for bits in (24, 26)]
     document = {

@@ -224,7 +224,7 @@ def _wrong():
     yield "bytes as float", memoryview(bytes(8)).cast("f"), ValueError, "read-only memoryview"
     yield "broadcast", np.broadcast_to(f4[0, 0], (2, 2)), ValueError, "must be C-contiguous"
     yield "number", np.float32(1), ValueError, "read-only float32"
-    yield "int32", np.zeros(3, np.int32), ValueError, "hold float32, .*bfloat16; got dtype=int32"
+    yield "int32", np.zeros(3, np.int32), ValueError, "hold float32, .*e5m2fnuz; got dtype=int32"
     yield "complex", np.zeros(3, np.complex64), ValueError, "got dtype=complex64"
     yield "long double", np.zeros(3, np.longdouble), ValueError, "got dtype="
     yield "int8", np.zeros(3, np.int8), ValueError, "got dtype=int8"
