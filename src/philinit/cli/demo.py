@@ -56,7 +56,7 @@ MEMSET_ROWS = 64_000  # 256 MB: beyond the caches, and quick
     type=click.Choice(list(WIDER)),
     default="float32",
     show_default=True,
-    help=f"One of {', '.join(WIDER[:-1])} and {WIDER[-1]}.",
+    help=f"Type of the weights: {', '.join(WIDER[:-1])} or {WIDER[-1]}.",
 )
 @click.option(
     "--init",
