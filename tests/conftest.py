@@ -34,6 +34,7 @@ SLOW = (
     "tests/keras/*backends*",
     "tests/keras/*digits*",
     "tests/keras/*training*",
+    "tests/release/*",
     "tests/tensorflow/test_dtensor*",
     "tests/tensorflow/test_servers*",
     "tests/tensorflow/*::test_g4_peak_memory*",

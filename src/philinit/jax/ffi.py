@@ -150,8 +150,7 @@ class Frame(_Struct):
         if extension.type != _METADATA:
             return False
         version = extension.metadata.contents.api_version
-        # JAX 0.8 does not tell its own, which is 0.1.
-        theirs = self.api.contents.api_version if self.api else _Version(major=0, minor=1)
+        theirs = self.api.contents.api_version
         if theirs.major == MAJOR:  # else 0.0 stands there, which XLA refuses
             version.major, version.minor = MAJOR, min(MINOR, theirs.minor)
         return True

@@ -75,6 +75,10 @@ def unwritten(shape: tuple[int, ...], dtype: np.dtype[Any], device: Any) -> jax.
         return None
     if isinstance(device, jax.Device):
         device = SingleDeviceSharding(device)
+    if device is not None:  # before JAX 0.10.1 a CPU's programs know one kind of memory only
+        (one,) = device.device_set
+        if device.memory_kind != one.default_memory().kind:
+            return None
     program = _program(shape, dtype, device)
     if jax.sharding.get_abstract_mesh().empty:
         return program()

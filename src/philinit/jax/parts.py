@@ -18,8 +18,6 @@ def parts(sharding: Any, shape: tuple[int, ...]) -> dict[jax.Device, Shard]:
 
 def current_mesh() -> Any:
     """The mesh of ``jax.set_mesh``; None where there is none, and while JAX traces."""
-    if not hasattr(jax.sharding, "get_mesh"):  # from 0.9 on
-        return None
     try:
         found = jax.sharding.get_mesh()
     except ValueError:  # as vmap and grad do even of a key that is no tracer

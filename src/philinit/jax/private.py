@@ -13,7 +13,7 @@ import numpy as np
 
 from philinit.filling.memory import address
 
-OLDEST, NEWEST = "0.8", "0.10.2"  # the versions of JAX that are supported; the newest one tested
+OLDEST, NEWEST = "0.9.2", "0.10.2"  # the versions of JAX that are supported; the newest one tested
 
 
 def _require(there: bool, name: str) -> None:

@@ -13,7 +13,6 @@ import pytest
 from jax.sharding import Mesh
 
 warnings.simplefilter("error")
-TELLS_ITS_MESH = hasattr(jax.sharding, "get_mesh")  # JAX 0.8 does not
 
 
 def mesh(*sizes, **keywords):

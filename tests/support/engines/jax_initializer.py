@@ -7,7 +7,6 @@ Expected values are those documented, of `named`, drawn without JAX.
 import pickle
 
 from tests.support.engines.jax_cases import (
-    TELLS_ITS_MESH,
     check,
     mesh,
     refused,
@@ -120,8 +119,7 @@ def traced_shards():
         assert spec == P() or "[16,24]" not in text
         with jax.set_mesh(devices):
             check(jax.jit(lambda key, s=spec: pij.initializer(init, s)(key, shape))(KEY), whole)
-            if TELLS_ITS_MESH:
-                check(pij.initializer(init)(KEY, shape, out_sharding=spec), whole)
+            check(pij.initializer(init)(KEY, shape, out_sharding=spec), whole)
     bound = pij.initializer(init, NamedSharding(mesh(8), P("x")))
     split = jax.random.split(KEY, 3)
     for found, key in zip(jax.vmap(lambda k: bound(k, shape))(split), split, strict=True):

@@ -9,7 +9,6 @@ import pickle
 from functools import partial
 
 from tests.support.engines.jax_cases import (
-    TELLS_ITS_MESH,
     check,
     mesh,
     refused,
@@ -116,7 +115,7 @@ def shards():
             check(found, np.asarray(want))
         assert "all-" not in program.lower(KEY).compile().as_text()
     draw = ours.he_normal()
-    for kind in (AxisType.Auto, AxisType.Explicit) if TELLS_ITS_MESH else ():
+    for kind in (AxisType.Auto, AxisType.Explicit):
         with jax.set_mesh(mesh(8, axis_types=(kind,))):
             found, want = draw(KEY, shape), theirs.he_normal()(KEY, shape)
             assert found.sharding.is_equivalent_to(want.sharding, 2)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from unittest import mock
 
 from tests.support.engines.jax_cases import (
-    TELLS_ITS_MESH,
     check,
     mesh,
     peak,
@@ -69,10 +68,9 @@ def meshes():
         check(pij.sharded(init, small, NamedSharding(mesh(8), P())), init(small))
     check(pij.sharded(init, (0, 3), NamedSharding(mesh(8), P("x"))), init((0, 3)))
     abstract = NamedSharding(mesh(2, 4).abstract_mesh, P("y"))
-    if TELLS_ITS_MESH:
-        with jax.set_mesh(mesh(2, 4)):
-            check(pij.sharded(init, shape, P("y")), whole)
-            check(pij.sharded(init, shape, abstract), whole)
+    with jax.set_mesh(mesh(2, 4)):
+        check(pij.sharded(init, shape, P("y")), whole)
+        check(pij.sharded(init, shape, abstract), whole)
     kinds = NamedSharding(mesh(8), P("x"), memory_kind="pinned_host")
     check(pij.sharded(init, shape, kinds), whole)
     assert pij.sharded(init, shape, kinds).sharding.memory_kind == "pinned_host"
