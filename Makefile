@@ -11,7 +11,7 @@ ARGS ?=
 # Two workers that take whole files, in their order: what a file makes once is made once.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo torch jax test test-fast gpu-check lint format bench quality soak docs docs-test clean distclean
+.PHONY: help demo torch jax test test-fast gpu-check lint format bench quality soak dist versions docs docs-test clean distclean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,13 @@ quality: $(VENV)/.dev ## statistics of 2^30 weights of each kind, into build/qua
 soak: $(VENV)/.dev ## an hour of random calls by 8 threads, checked; into build/soak.json (ARGS="--minutes 3")
 	@$(BIN)/python -m tests.hardening.soak $(ARGS)
 
+dist: $(VENV)/.dev $(VENV)/.release ## wheel and sdist of the last commit in dist/, built twice, checked, installed elsewhere
+	@$(BIN)/python -m tests.release.dist dist
+	@$(BIN)/python -m pytest -q tests/release
+
+versions: $(VENV)/.release ## tests with the lowest and highest versions of what is needed, by uv (ARGS="lowest 3.13")
+	@$(BIN)/python -m tests.release.versions $(ARGS)
+
 docs: $(VENV)/.docs ## the pages of docs/ and the reference, in build/docs; a warning is an error
 	@rm -rf build/docs && $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -b html -d build/doctrees \
 		docs build/docs
@@ -78,7 +85,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 # A stamp for each extra: the demo need not wait for linters.
-$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.docs-test $(VENV)/.torch-test $(VENV)/.jax-test: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
+$(VENV)/.bench $(VENV)/.dev $(VENV)/.docs $(VENV)/.docs-test $(VENV)/.torch-test $(VENV)/.jax-test $(VENV)/.release: $(VENV)/.%: pyproject.toml setup.cfg | $(BIN)/python
 	@echo "installing philinit[$*] into $(VENV) (once; TensorFlow for the CPU is some 300 MB)"
 	@PYTHONWARNINGS="ignore:Editable installation" \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"

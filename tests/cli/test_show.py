@@ -228,7 +228,7 @@ def test_the_picture_shows_histogram_and_density(tmp_path, monkeypatch):
         return real(self, heights, edges, **keywords)
 
     def plot(self, x, y, real=Axes.plot, **keywords):
-        drawn["integral"] = float(np.trapezoid(y, x))
+        drawn["integral"] = float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum())
         return real(self, x, y, **keywords)
 
     monkeypatch.setattr(Axes, "stairs", stairs)

@@ -150,7 +150,7 @@ print(json.dumps([hashlib.sha256(data).hexdigest()[:16] for data in made]))
 
 def test_g2_bits_are_fixed_and_those_of_other_processors() -> None:
     """NumPy's additions and multiplications are all that makes them, with AVX and without."""
-    known = np._core._multiarray_umath  # type: ignore[attr-defined]
+    known: Any = (getattr(np, "_core", None) or np.core)._multiarray_umath  # NumPy 2 or 1
     features = [name for name in known.__cpu_dispatch__ if known.__cpu_features__[name]]
     for disabled in ("", " ".join(features)):
         assert run_json(DIGESTS, env={"NPY_DISABLE_CPU_FEATURES": disabled or None}) == BITS

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user writes, for mypy and pyright: the names are exported, and their types are known."""
 
-import numpy as np
+from typing import Any
+
+from numpy.typing import NDArray
 
 import philinit as pi
 from philinit import models, recipes
@@ -9,9 +11,7 @@ from philinit.distributions import Normal
 
 init = pi.HeNormal(seed=42)
 named: pi.HeNormal = init.named("conv1/kernel")
-weights = named((3, 3, 64, 128), "bfloat16")
-assert isinstance(weights, np.ndarray)
-shape: tuple[int, ...] = weights.shape
+weights: NDArray[Any] = named((3, 3, 64, 128), "bfloat16")
 rows = init.shard((10**9, 128), slice(5, 9))
 again = pi.glorot_uniform((1024, 512), seed=42)
 same: bool = init == pi.HeNormal.from_config(init.get_config())

@@ -44,7 +44,7 @@ SETS = {
     "tensorflow": Set("3.11", True, ("tensorflow",), ("tests/tensorflow", "tests/tf1", *FAST)),
     "keras": Set("3.11", True, ("keras",), ("tests/keras", *FAST)),
     "torch": Set("3.11", True, ("torch",), ("tests/torch",)),
-    "jax": Set("3.11", True, ("jax",), ("tests/jax",)),
+    "jax": Set("3.11", True, ("jax", "jax-test"), ("tests/jax",)),
 }
 
 
@@ -71,13 +71,17 @@ def run(name):
     uv(*install, "--no-deps", "--editable", ".")
     uv("pip", "list", "--quiet", "--python", folder)
     command = [folder / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    if wanted.lowest:  # old versions have warnings for each other
+        command += ["-W", "default::DeprecationWarning"]
     env = {**os.environ, "PHILINIT_CACHE_DIR": str(folder / "kernels")}
     return subprocess.run([*command, *wanted.tests], cwd=ROOT, env=env, check=False).returncode
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="*", choices=[*SETS, []], help=f"of {', '.join(SETS)}")
+    parser.add_argument(
+        "sets", nargs="*", choices=[*SETS, []], metavar="SET", help=f"of {', '.join(SETS)}"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the environments")
     arguments = parser.parse_args()
     failed = []

@@ -76,7 +76,8 @@ def bars(console: Console, *middle: str | ProgressColumn) -> Progress:
         progress_bars.BarColumn(bar_width=None),
         *middle,
         progress_bars.TimeElapsedColumn(),
-        console=console,
+        # Some versions of rich end bars that are disabled by an empty line.
+        console=console if console.is_interactive else Console(quiet=True),
         disable=not console.is_interactive,
         transient=True,
     )

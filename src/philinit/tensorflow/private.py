@@ -14,7 +14,7 @@ import tensorflow as tf
 from philinit.filling import dlpack
 from philinit.filling.memory import address
 
-OLDEST, NEWEST = "2.16", "2.21"  # the versions of TensorFlow that are supported
+OLDEST, NEWEST = "2.18", "2.21"  # the versions of TensorFlow that are supported
 
 
 def _moved(name: str) -> ImportError:
