@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-OLDEST, NEWEST = "3.5", "3.15.1"  # the versions of Keras that are supported; the newest one tested
+OLDEST, NEWEST = "3.7", "3.15.1"  # the versions of Keras that are supported; the newest one tested
 
 
 def _moved(name: str) -> RuntimeError:

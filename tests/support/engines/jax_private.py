@@ -65,3 +65,5 @@ def versions():
     text = (ROOT / "pyproject.toml").read_text()
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     assert extras["jax"] == [f"jax>={private.OLDEST}"]
+    guide = (ROOT / "docs" / "jax.md").read_text(encoding="utf-8")
+    assert f"With JAX {private.OLDEST} or newer:" in guide
