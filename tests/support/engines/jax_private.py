@@ -66,4 +66,4 @@ def versions():
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     assert extras["jax"] == [f"jax>={private.OLDEST}"]
     guide = (ROOT / "docs" / "jax.md").read_text(encoding="utf-8")
-    assert f"With JAX {private.OLDEST} or newer:" in guide
+    assert f"needs JAX {private.OLDEST} or newer:" in guide
