@@ -249,3 +249,6 @@ ROUNDED_COS = floats(
 # The angle of n is 2 pi n 2**-23: TURN n, plus TURN_LOW n for those who look that closely.
 TURN = float.fromhex("0x1.921fb54442d18p-21")
 TURN_LOW = float.fromhex("0x1.1a62633145c07p-75")
+
+# Householder reflectors of a panel: what is applied at once, and so how sums are cut.
+REFLECTORS = 96

@@ -22,7 +22,7 @@ from philinit.kernels.cache import cached, keep
 from philinit.rounding import to_nearest
 
 #: The modules of kernels/cpu whose `entry` makes a kernel's loop, and the number of its arguments.
-LOOPS = {"fill": 11, "runs": 8, "verify": 11}
+LOOPS = {"fill": 11, "runs": 8, "verify": 11, "reflectors": 6, "reflect": 10}
 
 #: Settings of Numba that change no code; each of the others gives kernels a name of their own.
 _HARMLESS = frozenset(

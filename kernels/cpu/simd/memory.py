@@ -15,7 +15,7 @@ from philinit.kernels.cpu.simd.lanes import shuffled
 from philinit.kernels.cpu.simd.types import llvm_type, u8x64
 
 
-def _pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
+def pointer(builder: Any, address: Any, offset: int, type_: Any) -> Any:
     if offset:
         address = builder.add(address, address.type(offset))
     return builder.inttoptr(address, type_.as_pointer())
@@ -27,7 +27,7 @@ def load(typingctx: Any, kind: Any, address: Any) -> Any:
     wanted = kind.instance_type
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        loaded = builder.load(_pointer(builder, args[1], 0, llvm_type(wanted)))
+        loaded = builder.load(pointer(builder, args[1], 0, llvm_type(wanted)))
         loaded.align = 1
         return loaded
 
@@ -38,7 +38,7 @@ def _store(alignment: int, streaming: bool) -> Any:
     @intrinsic
     def store(typingctx: Any, address: Any, value: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            kept = builder.store(args[1], _pointer(builder, args[0], 0, args[1].type))
+            kept = builder.store(args[1], pointer(builder, args[0], 0, args[1].type))
             kept.align = alignment
             if streaming:
                 mark = builder.module.add_metadata([ir.IntType(32)(1)])
@@ -72,7 +72,7 @@ def store_interleaved(typingctx: Any, address: Any, ab: Any, cd: Any) -> Any:
                 pick = [i + k for i in lanes for k in (1, 0, halves + 1, halves)]
                 part = shuffled(builder, ab32, cd32, pick)
                 offset = (2 * first // 8 + odd) * 64
-                kept = builder.store(part, _pointer(builder, args[0], offset, part.type))
+                kept = builder.store(part, pointer(builder, args[0], offset, part.type))
                 kept.align = 1
         return context.get_dummy_value()
 
@@ -196,7 +196,7 @@ def loader(
             fields = [(ir.DoubleType(), i) for i in range(len(floats))]
             fields += [(integer, first + i) for i in range(len(integers))]
             numbers = [
-                builder.load(_pointer(builder, args[0], 8 * i, type_)) for type_, i in fields
+                builder.load(pointer(builder, args[0], 8 * i, type_)) for type_, i in fields
             ]
             return context.make_tuple(builder, loaded, numbers)
 

@@ -24,15 +24,16 @@ class VectorType(types.Type):
         super().__init__(name=f"{element}x{lanes}")
 
 
-def llvm_type(vector: VectorType) -> ir.VectorType:
-    element = vector.element
+def llvm_type(kind: Any) -> Any:
+    """LLVM's type of a vector, or of a number."""
+    element = kind.element if isinstance(kind, VectorType) else kind
     if element is types.float32:
         scalar = ir.FloatType()
     elif element is types.float64:
         scalar = ir.DoubleType()
     else:
         scalar = ir.IntType(1 if element is types.boolean else element.bitwidth)
-    return ir.VectorType(scalar, vector.lanes)
+    return ir.VectorType(scalar, kind.lanes) if isinstance(kind, VectorType) else scalar
 
 
 @register_model(VectorType)
