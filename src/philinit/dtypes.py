@@ -27,8 +27,9 @@ _LARGEST = {
 }
 _LARGEST |= zip(FLOAT8, (448.0, 57344.0, 240.0, 57344.0), strict=True)
 FLOAT32: np.dtype[Any] = np.dtype(np.float32)
+FLOAT64: np.dtype[Any] = np.dtype(np.float64)
 #: Those that NumPy has of its own; the others are those of ml_dtypes.
-PLAIN = frozenset({FLOAT32, np.dtype(np.float64), np.dtype(np.float16)})
+PLAIN = frozenset({FLOAT32, FLOAT64, np.dtype(np.float16)})
 
 
 @functools.cache

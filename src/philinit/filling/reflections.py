@@ -22,75 +22,73 @@ from philinit.targets import Target
 
 Array = np.ndarray[Any, Any]
 
-STRIP = 48  # columns of a chunk, what any CPU's kernel can work on at once
-_ROWS = 24  # what kernels may read beyond the last row of a panel, and one more
+STRIP = 48  # columns of a chunk: whole strips of any CPU's kernel, and half a panel
+STEP = 24  # what kernels take the width of a panel for a multiple of, and read rows in
 
 
 def orthonormal_columns(
-    matrix: Array, gain: float, key: Key, threads: int | None, progress: Progress | None
+    matrix: Array,
+    gain: float,
+    key: Key,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> None:
-    """Write `gain` times a random matrix with orthonormal columns, by kernels/README.md.
+    """Write `gain` times a random matrix with orthonormal columns: kernels/README.md, section 3.
 
-    `matrix` is C-contiguous, of float32 or float64, and has no more columns than rows, one at
-    least. `progress` is told the share of the work that is done, in weights.
+    `matrix` is C-contiguous, of float32 or float64, and has at least one column and as many rows
+    as columns. `progress` is told how much of the work is done, as a share of the weights, but not
+    of the end.
     """
-    task = _Panels(matrix, gain, key, default_threads() if threads is None else threads)
-    while task.process != os.getpid():  # in a child process that was forked meanwhile: all again
-        task.process = os.getpid()
-        for first in reversed(range(0, matrix.shape[1], REFLECTORS)):
+    rows, columns = matrix.shape
+    panels = range(0, columns, REFLECTORS)
+    work = [(rows - first) * (columns - first) for first in panels]
+    task = _Panel(matrix, gain, key, default_threads() if threads is None else threads)
+    process = 0
+    while process != os.getpid():  # in a child that was forked meanwhile: all of it again
+        process = os.getpid()
+        for i, first in reversed([*enumerate(panels)]):
             task.reflect(first)
-            if progress is not None:
-                progress(task.count_done(first), matrix.size)
+            if progress is not None and first:
+                progress(matrix.size * sum(work[i:]) // sum(work), matrix.size)
 
 
-class _Panels:
-    """The reflections of one panel, in chunks of columns of the matrix."""
+class _Panel:
+    """The reflections of one panel after the other, in chunks of columns of the matrix."""
 
     def __init__(self, matrix: Array, gain: float, key: Key, threads: int) -> None:
         rows, columns = matrix.shape
-        width = -(-min(columns, REFLECTORS) // _ROWS) * _ROWS
-        dtype, name = matrix.dtype, matrix.dtype.name
-        self.matrix, self.key, self.threads, self.process = matrix, key, threads, 0
+        width = -(-min(columns, REFLECTORS) // STEP) * STEP
+        self.matrix, self.key, self.threads = matrix, key, threads
+        name = matrix.dtype.name
         self.prepare, self.apply = kernel(name, "reflectors"), kernel(name, "reflect")
-        self.panel = empty((rows + _ROWS, REFLECTORS), dtype)
-        self.factor = np.zeros((width, REFLECTORS), dtype)
-        self.signs = np.zeros(REFLECTORS, dtype)
-        self.scratch = empty((2 * width, REFLECTORS), np.dtype(np.float64))
-        self.gains = np.array([1.0, gain], dtype)
+        self.vectors = empty((rows + STEP, REFLECTORS), matrix.dtype)
+        self.factor = np.zeros((width, REFLECTORS), matrix.dtype)
+        self.signs = np.empty(width, matrix.dtype)
+        self.sums = empty((2 * width, REFLECTORS), np.dtype(np.float64))
+        self.gains = np.array([1.0, gain], matrix.dtype)
+        self.made = address(self.vectors), address(self.factor), address(self.signs)
 
     def reflect(self, first: int) -> None:
-        """Apply the reflections of the panel whose first column is `first`."""
+        """Apply the reflections of the columns from `first` on to these and all further ones."""
         rows, columns = self.matrix.shape
-        self.first, self.count = first, columns - first
+        self.first, self.rows, self.count = first, rows - first, columns - first
         self.width = min(REFLECTORS, self.count)
-        self.rows = rows - first
-        normals = self.panel[: self.rows, : self.width]
+        normals = self.vectors[: self.rows, : self.width]
         part = Shard(self.matrix.shape, (slice(first, rows), slice(first, first + self.width)))
         draw(Target(normals, part.global_shape, part, self.threads), Normal(), self.key)
-        where = [address(a) for a in (self.panel, self.factor, self.signs)]
-        self.prepare(where[0], self.rows, self.width, *where[1:], address(self.scratch))
+        vectors, factor, signs = self.made
+        self.prepare(vectors, self.rows, self.width, factor, signs, address(self.sums))
         run(self, STRIP, self.threads, None)
 
     def chunks(self, size: int) -> Iterator[tuple[int, int]]:
-        """(first, end) of the columns from the panel's on."""
+        """(first, end) of columns, counted from the panel's own first."""
         for begin in range(0, self.count, size):
             yield begin, min(begin + size, self.count)
 
     def write(self, begin: int, end: int) -> int:
         """Apply the panel to some columns."""
-        size, stride = self.matrix.itemsize, self.matrix.strides[0]
-        self.apply(
-            address(self.matrix) + self.first * (stride + size),
-            stride,
-            self.rows,
-            self.width,
-            begin,
-            end,
-            address(self.panel),
-            address(self.factor),
-            address(self.signs),
-            address(self.gains) + size * (self.first == 0),
-        )
+        size, stride = self.matrix.dtype.itemsize, self.matrix.strides[0]
+        corner = address(self.matrix) + self.first * (stride + size)
+        gain = address(self.gains) + (0 if self.first else size)  # once, with the last panel
+        self.apply(corner, stride, self.rows, self.width, begin, end, *self.made, gain)
         return end - begin
-
-    def count_done(self, first): return self.matrix.size

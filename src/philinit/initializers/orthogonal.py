@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from philinit import distributions
+from philinit import forks
 from philinit.checks import check_in_cpu_memory, finite
-from philinit.filling.fill import draw
+from philinit.dtypes import FLOAT32, FLOAT64
 from philinit.filling.memory import empty
 from philinit.initializers.base import Array
 from philinit.initializers.constants import nearest
@@ -23,9 +24,9 @@ from philinit.targets import Target
 class Orthogonal(Seeded):
     """Orthonormal rows or columns times `gain`: W W^T or W^T W = gain**2 I; Saxe et al. 2014.
 
-    All axes but the last are flattened, as in Keras: W is prod(shape[:-1]) x shape[-1]. W = Q
-    sign(diag R) of the QR factors of a standard normal matrix (transposed where it is wide), which
-    makes Q uniform over the orthogonal matrices (Mezzadri 2007, arXiv:math-ph/0609050).
+    All axes but the last are flattened, as in Keras: W is prod(shape[:-1]) x shape[-1]. W is
+    uniform over all such matrices (the Haar measure): a product of Householder reflections of
+    independent normal vectors (Stewart 1980, doi:10.1137/0717034), transposed where W is wide.
 
     >>> w = pi.Orthogonal(2.0, seed=42)((16, 64))
     >>> bool(np.allclose(w @ w.T, 4 * np.eye(16), atol=1e-4))
@@ -48,11 +49,11 @@ class Orthogonal(Seeded):
 
     Notes
     -----
-    Unlike everything else in this package the bits are *not* the same everywhere: the factors come
-    from LAPACK, whose rounding depends on library, CPU and threads. The work is done in float64
-    for float64 and in float32 otherwise, rounded once for the smaller dtypes, and takes memory for
-    a few matrices; Ctrl-C takes effect after the factorization. A shard is cut out of the whole
-    matrix, which every caller computes.
+    Bit-identical on every CPU and for any number of threads. The work is done in float64 for
+    float64 and in float32 otherwise, rounded once for the smaller dtypes. A tall or square matrix of
+    float32 or float64 is made where it belongs, others beside it, and a shard is cut out of the
+    whole matrix, which every caller computes; 96 columns of normals come on top. `progress` is told
+    the share of the work that is done, in weights.
     """
 
     gain: float = 1.0
@@ -72,17 +73,32 @@ class Orthogonal(Seeded):
         nearest("gain", self.gain, view.dtype)
         check_in_cpu_memory("an orthogonal matrix is", view)
         if view.size:
-            dtype = np.float64 if view.dtype == np.float64 else np.float32
-            whole = self._matrix(shape, dtype, target.threads)
-            view[...] = whole if part is None else whole[part.index]
+            here = part is None and view.flags.c_contiguous and view.dtype in (FLOAT32, FLOAT64)
+            whole = self._matrix(target, shape, here)
+            if not np.may_share_memory(whole, view):
+                view[...] = whole if part is None else whole[part.index]
         if target.progress is not None:
             target.progress(view.size, view.size)
 
-    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
+    def _matrix(self, target: Target, shape: tuple[int, ...], here: bool) -> Array:
+        """A tensor of the whole `shape`; in the memory of the target where `here` and it fits."""
+        view, progress = target.view, target.progress
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        normal = empty((max(rows, columns), min(rows, columns)), np.dtype(dtype))
-        target = Target(normal, normal.shape, threads=threads)
-        draw(target, distributions.Normal(), self.key)
-        q, r = np.linalg.qr(normal)
-        q *= np.where(np.diagonal(r) < 0, -self.gain, self.gain).astype(dtype)
-        return (q if rows >= columns else q.T).reshape(shape)
+        if here and rows >= columns:
+            matrix = view.reshape(rows, columns)
+        else:
+            dtype = FLOAT64 if view.dtype == FLOAT64 else FLOAT32
+            matrix = empty((max(rows, columns), min(rows, columns)), dtype)
+        share = None
+        if progress is not None:
+            share = lambda done, total: progress(view.size * done // total, view.size)  # noqa: E731
+        _reflections().orthonormal_columns(matrix, self.gain, self.key, target.threads, share)
+        return (matrix if rows >= columns else matrix.T).reshape(shape)
+
+
+@functools.cache
+def _reflections() -> Any:  # late: they need the kernels
+    with forks.lock:
+        from philinit.filling import reflections
+
+    return reflections

@@ -41,10 +41,11 @@ class ColumnsOrthogonal(Orthogonal):
                 f"got column_axis={self.column_axis}"
             )
 
-    def _matrix(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> Array:
+    def _matrix(self, target: Target, shape: tuple[int, ...], here: bool) -> Array:
         others = list(shape)
         columns = others.pop(self.column_axis)
-        matrix = super()._matrix((*others, columns), dtype, threads)
+        here = here and self.column_axis % len(shape) == len(shape) - 1
+        matrix = super()._matrix(target, (*others, columns), here)
         return np.moveaxis(matrix, -1, self.column_axis)
 
 
