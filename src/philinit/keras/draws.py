@@ -70,7 +70,7 @@ def _keyed(distribution: Distribution, seed: int, sampler: str) -> Initializer:
 
 
 def by_gpus(source: Source, dtype: Dtype, sampler: str) -> bool:
-    """Whether CUDA kernels draw it: not LAPACK's matrix, nor normals of TensorFlow in float64."""
+    """Whether CUDA kernels draw it: not orthogonal ones, nor TensorFlow's float64 normals."""
     if isinstance(source, Initializer):
         return not isinstance(source, Orthogonal)
     try:
@@ -210,24 +210,15 @@ def identity(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Sour
 
 
 def orthogonal(initializer: Any, shape: Shape, dtype: Dtype, sampler: str) -> Source:
-    """The normals that the backend factorizes; philinit's own matrix where `factorized` says no."""
+    """philinit's own matrix; of sampler "tensorflow" the normals that the backend factorizes."""
     gain = number("gain", initializer.gain)
     if len(shape) < 2:
         raise KerasOnlyError(f"`shape` must have at least 2 axes; got shape={shape}")
-    if not factorized(initializer, sampler):  # an error where `gain` is not finite
+    if sampler == "native":  # an error where `gain` is not finite
         return Orthogonal(_rounded("gain", gain, dtype), seed=0)
     if 0 in shape:
         raise KerasOnlyError(f"`shape` must not have an empty axis; got shape={shape}")
     return _normal(Normal, 0.0, 1.0, dtype, sampler)
-
-
-def factorized(initializer: Any, sampler: str) -> bool:
-    """Whether an orthogonal matrix is Q of Keras's backend, rather than `philinit.Orthogonal`.
-
-    Only `philinit.keras.Orthogonal` with sampler "native" promises the latter, whose factors are
-    LAPACK's: its threads and the backend's get in each other's way, and cost several times as much.
-    """
-    return sampler == "tensorflow" or not hasattr(initializer, "sampler")
 
 
 #: Keras's classes with a call of their own; the others inherit one of these.

@@ -243,8 +243,7 @@ class Orthogonal(Seeded, keras.initializers.Orthogonal):  # type: ignore[misc]
     sampler : str (keyword only)
         "tensorflow": the QR factors, by Keras's backend, of the normals that Keras draws on
         TensorFlow. On other backends the factors, and so the weights, differ in the last digits.
-        "native": `philinit.Orthogonal`, by NumPy's LAPACK, whose threads and the backend's get in
-        each other's way: several times slower, unless OPENBLAS_NUM_THREADS=1 is set.
+        "native": `philinit.Orthogonal`, the same bits on every backend and machine, and faster.
     """
 
 

@@ -68,7 +68,7 @@ def requested(
     source = draw(initializer, sizes, found, sampler)
     if device.startswith(("GPU", "cuda")) and not draws.by_gpus(source, found, sampler):
         device = "CPU:0"  # from where the backend copies
-    factorized = draw is draws.orthogonal and draws.factorized(initializer, sampler)
+    factorized = draw is draws.orthogonal and sampler == "tensorflow"
     gain = initializer.gain if factorized else None
     return Request(source, seed, sampler, sizes, found, device, part, gain)
 

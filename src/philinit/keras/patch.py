@@ -47,8 +47,7 @@ def accelerate(*, sampler: str = "tensorflow") -> Iterator[None]:
     Parameters
     ----------
     sampler : str
-        "tensorflow", or "native" for the fastest, which has other numbers; those of `Orthogonal`
-        are the QR factors, by Keras's backend, of other normals.
+        "tensorflow", or "native" for the fastest, which has other numbers.
 
     Raises
     ------
