@@ -35,6 +35,7 @@ PROBE = """
             for threads in (1, 3):
                 digest.update(init((700, 500), name, threads=threads).tobytes())
             digest.update(init.rows((10**6, 37), [5, 9, 5], name).tobytes())
+        digest.update(pi.Orthogonal(1.3, seed=1)((150, 110), name).tobytes())
     print(digest.hexdigest())
 """
 

@@ -46,7 +46,9 @@ NEEDED = {"avx2": ("avx2", "fma", "bmi2", "f16c"), "x86-64": ("sse2",)}
 PROBE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+import philinit as pi
 from tests.support import cases
+from tests.support import reference_orthogonal as ro
 from philinit.kernels.cpu.compiler import assembly
 from philinit.kernels.cpu.simd.target import cpu
 found = {"": {case.name: cases.hashes(case) for case in cases.CASES if not case.uses_libm}}
@@ -55,11 +57,13 @@ for kind in ("glibc", "rounded", "system"):
         found[kind] = {case.name: cases.hashes(case) for case in cases.CASES if case.uses_libm}
 drawn = [case for case in cases.ONE_EACH if case.kernel in sys.argv[2:]]
 parts = {case.name: cases.parts_agree(case) for case in drawn}
+orthogonal = ro.hashes(lambda *call: pi.Orthogonal(ro.GAIN, seed=ro.SEED)(*call))
 code = assembly("normal_float32")
 print(json.dumps({
     "cpu": cpu()[0],
     "hashes": found,
     "parts": parts,
+    "orthogonal": orthogonal,
     "registers": [name for name in ("zmm", "ymm", "xmm") if "%" + name in code],
 }))
 """
@@ -137,3 +141,11 @@ def test_g2_calls_of_the_libm_on_another_instruction_set(
     with cases.libm_of("system"):
         own = {case.name: cases.hashes(case) for case in cases.CASES if case.uses_libm}
     assert found == own
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_g2_orthogonal_matrices_on_another_instruction_set(
+    result_of: Callable[[str], dict[str, Any]], target: str
+) -> None:
+    golden = json.loads((r.DATA / "orthogonal.json").read_text())
+    assert result_of(target)["orthogonal"] == golden["sha256"]
