@@ -51,7 +51,11 @@ def test_orthogonal_to_a_millionth_of_4096_columns() -> None:
 
 def test_a_part_is_cut_out_of_the_whole() -> None:
     init = pi.Orthogonal(0.5, seed=3)
-    for shape, dtype in (((200, 120), "float32"), ((3, 40, 130), "float64"), ((9, 250), "bfloat16")):
+    for shape, dtype in (
+        ((200, 120), "float32"),
+        ((3, 40, 130), "float64"),
+        ((9, 250), "bfloat16"),
+    ):
         whole = init(shape, dtype)
         assert init.shard(shape, np.s_[1:3], dtype).tobytes() == whole[1:3].tobytes()
         assert init.rows(shape, [2, 0, 2], dtype).tobytes() == whole[[2, 0, 2]].tobytes()

@@ -121,7 +121,9 @@ def test_progress_tells_the_share_of_the_work() -> None:
     assert len(done) == 5 and done == sorted(set(done)) and done[-1] == out.size
     assert {total for _, total in told} == {out.size}
     half: list[tuple[int, int]] = []
-    pi.Orthogonal(seed=1)((500, 400), "float16", shard=np.s_[:10], progress=lambda *t: half.append(t))
+    pi.Orthogonal(seed=1)(
+        (500, 400), "float16", shard=np.s_[:10], progress=lambda *t: half.append(t)
+    )
     assert [d for d, _ in half] == [d * 4000 // out.size for d in done]
 
 

@@ -195,9 +195,7 @@ def loader(
             integer, first = ir.IntType(64), max(room, len(floats))
             fields = [(ir.DoubleType(), i) for i in range(len(floats))]
             fields += [(integer, first + i) for i in range(len(integers))]
-            numbers = [
-                builder.load(pointer(builder, args[0], 8 * i, type_)) for type_, i in fields
-            ]
+            numbers = [builder.load(pointer(builder, args[0], 8 * i, type_)) for type_, i in fields]
             return context.make_tuple(builder, loaded, numbers)
 
         return signature(loaded, types.int64), codegen

@@ -45,8 +45,7 @@ rows of an embedding that were never trained.
 """
 
 DETAILS = f"""{SPEC_HELP}
-A .npy file of two-byte items without a name ("<V2") is read as bfloat16. The bits of an orthogonal
-matrix depend on the machine's LAPACK.
+A .npy file of two-byte items without a name ("<V2") is read as bfloat16.
 """
 
 

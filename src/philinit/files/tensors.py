@@ -88,7 +88,7 @@ class Tensor:
 
     @property
     def in_pieces(self) -> bool:
-        """Whether a piece can be made without the whole, with the same bits on every machine."""
+        """Whether a piece can be made without the whole."""
         return self.init.elementwise
 
     def stream(self) -> tuple[Distribution, Key, str] | None:

@@ -155,7 +155,7 @@ class Unfinished:
             raise ValueError(f"{partial} must have {what}, {again}")
         start = plan.resumed(self.record.done)
         self.start = start - start % BLOCK
-        wholes = zip(plan.starts, plan.tensors, strict=True)  # other bits on another machine
+        wholes = zip(plan.starts, plan.tensors, strict=True)  # not to be made in part
         ends = [b + t.nbytes for b, t in wholes if not t.in_pieces and b < self.start]
         begin = max([0, self.start - CHECKED, *ends])
         begin = min(begin + -begin % BLOCK, self.start)

@@ -18,6 +18,7 @@ from philinit.kernels.constants import REFLECTORS
 from philinit.kernels.cpu.compiler import kernel
 from philinit.keys import Key
 from philinit.parts import Shard
+from philinit.rounding import to_nearest
 from philinit.targets import Target
 
 Array = np.ndarray[Any, Any]
@@ -65,7 +66,8 @@ class _Panel:
         self.factor = np.zeros((width, REFLECTORS), matrix.dtype)
         self.signs = np.empty(width, matrix.dtype)
         self.sums = empty((2 * width, REFLECTORS), np.dtype(np.float64))
-        self.gains = np.array([1.0, gain], matrix.dtype)
+        with to_nearest():
+            self.gains = np.array([1.0, gain], matrix.dtype)
         self.made = address(self.vectors), address(self.factor), address(self.signs)
 
     def reflect(self, first: int) -> None:

@@ -49,7 +49,7 @@ class Initializer(Configured):
     True
     """
 
-    #: Whether a shard can be made without the whole tensor, with the same bits on every machine.
+    #: Whether a shard can be made without the whole tensor.
     elementwise = True
 
     #: Whether a row can be made without its place in a table, and whether that takes the fans.
@@ -78,7 +78,7 @@ class Initializer(Configured):
             e5m2fnuz). With `out`, its dtype or nothing.
         device : str, optional
             "cpu", "cuda" (CuPy's current device) or "cuda:N". Default: that of `out`, or "cpu".
-            The same bits on each, except for `Orthogonal`.
+            The same bits on each; `Orthogonal` is made in CPU memory only.
         threads : int, optional
             At least 1; all CPUs that this process may use by default. Never changes a value.
         out : ndarray or other writable memory, optional

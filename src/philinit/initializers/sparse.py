@@ -154,8 +154,8 @@ class Dirac(_Centered):
 class DeltaOrthogonal(_Centered, Seeded):
     """Convolutions that keep the norm: orthonormal rows times `gain` at the center, 0 elsewhere.
 
-    The matrix (in, out) is that of `Orthogonal`, whose notes on bits hold here too; the center is
-    at ``(size - 1) // 2``. Xiao et al. 2018, arXiv:1806.05393.
+    The matrix (in, out) is that of `Orthogonal`; the center is at ``(size - 1) // 2``. Xiao et al.
+    2018, arXiv:1806.05393.
 
     >>> center = pi.models.DeltaOrthogonal(seed=42)((3, 3, 8, 8))[1, 1]
     >>> bool(np.allclose(center @ center.T, np.eye(8), atol=1e-5))

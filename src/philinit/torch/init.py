@@ -185,8 +185,7 @@ def orthogonal_(
 ) -> Any:
     """Fill `tensor` with `gain` times a (semi-)orthogonal matrix, all axes but the first flattened.
 
-    ``philinit.Orthogonal(gain)`` of shape (len(tensor), -1); LAPACK's factors, so that the last
-    bits are not the same on all machines.
+    ``philinit.Orthogonal(gain)`` of shape (len(tensor), -1).
 
     >>> w = init.orthogonal_(torch.empty(16, 8), seed=42)
     >>> torch.allclose(w.T @ w, torch.eye(8), atol=1e-5)

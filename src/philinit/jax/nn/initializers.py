@@ -197,7 +197,7 @@ def orthogonal(scale: Any = 1.0, column_axis: int = -1, dtype: Any = None) -> In
     """Orthonormal rows or columns times `scale`: `philinit.Orthogonal`, with its `gain`.
 
     The matrix has one column for each index of `column_axis`, and a row for each of all other axes
-    together. Bits depend on LAPACK, as `philinit.Orthogonal` says.
+    together.
 
     >>> initializers.orthogonal()(jax.random.key(42), (64, 16)).shape
     (64, 16)
