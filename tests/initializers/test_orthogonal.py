@@ -65,7 +65,7 @@ def test_a_part_is_cut_out_of_the_whole() -> None:
         assert not wide[..., :2].any() and not wide[..., -3:].any()
 
 
-# --- the Haar measure ------------------------------------------------------------------------------
+# --- the Haar measure ----------------------------------------------------------------------------
 
 COUNT, ROWS, COLUMNS = 4000, 6, 4
 

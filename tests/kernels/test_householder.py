@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -113,6 +115,22 @@ def test_a_child_forked_on_the_way_makes_the_whole_matrix() -> None:
     assert equal and os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_ctrl_c_stops_within_a_fifth_of_a_second() -> None:
+    wanted, sent = matrix(300, 300).tobytes(), []
+
+    def interrupt() -> None:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.1, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        matrix(8192, 8192)
+    assert time.perf_counter() - sent[0] < 0.2
+    assert matrix(300, 300).tobytes() == wanted
+
+
 def test_progress_tells_the_share_of_the_work() -> None:
     told: list[tuple[int, int]] = []
     out = np.empty((500, 400), np.float32)
@@ -128,13 +146,10 @@ def test_progress_tells_the_share_of_the_work() -> None:
 
 
 def test_an_exception_of_progress_stops_it_before_a_half_made_part_is_written() -> None:
-    class Stopped(Exception):
-        pass
-
     def stop(done: int, total: int) -> None:
-        raise Stopped
+        raise FloatingPointError
 
     out = np.full((300, 200), 7, np.float16)
-    with pytest.raises(Stopped):
+    with pytest.raises(FloatingPointError):
         pi.Orthogonal(seed=1).fill(out, progress=stop)
     assert (out == 7).all()
