@@ -27,7 +27,8 @@ class Layout(NamedTuple):
 
 def layout(name: str) -> Layout:
     """That of "float32" or "float64"."""
-    number, vector = {"float32": (types.float32, f32x16), "float64": (types.float64, f64x8)}[name]
+    number: Any = {"float32": types.float32, "float64": types.float64}[name]
+    vector = {"float32": f32x16, "float64": f64x8}[name]
     size, line = number.bitwidth // 8, 64 * VECTORS
     cast = np.dtype(name).type
     return Layout(number, cast, vector, size, size * REFLECTORS, line // size, line)

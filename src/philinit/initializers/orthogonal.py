@@ -93,7 +93,8 @@ class Orthogonal(Seeded):
         if progress is not None:
             share = lambda done, total: progress(view.size * done // total, view.size)  # noqa: E731
         _reflections().orthonormal_columns(matrix, self.gain, self.key, target.threads, share)
-        return (matrix if rows >= columns else matrix.T).reshape(shape)
+        whole: Array = (matrix if rows >= columns else matrix.T).reshape(shape)
+        return whole
 
 
 @functools.cache
