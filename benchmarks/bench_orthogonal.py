@@ -6,10 +6,10 @@
 The contender is SciPy's QR in float32 (sgeqrf, sorgqr) of a normal matrix that philinit draws, with
 the signs put right. Both make a new matrix, in turns, with a pause before each, since OpenBLAS's
 threads spin for a while after a call; where other processes work, those threads wait for each
-other, and only figures of one thread mean something: OPENBLAS_NUM_THREADS=1 PHILINIT_NUM_THREADS=1.
-The largest entry of W^T W - 1, of its last columns, stands beside. A ratio is the median of those of
-the rounds, and must
-be at most 3. Writes JSON with every single time. Exit code 0 whatever was reached.
+other, and only figures of one thread mean something (OPENBLAS_NUM_THREADS=1, and our own).
+The largest entry of W^T W - 1, of its last columns, stands beside. A ratio is the median of those
+of the rounds, and must be at most 3. Writes JSON with every single time. Exit code 0 whatever was
+reached.
 """
 
 from __future__ import annotations
