@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import scipy.linalg
+import scipy.linalg  # type: ignore[import-untyped]  # SciPy has no types
 from rich import box
 from rich.table import Table
 
