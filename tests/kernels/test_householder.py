@@ -37,7 +37,7 @@ def test_g2_golden_matrices() -> None:
     assert ro.hashes(made) == GOLDEN["sha256"]
 
 
-@pytest.mark.parametrize("name", r.DTYPES)
+@pytest.mark.parametrize("name", ro.NAMES)
 @pytest.mark.parametrize("shape", [(1, 1), (24, 24), (25, 23), (3, 3, 4, 20), (11, 30), (97, 5)])
 def test_g2_bits_of_the_oracle(shape: tuple[int, ...], name: str) -> None:
     assert made(shape, name).tobytes() == ro.weights(shape, name).tobytes()

@@ -50,8 +50,8 @@ class Orthogonal(Seeded):
     Notes
     -----
     Bit-identical on every CPU and for any number of threads. The work is done in float64 for
-    float64 and in float32 otherwise, rounded once for the smaller dtypes. A tall or square matrix of
-    float32 or float64 is made where it belongs, others beside it, and a shard is cut out of the
+    float64 and in float32 otherwise, rounded once for the smaller dtypes. A tall or square matrix
+    of float32 or float64 is made where it belongs, others beside it, and a shard is cut out of the
     whole matrix, which every caller computes; 96 columns of normals come on top. `progress` is told
     the share of the work that is done, in weights.
     """
