@@ -4,10 +4,11 @@
     python benchmarks/bench_shards.py [--quick] [--size 2**24] [--rounds 9] [--json PATH]
 
 A shard with rows of 16, 128 or 1024 elements of a tensor that is 2^20 wide, from a column that is a
-multiple of 4 (a counter block makes 4 weights) and from one that is not; and as many rows by
-number of a table that is so wide. Each is timed just after a contiguous fill of as many weights,
-into the same resident memory, all of them in turns, for all dtypes, three distributions, 1 and 2
-threads; some rows of each are compared with contiguous fills first. Rows by key, the same numbers,
+multiple of 4 (a counter block makes 4 weights) and from one that is not; consecutive weights in
+rows of memory that is twice as wide; and as many rows by number of a table that is so wide. Each is
+timed just after a contiguous fill of as many weights, into the same resident memory but for those
+that lie apart, all of them in turns, for all dtypes, three distributions, 1 and 2 threads; some
+rows of each are compared with contiguous fills first. Rows by key, the same numbers,
 are timed just after those by number. A ratio is the median of those of the rounds. Writes JSON with
 every single time, prints the ratios beside what they must be. Exit code 0 whatever was reached.
 """
@@ -39,7 +40,8 @@ from philinit.tools.measure.machine import cpus
 WIDE = 1 << 20
 # Times a contiguous fill, by the length of a row; of some parts another bound.
 BOUNDS = {16: 1.6, 128: 1.3, 1024: 1.1}
-BOUNDS_OF = {("by number", 128): 1.2}
+APART = "apart"  # rows of memory that is twice as wide
+BOUNDS_OF = {("by number", 128): 1.2, (APART, 128): 1.2}
 BY_KEY = "key / number"  # times rows by number
 BOUND_BY_KEY = 1.15
 COLUMN = 4096  # a multiple of 4
@@ -98,6 +100,8 @@ def parts(size: int) -> Iterator[tuple[str, int, Part]]:
         for name, column in (("aligned", COLUMN), ("not aligned", COLUMN + 1)):
             index = slice(7, 7 + count), slice(column, column + row)
             yield name, row, lambda shape=shape, index=index: pi.Shard(shape, index)  # type: ignore[misc]
+        whole = count, row
+        yield APART, row, lambda whole=whole: pi.Shard(whole, ...)  # type: ignore[misc]
         table = 1 << 40, row
         ids = np.random.default_rng(row).integers(0, table[0], count)
         yield "by number", row, lambda table=table, ids=ids: pi.Rows(table, ids)  # type: ignore[misc]
@@ -114,7 +118,7 @@ def check(out: Any, part: pi.Shard | pi.Rows, distribution: Any) -> None:
         elif isinstance(part, pi.Rows):
             start = int(part.ids[row]) * out.shape[1]
         else:
-            start = (part.starts[0] + row) * WIDE + part.starts[1]
+            start = (part.starts[0] + row) * part.global_shape[1] + part.starts[1]
         wanted = pi.fill(empty(out.shape[1:], out.dtype), distribution, key, start)
         if out[row].tobytes() != wanted.tobytes():
             raise AssertionError(f"row {row} of {part} is not what a contiguous fill gives")
@@ -132,6 +136,9 @@ def race(what: str, dtype: str, threads: int, out: Any, rounds: int) -> list[Res
 
         def contiguous(view: Any = view) -> Any:
             return pi.fill(view, distribution, KEY, threads=threads)
+
+        if name == APART:
+            view = empty((len(view), 2 * row), view.dtype)[:, :row]
 
         def call(view: Any = view, part: Part = part) -> Any:
             made = part()

@@ -23,7 +23,7 @@ def test_ratios_of_shards_run(tmp_path: Path, capsys: Any) -> None:
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
     assert {(r["part"], r["row"]) for r in results} == {
         (part, row)
-        for part in ("aligned", "not aligned", "by number", bench_shards.BY_KEY)
+        for part in ("aligned", "not aligned", "apart", "by number", bench_shards.BY_KEY)
         for row in (16, 128, 1024)
     }
     assert len({(r["distribution"], r["dtype"], r["threads"]) for r in results}) in (12, 24)

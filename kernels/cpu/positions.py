@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where runs of weights lie, one after another, and where rows that are apart are written."""
+"""Where runs of weights and pieces of them lie, and where rows that are apart are written."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,12 @@ from numba import njit
 from philinit.kernels.cpu.arguments import FIELDS
 from philinit.kernels.cpu.simd.memory import (
     copy,
+    copy_freely,
     load,
     load_int64,
     loader,
     store,
+    store_int64,
     store_streaming,
 )
 from philinit.kernels.cpu.simd.types import u8x64
@@ -79,29 +81,62 @@ def after(position, taken, times, axes, layout, inner):
 
 
 @njit
-def place_of_row(number, axes, rank):
+def start_of_row(number, axes, rank):
     """Bytes from where the first row is written to where the row of this number is."""
-    place = 0
+    start = 0
     for axis in range(rank - 1, -1, -1):
         count = load_int64(axes, 2 * axis)
-        place += number % count * load_int64(axes, 2 * axis + 1)
+        start += number % count * load_int64(axes, 2 * axis + 1)
         number //= count
-    return place
+    return start
+
+
+class Place(NamedTuple):
+    """Where the next weight is written, `within` bytes behind the first of its row."""
+
+    number: int  # of the row
+    along: int  # rows before it on the innermost axis
+    start: int  # bytes from where the first row is written to this one
+    within: int
 
 
 @njit
-def write_rows(out, source, size, done, streaming, axes, layout):
-    """Bytes of scratch memory to where they belong, behind `done` bytes of rows.
-
-    Nothing is written beyond the end of a row: what lies there is nobody's.
-    """
+def place_of(done, axes, layout):
+    """Behind `done` bytes of rows, or of what is one row of any length."""
+    if layout.row == 0:
+        return Place(0, 0, 0, done)
     axes += 16 * layout.rank
     inner = load_int64(axes, 2 * layout.row_rank - 2)
-    step = load_int64(axes, 2 * layout.row_rank - 1)
-    number, within = done // layout.row, done % layout.row
-    index, place = number % inner, place_of_row(number, axes, layout.row_rank)
+    number = done // layout.row
+    start = start_of_row(number, axes, layout.row_rank)
+    return Place(number, number % inner, start, done % layout.row)
+
+
+@njit(forceinline=True)
+def left_in_row(place, size, layout):
+    """Of `size` bytes those that go to the row; nothing may be written beyond its end."""
+    return size if layout.row == 0 else min(layout.row - place.within, size)
+
+
+@njit(forceinline=True)
+def place_after(place, some, axes, layout):
+    """The place behind `some` bytes more of a row."""
+    number, along, start, within = place
+    within += some
+    if within == layout.row != 0:
+        axes += 16 * layout.rank
+        number, along, within = number + 1, along + 1, 0
+        start += load_int64(axes, 2 * layout.row_rank - 1)
+        if along == load_int64(axes, 2 * layout.row_rank - 2):
+            along, start = 0, start_of_row(number, axes, layout.row_rank)
+    return Place(number, along, start, within)
+
+
+@njit
+def write_rows(out, source, size, place, streaming, axes, layout):
+    """Bytes of scratch memory to where they belong; the place behind them."""
     while size > 0:
-        target, some = out + place + within, min(layout.row - within, size)
+        target, some = out + place.start + place.within, left_in_row(place, size, layout)
         if some & 63 != 0:
             copy(target, source, some)
         elif streaming and target & 63 == 0:
@@ -112,7 +147,34 @@ def write_rows(out, source, size, done, streaming, axes, layout):
                 store(target + i, load(u8x64, source + i))
         source += some
         size -= some
-        number, index, within = number + 1, index + 1, 0
-        place += step
-        if index == inner:
-            index, place = 0, place_of_row(number, axes, layout.row_rank)
+        place = place_after(place, some, axes, layout)
+    return place
+
+
+# --- pieces: their offset in scratch, their bytes, how many there are and how far apart ----------
+
+
+@njit(forceinline=True)
+def store_piece(pieces, number, offset, size, times, step):
+    store_int64(pieces, 4 * number, offset)
+    store_int64(pieces, 4 * number + 1, size)
+    store_int64(pieces, 4 * number + 2, times)
+    store_int64(pieces, 4 * number + 3, step)
+
+
+@njit
+def copy_pieces(target, source, pieces, count):
+    """The words of a tile that are wanted, one piece behind another."""
+    for i in range(count):
+        piece, size = source + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
+        times, step = load_int64(pieces, 4 * i + 2), load_int64(pieces, 4 * i + 3)
+        if size <= 64:  # without a second loop, which would take longer than the copy
+            for _ in range(times):
+                store(target, load(u8x64, piece))
+                piece += step
+                target += size
+        else:
+            for _ in range(times):
+                copy_freely(target, piece, size)
+                piece += step
+                target += size

@@ -26,7 +26,9 @@ class Tile(NamedTuple):
     blocks: int = TILE_BLOCKS  # counter blocks
 
 
-# Words to weights: as many vectors of sixteen words a turn as overlap well, a divisor of twelve.
+# Words to weights, of any number of pairs of vectors of sixteen words: as many vectors a turn as
+# overlap well, a divisor of twelve, and what is then left.
+PAIR = 32  # words
 
 
 def as_words() -> Any:
@@ -43,9 +45,12 @@ def as_float32(number: Any, vectors: int = 6) -> Any:
 
     @njit
     def transform(source, target, words, p, put):
-        for j in range(0, 4 * words, turn):
+        whole = 4 * words // turn * turn
+        for j in range(0, whole, turn):
             for i in range(j, j + turn, 64):
                 put(target + i, number(load(u32x16, source + i), p))
+        for i in range(whole, 4 * words, 64):
+            put(target + i, number(load(u32x16, source + i), p))
 
     return transform
 
@@ -54,12 +59,19 @@ def as_16_bit(number: Any, rounded: Any, limited: Any = as_it_is, vectors: int =
     turn = 64 * max(2, vectors)
 
     @njit
+    def one(source, target, i, p, put):
+        a = number(load(u32x16, source + i), p)
+        b = number(load(u32x16, source + i + 64), p)
+        put(target + (i >> 1), limited(rounded(a, b), p))
+
+    @njit
     def transform(source, target, words, p, put):
-        for j in range(0, 4 * words, turn):
+        whole = 4 * words // turn * turn
+        for j in range(0, whole, turn):
             for i in range(j, j + turn, 128):
-                a = number(load(u32x16, source + i), p)
-                b = number(load(u32x16, source + i + 64), p)
-                put(target + (i >> 1), limited(rounded(a, b), p))
+                one(source, target, i, p, put)
+        for i in range(whole, 4 * words, 128):
+            one(source, target, i, p, put)
 
     return transform
 

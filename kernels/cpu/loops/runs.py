@@ -4,7 +4,8 @@
 Runs are short or long, and begin anywhere in a counter block. A tile takes counter blocks of as
 many runs as it needs, and of their words those that are wanted are put behind each other: so the
 vectors of both phases are full whatever the length of a run, and memory is written in whole lines.
-A *piece* is what a tile has of a run, or of many runs that begin alike.
+A *piece* is what a tile has of a run, or of many runs that begin alike. Pieces and rows of pairs of
+vectors become weights where they lie, and those go straight to where they belong.
 """
 
 from typing import Any
@@ -17,8 +18,13 @@ from philinit.kernels.cpu.positions import (
     AXES,
     Inner,
     after,
+    copy_pieces,
+    left_in_row,
     load_layout,
+    place_after,
+    place_of,
     position_of,
+    store_piece,
     write_rows,
 )
 from philinit.kernels.cpu.simd.memory import (
@@ -30,12 +36,11 @@ from philinit.kernels.cpu.simd.memory import (
     prefetch_page,
     scratch,
     store,
-    store_int64,
     store_streaming,
 )
 from philinit.kernels.cpu.simd.operators import constant
 from philinit.kernels.cpu.simd.types import u8x64, u64x8
-from philinit.kernels.cpu.tiles import STEP_BLOCKS
+from philinit.kernels.cpu.tiles import PAIR, STEP_BLOCKS
 from philinit.kernels.cpu.words import LARGEST_TILE, list_highs
 from philinit.kernels.table import KERNELS, RESERVED_BLOCKS
 
@@ -49,35 +54,6 @@ LONG_BLOCKS = 2 * STEP_BLOCKS
 @njit
 def unsigned_less(a, b):
     return (a ^ -0x8000000000000000) < (b ^ -0x8000000000000000)
-
-
-# --- pieces: their offset in scratch, their bytes, how many there are and how far apart ----------
-
-
-@njit(forceinline=True)
-def store_piece(pieces, number, offset, size, times, step):
-    store_int64(pieces, 4 * number, offset)
-    store_int64(pieces, 4 * number + 1, size)
-    store_int64(pieces, 4 * number + 2, times)
-    store_int64(pieces, 4 * number + 3, step)
-
-
-@njit
-def copy_pieces(target, source, pieces, count):
-    """The words of a tile that are wanted, one piece behind another."""
-    for i in range(count):
-        piece, size = source + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
-        times, step = load_int64(pieces, 4 * i + 2), load_int64(pieces, 4 * i + 3)
-        if size <= 64:  # without a second loop, which would take longer than the copy
-            for _ in range(times):
-                store(target, load(u8x64, piece))
-                piece += step
-                target += size
-        else:
-            for _ in range(times):
-                copy_freely(target, piece, size)
-                piece += step
-                target += size
 
 
 # --- the loop ------------------------------------------------------------------------------------
@@ -96,6 +72,7 @@ def entry(name: str) -> Any:
     size, reserved, per_block = kernel.itemsize, kernel.reserved, 4 // kernel.words
     width = 4 * kernel.words  # bytes of a weight's words
     unit = STEP_BLOCKS * per_block  # weights of a step: whole lines of memory
+    pair = PAIR // kernel.words  # weights of two vectors, the least that can be made; whole lines
     (draw_in_order, draw_at), load_parameters = draw, parameters_of(kernel)
     block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
     assert reserved == 1 << reserved_shift <= RESERVED_BLOCKS
@@ -158,6 +135,29 @@ def entry(name: str) -> Any:
         transform(words, spare, 4 * STEP_BLOCKS, p, store)
         copy(target + first * size, spare + first * size, (last - first) * size)
 
+    @njit(forceinline=True)
+    def write_pieces(out, source, pieces, count, place, streaming, p, axes, layout):
+        """The weights of pieces of whole pairs to where they belong; the place behind them."""
+        for i in range(count):
+            words, left = source + load_int64(pieces, 4 * i), load_int64(pieces, 4 * i + 1)
+            times, step = load_int64(pieces, 4 * i + 2), load_int64(pieces, 4 * i + 3)
+            for _ in range(times):
+                at, todo = words, left // width * size
+                while todo > 0:
+                    target, some = (
+                        out + place.start + place.within,
+                        left_in_row(place, todo, layout),
+                    )
+                    if streaming and target & 63 == 0:
+                        transform(at, target, some // size * kernel.words, p, store_streaming)
+                    else:
+                        transform(at, target, some // size * kernel.words, p, store)
+                    at += some // size * width
+                    todo -= some
+                    place = place_after(place, some, axes, layout)
+                words += step
+        return place
+
     def fill_runs(out, count, first, runs, k0, k1, parameters, streaming):
         p, libm = load_parameters(parameters), load_libm(parameters)
         layout, axes = load_layout(runs), runs + AXES
@@ -175,17 +175,21 @@ def entry(name: str) -> Any:
         alike = layout.near != 0 and inner.stride & (per_block - 1) == 0
         hop = (inner.stride >> block_shift) << reserved_shift
         long = layout.length >= LONG_BLOCKS * per_block
-        # Where rows are apart, this and `target` are where weights would go if they were not.
+        # Where rows are apart, `begin` is where weights would go if they were not.
         begin = out + first * size
         lines = streaming != 0 and layout.row == 0 and begin % size == 0
         # The first line begins before `begin`, with weights that are not written.
         head = (begin & 63) // size if lines else 0
-        target, held, done, steady = begin - head * size, head, 0, 0
+        place, held, done, steady = place_of((first - head) * size, axes, layout), head, 0, 0
+        # Rows, and runs, of whole pairs of vectors need no detour through scratch memory.
+        even = first % pair == 0 and layout.row % (pair * size) == 0
+        even_runs = even and layout.length % pair == 0
         while done < count:
             blocks, parts, todo = 0, 0, 0
             whole = True  # no word of a block is left out
             straight = False  # one piece, of counters that follow each other
             skipped, tile_low, tile_high = 0, 0, 0
+            pairs = even_runs and held == 0  # whether pieces are of whole pairs
             while not straight and blocks < tile_blocks and done < count:
                 weight = layout.skip + position.start + position.within
                 lead = weight & (per_block - 1)
@@ -199,7 +203,7 @@ def entry(name: str) -> Any:
                 need = blocks_of_piece(lead, in_run, room, c_low)
                 taken = min(need * per_block - lead, in_run)
                 alone = long and (c_low & 0xFFFFFFFF) + tile_blocks * reserved <= 1 << 32
-                if alone and blocks != 0:
+                if blocks != 0 and (alone or (pairs and not whole and taken != in_run)):
                     break
                 straight = alone
                 times = 1
@@ -223,6 +227,7 @@ def entry(name: str) -> Any:
                     store_piece(pieces, parts, offset, taken * width, times, 16 * need)
                     parts += 1
                     whole &= taken == need * per_block
+                    pairs &= taken % pair == 0
                 blocks += need * times
                 todo += taken * times
                 done += taken * times
@@ -233,6 +238,7 @@ def entry(name: str) -> Any:
             c0, c1 = tile_low & 0xFFFFFFFF, (tile_low >> 32) & 0xFFFFFFFF
             c2, c3 = tile_high & 0xFFFFFFFF, (tile_high >> 32) & 0xFFFFFFFF
             words = ready  # of what is held
+            direct = pairs and not (straight or whole)
             while todo > 0:
                 end = words + held * width
                 if straight:
@@ -250,32 +256,43 @@ def entry(name: str) -> Any:
                     to = end if whole else source
                     high = counters + highs if keyed else 0
                     draw_at(to, up_to_step(blocks), counters, high, c2, c3, k0, k1, libm)
-                    if not whole:
+                    if not (whole or direct):
                         copy_pieces(end, source, pieces, parts)
                     new = todo
                 todo -= new
                 held += new
                 if head != 0 and held >= unit:
-                    write_some(words, spare, target, head, unit, p)
-                    words, target = words + unit * width, target + unit * size
-                    held, head = held - unit, 0
-                now = held // unit * unit
-                if layout.row != 0:  # made in the place of the words, which take no less
-                    transform(words, words, now * kernel.words, p, store)
-                    write_rows(out, words, now * size, target - out, streaming, axes, layout)
-                elif lines:
+                    write_some(words, spare, out + place.within, head, unit, p)
+                    place = place_after(place, unit * size, axes, layout)
+                    words, held, head = words + unit * width, held - unit, 0
+                now = held if direct else held // unit * unit
+                if lines:
                     for page in range(0, now * size, PAGE):
-                        prefetch_page(target + AHEAD + page)
-                    transform(words, target, now * kernel.words, p, store_streaming)
+                        prefetch_page(out + place.within + AHEAD + page)
+                if direct or (layout.row != 0 and even):
+                    if not direct:
+                        store_piece(pieces, 0, words - source, now * width, 1, 0)
+                    number = parts if direct else 1
+                    place = write_pieces(
+                        out, source, pieces, number, place, streaming, p, axes, layout
+                    )
+                elif layout.row != 0:  # made in the place of the words, which take no less
+                    transform(words, words, now * kernel.words, p, store)
+                    place = write_rows(out, words, now * size, place, streaming, axes, layout)
                 else:
-                    transform(words, target, now * kernel.words, p, store)
-                words, target, held = words + now * width, target + now * size, held - now
+                    target = out + place.within
+                    if lines:
+                        transform(words, target, now * kernel.words, p, store_streaming)
+                    else:
+                        transform(words, target, now * kernel.words, p, store)
+                    place = place_after(place, now * size, axes, layout)
+                words, held = words + now * width, held - now
             copy_freely(ready, words, held * width)
         if layout.row != 0:
             transform(ready, spare, 4 * STEP_BLOCKS, p, store)
-            write_rows(out, spare, held * size, target - out, streaming, axes, layout)
+            write_rows(out, spare, held * size, place, streaming, axes, layout)
         elif held > head:
-            write_some(ready, spare, target, head, held, p)
+            write_some(ready, spare, out + place.within, head, held, p)
         if streaming:
             fence()
 
