@@ -7,9 +7,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from philinit.checks import as_shape, shown
+from philinit.ids import keys_of_rows
 from philinit.parts import Rows
 from philinit.runs import Runs, Strides
 
@@ -39,12 +38,14 @@ class RowsByKey(Rows):
         `ids` holds no integers, or one outside of 64 bits; no axis; too long a row.
     """
 
-    def __post_init__(self) -> None:
+    _named = "keys"
+
+    def __post_init__(self, copy: bool) -> None:
         shape = as_shape(self.global_shape)
         if math.prod(shape[1:]) > WIDTH_LIMIT:
             raise ValueError(f"`width` must be at most 2**28 weights; got width={shape[1:]}")
         object.__setattr__(self, "global_shape", shape)
-        object.__setattr__(self, "ids", _as_keys(self.ids))
+        self._take(keys_of_rows(self.ids, copy=copy))
 
     def runs_into(self, strides: Strides) -> Runs:
         """The rows as runs, in the order of their keys, and where they go."""
@@ -57,7 +58,10 @@ class RowsByKey(Rows):
 
 
 def rows_of(width: Any, keys: Any, global_shape: Any = None) -> RowsByKey:
-    """Rows of a width, or of a shape; fans are those of one row where no table is named."""
+    """Rows of a width, or of a shape; fans are those of one row where no table is named.
+
+    The part is for one call: keys of 64 bits are used where they are.
+    """
     row = as_shape(width)
     table = (1, *row) if global_shape is None else as_shape(global_shape)
     if not table or table[1:] != row:
@@ -65,29 +69,4 @@ def rows_of(width: Any, keys: Any, global_shape: Any = None) -> RowsByKey:
             "`global_shape` must be (rows, width), a table of such rows; got "
             f"global_shape={table} for width={shown(width)}"
         )
-    return RowsByKey(table, keys)
-
-
-def _as_keys(keys: Any) -> Any:
-    """`keys` as a C-contiguous array of uint64."""
-    found = np.asarray(keys)
-    if found.size == 0 and found.dtype == np.float64:  # what NumPy makes of []
-        found = found.astype(np.int64)
-    if found.dtype.kind in "fO" and not hasattr(keys, "dtype"):
-        found = _from_ints(np.array(keys, object))  # no dtype of NumPy's holds both -1 and 2**63
-    if found.dtype.kind not in "iu":
-        raise TypeError(f"`keys` must be integers; got keys of dtype {found.dtype}")
-    # A copy, so that nobody changes it afterwards, and of one kind. Signed ones wrap.
-    found = np.array(found, np.uint64, order="C")
-    found.flags.writeable = False
-    return found
-
-
-def _from_ints(keys: Any) -> Any:
-    """An array of Python ints as uint64, by their two's complement."""
-    for key in keys.ravel():
-        if isinstance(key, bool) or not isinstance(key, int):
-            raise TypeError(f"`keys` must be integers; got {shown(key)}")
-        if not -(1 << 63) <= key < 1 << 64:
-            raise ValueError(f"`keys` must lie in [-2**63, 2**64); got {shown(key)}")
-    return (keys & ((1 << 64) - 1)).astype(np.uint64)
+    return RowsByKey(table, keys, copy=False)

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 import operator
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from philinit.checks import as_shape, is_bool
+from philinit.checks import as_shape, check_bool, is_bool
+from philinit.ids import Ids, numbers_of_rows
 from philinit.runs import SPAN_LIMIT, Runs, Strides, runs_of
 
 
@@ -165,9 +165,13 @@ class Rows(_Part):
     global_shape : sequence of int
         Shape of the whole array, with one axis at least. ``prod(global_shape) <= 2**62``.
     ids : int, or array of ints of any shape
-        Numbers of rows, in [0, global_shape[0]); duplicates are allowed, and give equal rows. They
-        are copied and checked here, once. A cupy.ndarray stays on its device: it can fill memory
-        there, as often as you like, with nothing to be copied to it.
+        Numbers of rows, in [0, global_shape[0]); duplicates are allowed, and give equal rows.
+        Checked here, once. Those on a CUDA device, of CuPy, torch, TensorFlow or any with a
+        ``__dlpack__`` or a ``__cuda_array_interface__``, stay there: they can fill memory of that
+        device, with nothing to be copied to it.
+    copy : bool
+        True, so that nobody changes them afterwards. False: `ids` of 64 bits are used where they
+        are, if contiguous, and must stay as they are as long as the part is used.
 
     Raises
     ------
@@ -182,9 +186,13 @@ class Rows(_Part):
 
     global_shape: tuple[int, ...]
     ids: Any
+    _named = "ids"
+    copy: InitVar[bool] = field(default=True, kw_only=True)
     last: int | None = field(default=None, init=False, repr=False)  # the largest of them
+    stream: Any = field(default=None, init=False, repr=False)  # as `philinit.ids.Ids` says
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, copy: bool) -> None:
+        check_bool("copy", copy)
         shape = as_shape(self.global_shape)
         object.__setattr__(self, "global_shape", shape)
         if not shape:
@@ -193,17 +201,22 @@ class Rows(_Part):
             raise ValueError(
                 f"`global_shape` must hold at most 2**62 elements; got global_shape={shape}"
             )
-        ids, last = _as_ids(self.ids, shape[0])
-        object.__setattr__(self, "ids", ids)
-        object.__setattr__(self, "last", last)
+        self._take(numbers_of_rows(self.ids, shape[0], copy=copy))
+
+    def _take(self, found: Ids) -> None:
+        object.__setattr__(self, "ids", found.array)
+        object.__setattr__(self, "last", found.last)
+        object.__setattr__(self, "stream", found.stream)
 
     @property
     def host_ids(self) -> np.ndarray[Any, Any]:
         """The ids, for those who can read CPU memory only."""
         if not isinstance(self.ids, np.ndarray):
+            device = f"cuda:{self.ids.device.id}"
             raise TypeError(
-                "`ids` must be in CPU memory, but where a distribution is drawn into memory of "
-                "their own cuda device; got a cupy.ndarray: pass cupy.asnumpy(ids)"
+                f"`{self._named}` must be in CPU memory, but where a distribution is drawn into "
+                f"memory of their own device; got {self._named} on {device}: have the rows there "
+                f'(device="{device}", or `out`), or pass cupy.asnumpy({self._named}) or its like'
             )
         return self.ids
 
@@ -233,34 +246,6 @@ class Rows(_Part):
                     f"got strides {strides}: fill them for one index of the first axis at a time"
                 )
             steps = (*(among.steps or (1,)), *(found.steps or ()))
-        return Runs(0, found.length, axes, self.ids.reshape(-1), steps, last=self.last)
-
-
-def _as_ids(ids: Any, rows: int) -> tuple[Any, int]:
-    """`ids` as a C-contiguous array of int64, each in [0, rows), and the largest of them."""
-    cupy = sys.modules.get("cupy")
-    if cupy is not None and isinstance(ids, cupy.ndarray):
-        with ids.device:
-            return _checked_ids(ids, rows)
-    found = np.asarray(ids)
-    if found.size == 0 and found.dtype == np.float64:  # what NumPy makes of []
-        found = found.astype(np.int64)
-    found, last = _checked_ids(found, rows)
-    found.flags.writeable = False
-    return found, last
-
-
-def _checked_ids(ids: Any, rows: int) -> tuple[Any, int]:
-    """By one look at the copy, and, on a device, one number that comes back."""
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"`ids` must be integers; got ids of dtype {ids.dtype}")
-    # A copy, so that nobody changes it afterwards, and of one kind.
-    found = ids.astype(np.int64, order="C", copy=True)
-    last = int(found.view(np.uint64).max()) if found.size else 0  # a negative one is the largest
-    if last >= rows and found.size:
-        least, most = int(ids.min()), int(ids.max())
-        raise ValueError(
-            f"`ids` must lie in [0, {rows}), the rows that there are; "
-            f"got {least if least < 0 else most}"
+        return Runs(
+            0, found.length, axes, self.ids.reshape(-1), steps, last=self.last, stream=self.stream
         )
-    return found, last

@@ -38,6 +38,8 @@ class Runs:
         Whether `ids` are row keys in uint64, each 2**64 counters; the outermost stride is then 0.
     last : int, optional
         The largest of the ids, where somebody has looked.
+    stream : optional
+        Of CuPy, on which `ids` on a device come to be; False: their owner's, which is not known.
     """
 
     origin: int
@@ -48,6 +50,7 @@ class Runs:
     into: int = 0
     keyed: bool = False
     last: int | None = None
+    stream: Any = None
 
     @property
     def count(self) -> int:
@@ -65,7 +68,7 @@ class Runs:
         if self.size == 0:
             return 0
         last = [count - 1 for count, _ in self.axes]
-        if self.ids is not None:
+        if self.ids is not None and not self.keyed:  # the stride of keys is 0
             last[0] = int(self.ids.max()) if self.last is None else self.last
         return sum(p * stride for p, (_, stride) in zip(last, self.axes, strict=True)) + self.length
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from philinit.checks import Progress
-from philinit.parts import Rows, Shard
 
 
 class Target(NamedTuple):
@@ -14,6 +13,6 @@ class Target(NamedTuple):
 
     view: Any  # ndarray or CuPy array: writable, of one of `dtypes.NAMES`, in C order, with gaps
     shape: tuple[int, ...]  # of the whole tensor: fans come from it
-    part: Shard | Rows | None = None  # which part of the tensor `view` is, of its shape; None: all
+    part: Any = None  # the Shard or Rows of the tensor that `view` is, of its shape; None: all
     threads: int | None = None  # for CPUs; None: as many as the process may use
     progress: Progress | None = None

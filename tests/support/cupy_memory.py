@@ -112,6 +112,17 @@ class Stream:
     def queue(self) -> list[Callable[[], None]]:
         return queues.setdefault((device_stack[-1], self.ptr), [])
 
+    def record(self) -> Event:
+        assert not self._capturing, "the event would be the graph's"
+        with self:
+            event = Event()
+            event.record()
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        assert not self._capturing, "CUDA would break the capture"
+        self.queue().append(event._reach)
+
     def synchronize(self) -> None:
         assert not self._capturing, "CUDA would break the capture"
         calls.append(("synchronize", device_stack[-1], self.ptr))
@@ -146,6 +157,9 @@ class Event:
 
     def synchronize(self) -> None:
         calls.append(("event", self._device, self._stream.ptr))
+        self._reach()
+
+    def _reach(self) -> None:
         queue = queues[self._device, self._stream.ptr]
         while queue and queue[0] in self._before:
             queue.pop(0)()
@@ -175,6 +189,10 @@ def device_at(ptr: int) -> int:
     return within[0].device_id if within else 0
 
 
+class Raw(np.ndarray):  # type: ignore[type-arg]
+    """The bytes of an allocation."""
+
+
 class UnownedMemory(Memory):
     """As CuPy's: the device is looked up, which here means asking who allocated."""
 
@@ -183,6 +201,13 @@ class UnownedMemory(Memory):
             assert ptr, "CuPy cannot look up the device of a null pointer"
             device_id = device_at(ptr)
         super().__init__(ptr, size, owner, device_id)
+
+
+def bytes_at(ptr: int, size: int) -> Any:
+    """Bytes of memory of some allocation, which stay readable when it was given back."""
+    held: Any = (ctypes.c_uint8 * size).from_address(ptr)
+    held.kept = [m.owner for m in holders_of(ptr, size) if type(m.owner) is Raw]
+    return np.frombuffer(held, np.uint8)
 
 
 def start_of(memory: Memory) -> int:
@@ -196,7 +221,7 @@ class MemoryPointer:
 
 
 def allocate(nbytes: int) -> MemoryPointer:
-    raw = np.full(nbytes + 512, POISON, np.uint8)
+    raw = np.full(nbytes + 512, POISON, np.uint8).view(Raw)
     start = raw.ctypes.data + -raw.ctypes.data % 512
     memory = Memory(start, max(nbytes, 1), raw, device_stack[-1])
     weakref.finalize(memory, give_back, raw, get_current_stream().queue())
@@ -257,6 +282,8 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> ndarray:
         assert device_stack[-1] == self.data.device_id, "the array's device must be current"
+        if not copy and self.dtype == dtype and self.flags.c_contiguous:
+            return self
         new, host = ndarray(self.shape, dtype), self._host
         get_current_stream().queue().append(lambda: np.copyto(new._host, host, casting="unsafe"))
         return new

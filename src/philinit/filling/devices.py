@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from philinit.cuda_views import on_cuda
 from philinit.filling import memory
 
 _CUDA = re.compile(r"cuda(?::(\d+))?")
@@ -86,7 +87,7 @@ def opened(
     TypeError, NotImplementedError, ImportError, RuntimeError
         `out` cannot be written in place; CUDA cannot be used.
     """
-    if not memory.on_cuda(out):
+    if not on_cuda(out, name):
         view = memory.writable_view(out, name=name)
         if device is not None and device != "cpu":
             _index(device)

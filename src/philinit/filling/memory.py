@@ -13,13 +13,11 @@ import numpy as np
 
 from philinit import dtypes
 from philinit.checks import refuse_immutable, shown
+from philinit.cuda_views import dlpack_device
 
 # One cache line, one AVX-512 vector, and the least that TensorFlow takes without a copy or, on
 # DLPack's road, without aborting the process (it is built with EIGEN_MAX_ALIGN_BYTES=64).
 ALIGNMENT = 64
-
-# DLDeviceType: memory that CUDA kernels write; kDLCUDA, kDLCUDAManaged.
-CUDA_DEVICES = (2, 13)
 
 
 def _address_function() -> Callable[[np.ndarray[Any, Any]], int]:
@@ -200,39 +198,11 @@ def check_torch_memory(tensor: Any, name: str) -> None:
         )
 
 
-def on_cuda(out: Any) -> bool:
-    """Whether `out` lies in the memory of a CUDA device, as far as it says so itself.
-
-    >>> on_cuda(np.zeros(3))
-    False
-    """
-    kind = type(out)
-    if kind is np.ndarray:
-        return False
-    if kind.__module__ == "cupy":  # asked for its device, it would ask CUDA, each time
-        return True
-    if hasattr(kind, "__dlpack_device__"):
-        return _dlpack_device(out)[0] in CUDA_DEVICES
-    return hasattr(out, "__cuda_array_interface__")
-
-
-def _dlpack_device(out: Any) -> tuple[int, int]:
-    """DLPack's numbers of the device where `out` lies."""
-    try:
-        device_type, index = out.__dlpack_device__()
-    except (BufferError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(  # for example torch, of its meta device
-            f"the memory to write must lie on a device; {type(out).__name__} refused to name its "
-            f"own: {error}"
-        ) from None
-    return int(device_type), int(index)
-
-
 def _check_device(out: Any, name: str) -> None:
     if hasattr(out, "__dlpack_device__"):
         from philinit.filling import dlpack
 
-        device_type, index = _dlpack_device(out)
+        device_type, index = dlpack_device(out, name)
         if device_type in dlpack.HOST_DEVICES:
             return
         where = f"cuda:{index}" if device_type == 2 else f"DLPack device {device_type}:{index}"

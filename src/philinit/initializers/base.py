@@ -163,8 +163,11 @@ class Initializer(Configured):
         For embedding tables whose rows are made when they are first needed. `ids` is an int, or an
         array of ints of any shape, in [0, global_shape[0]); duplicates are fine. The table may have
         up to 2**62 elements. Takes the keywords of a call: `device`, `threads`, `out`, `progress`.
+
+        `ids` of int64 in CPU memory, those of torch, TensorFlow and JAX included, are not copied.
+        `ids` on a CUDA device are for rows that go to memory of that device.
         """
-        part = Rows(global_shape, ids)
+        part = Rows(global_shape, ids, copy=False)
         return self(part.global_shape, dtype, **call, shard=part)
 
     def rows_by_key(
@@ -188,7 +191,8 @@ class Initializer(Configured):
             Weights of a row, or its shape; at most 2**28 weights.
         keys : int, or array of ints of any shape
             Such as hashed feature ids, in [-2**63, 2**64); duplicates are fine. A negative key
-            stands for its two's complement in 64 bits: -1 and 2**64 - 1 are the same key.
+            stands for its two's complement in 64 bits: -1 and 2**64 - 1 are the same key. Keys of
+            64 bits are not copied; see `rows`.
         global_shape : sequence of int, optional
             The shape (rows, width) of a table to take the fans from; only for an initializer that
             scales with them, such as `GlorotUniform`. It does not limit the keys.

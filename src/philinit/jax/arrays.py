@@ -9,7 +9,7 @@ import jax
 
 from philinit.checks import Progress, as_shape, check_progress, check_threads, progress_within
 from philinit.initializers.base import Initializer, check_init
-from philinit.jax.checks import as_dtype, check_concrete, check_device
+from philinit.jax.checks import as_dtype, check_concrete, check_device, in_cpu_memory
 from philinit.jax.memory import filled
 from philinit.jax.parts import concrete, parts
 from philinit.parts import Shard
@@ -135,7 +135,8 @@ def rows_by_key(
     ----------
     init, width, keys, global_shape
         As in ``init.rows_by_key``: each row is a pure function of `init` and its key. Keys of 64
-        bits are NumPy's or Python's, since JAX has none outside of its 64-bit mode.
+        bits are NumPy's or Python's, since JAX has none outside of its 64-bit mode. They lie in CPU
+        memory, where the rows are made before they go to another device.
     dtype, device, threads, progress
         As in `array`, and so are errors.
 
@@ -147,7 +148,8 @@ def rows_by_key(
     """
     check_init(init)
     check_concrete("keys", keys)
-    part, found = init._by_key(width, keys, global_shape), as_dtype(dtype)
+    part = init._by_key(width, in_cpu_memory("keys", keys), global_shape)
+    found = as_dtype(dtype)
     check_device(device)
     if threads is not None or progress is not None:
         threads, progress = check_threads(threads), check_progress(progress)

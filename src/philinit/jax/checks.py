@@ -32,6 +32,19 @@ def check_concrete(name: str, value: Any) -> None:
         )
 
 
+def in_cpu_memory(name: str, value: Any) -> Any:
+    """A jax.Array as an ndarray; refuses one that NumPy could only read by a copy from a device."""
+    if not isinstance(value, jax.Array):
+        return value
+    platforms = {device.platform for device in value.devices()}
+    if platforms != {"cpu"}:
+        raise ValueError(
+            f"`{name}` must lie in CPU memory, where philinit.jax makes rows; got {name} on "
+            f"{', '.join(sorted(platforms))}: pass numpy.asarray({name})"
+        )
+    return np.asarray(value)
+
+
 def check_device(device: Any) -> None:
     """Refuse what is neither one of JAX's devices nor None."""
     if device is not None and not isinstance(device, jax.Device):

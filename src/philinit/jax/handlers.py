@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from philinit.cuda_views import import_cupy
 from philinit.filling import memory, pages
 from philinit.initializers.base import Array, Initializer
 from philinit.jax import endings
@@ -132,7 +133,7 @@ def _on_cuda(frame: Frame) -> None:
         operands = []
         for operand in frame.operands:  # some words, in the device's memory
             with cuda_memory.lent(operand.data, operand.shape, operand.dtype, stream) as found:
-                operands.append(cuda_memory.import_cupy().asnumpy(found))
+                operands.append(import_cupy().asnumpy(found))
         _write(frame, view, *operands)
 
 

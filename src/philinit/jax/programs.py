@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from philinit.checks import as_shape
 from philinit.initializers.base import Initializer, check_init
 from philinit.initializers.constants import Constant, nearest
 from philinit.initializers.seeded import Independent, Seeded
 from philinit.jax.checks import as_dtype, as_words, check_sharding
-from philinit.jax.private import Tracer
+from philinit.jax.private import Tracer, untraced
 from philinit.jax.xla.indices import first_of
 from philinit.jax.xla.keys import fold_in, words_of
 from philinit.jax.xla.weights import program, recipe
@@ -116,11 +117,11 @@ class Traced:
         """``self(key, global_shape, dtype)[ids]``, without the rest of the tensor.
 
         `ids` are integers, an array of them of any shape, or what JAX traces; that traced ones lie
-        in [0, global_shape[0]) is not checked.
+        in [0, global_shape[0]) is not checked. A jax.Array stays on its devices.
         """
         shape = as_shape(global_shape)
-        known = Rows(shape, [] if isinstance(ids, Tracer) else ids)
-        found = _as_integers("ids", ids) if isinstance(ids, Tracer) else known.ids
+        known = Rows(shape, _bounds(ids))
+        found = _as_integers("ids", ids) if isinstance(ids, jax.Array) else known.ids
         return self._made(key, shape, (*found.shape, *shape[1:]), dtype, found, rows=True)
 
     def _part(
@@ -171,6 +172,18 @@ class Traced:
         with jax.enable_x64(True):
             make = program(sharding)
             return make(_key(init, words), start, drawn, shape, None if rows else part)
+
+
+def _bounds(ids: Any) -> Any:
+    """Of what is to be checked: `ids`, the least and the largest of those elsewhere, or nothing."""
+    if isinstance(ids, Tracer):
+        return []
+    if not isinstance(ids, jax.Array):
+        return ids
+    here = all(device.platform == "cpu" for device in ids.devices())
+    # While JAX traces, it would trace what looks for them; a program has them from the host anyway.
+    whole = here or not ids.size or not untraced()
+    return np.asarray(ids if whole else [ids.min(), ids.max()])
 
 
 def _as_integers(name: str, value: Any) -> Any:

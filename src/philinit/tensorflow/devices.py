@@ -171,6 +171,11 @@ def _check_cuda(name: str) -> None:
         ) from error
 
 
+def memory_of(tensor: Any) -> str:
+    """Where an eager tensor lies, such as "GPU:0"; int32 of a GPU's lies in CPU memory."""
+    return str(tensor.backing_device.rpartition("device:")[2])
+
+
 def is_gpu(device: str) -> bool:
     """Whether a name that `device_name` gave is a GPU's."""
     return device.startswith("GPU")

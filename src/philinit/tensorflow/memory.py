@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from philinit import dtypes
 from philinit.checks import Progress
+from philinit.cuda_views import from_capsule
 from philinit.filling import memory as host_memory
 from philinit.filling import pages
 from philinit.parts import Rows, Shard
 from philinit.targets import Target
 from philinit.tensorflow.checks import DTYPES
-from philinit.tensorflow.devices import is_gpu, on
+from philinit.tensorflow.devices import is_gpu, memory_of, on
 from philinit.tensorflow.private import array_over
 
 # tf.raw_ops.Empty takes its shape in int32.
@@ -93,14 +94,20 @@ def _empty_long(shape: tuple[int, ...], dtype: Any) -> Any:
 def view_of(tensor: Any, device: str) -> Any:
     """Writable array over an eager tensor's memory: an ndarray, or a CuPy array on a GPU.
 
-    Drop it soon: while it lives, an update of the tensor's variable copies. TensorFlow has
-    finished all that it had queued on the GPU when it hands out a capsule.
+    Drop it soon: while it lives, an update of the tensor's variable copies.
     """
     if is_gpu(device):
-        from philinit.filling.cuda import memory as cuda_memory
-
-        return cuda_memory.from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
+        return from_capsule(tf.experimental.dlpack.to_dlpack(tensor))
     return array_over(tensor, device)
+
+
+def ids_now(ids: Any) -> Any:
+    """Ids of an eager call, of a variable too; those in a GPU's memory as a CuPy array over it."""
+    if isinstance(ids, tf.Variable):
+        ids = tf.convert_to_tensor(ids)
+    if isinstance(ids, tf.Tensor) and is_gpu(memory_of(ids)):
+        return view_of(ids, memory_of(ids))
+    return ids
 
 
 def _write(init: Any, tensor: Any, device: str, *rest: Any) -> None:

@@ -85,7 +85,9 @@ def _shard(
 def tensors_in(shape: Any, part: Any) -> list[Any]:
     """What of shape and part comes as a tensor: a shape that a graph does not know, then ids."""
     shapes = [] if isinstance(shape, tuple) else [shape]
-    return shapes if part is None or isinstance(part, Shard) else [*shapes, part.ids]
+    if part is None or isinstance(part, Shard):
+        return shapes
+    return [*shapes, part.ids if isinstance(part, Late) else part.host_ids]
 
 
 def index_of(part: Shard | Rows | Late | None) -> Any:
@@ -106,7 +108,7 @@ def at_run(
         return whole, None
     if index in (ROWS, ROWS_BY_KEY):
         kind = Rows if index == ROWS else RowsByKey
-        return whole, kind(whole, told[-1].numpy())
+        return whole, kind(whole, told[-1], copy=False)
     return whole, Shard(whole, index)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from philinit.initializers.base import check_init
 from philinit.parts import Rows, Shard
 from philinit.tensorflow.checks import ids_in_graph, keys_in_graph, wanted
+from philinit.tensorflow.memory import ids_now
 from philinit.tensorflow.parts import ROWS, ROWS_BY_KEY, Late
 from philinit.tensorflow.traced import made
 
@@ -87,6 +88,7 @@ def rows(
         As for `to_tensor`; `shape` is that of the whole table, up to 2**62 elements.
     ids : tf.Tensor or array of ints, of any shape
         In [0, shape[0]), duplicates allowed. The result has the shape of `ids`, then that of a row.
+        Those of int64 are read where they are; a GPU's are for rows on the same GPU.
 
     Raises
     ------
@@ -108,7 +110,7 @@ def rows(
     check_init(init)
     asked = wanted(shape, dtype, threads, progress)
     if tf.executing_eagerly():
-        part: Any = Rows(asked.shape, ids)
+        part: Any = Rows(asked.shape, ids_now(ids), copy=False)
     else:
         part = Late(ROWS, ids_in_graph(ids, asked.shape))
     return made(init, asked.shape, asked.dtype, device, part, asked.threads, asked.progress)
@@ -151,7 +153,7 @@ def rows_by_key(
     """
     check_init(init)
     eager = tf.executing_eagerly()
-    part: Any = init._by_key(width, keys if eager else [], global_shape)
+    part: Any = init._by_key(width, ids_now(keys) if eager else [], global_shape)
     table = part.global_shape
     asked = wanted(table, dtype, threads, progress)
     if not eager:

@@ -56,8 +56,9 @@ def rows(
 
     Notes
     -----
-    Under torch.compile this is an operator of the graph, ``philinit::rows``. `ids` on a CUDA device
-    are copied to the host first, which waits for the device, so that no CUDA graph can hold it.
+    Under torch.compile this is an operator of the graph, ``philinit::rows``. `ids` of 64 bits are
+    read where they are. One number comes back of those on a CUDA device, to check them, which waits
+    for torch's stream, so that no CUDA graph can hold it.
 
     Examples
     --------
@@ -69,7 +70,7 @@ def rows(
     if torch.compiler.is_compiling():
         check_traced("rows", _rows, progress)
         return _in_graph(_rows, init, shape, ids, dtype, (("threads", threads),))
-    return _made(init, Rows(shape, _numbers(ids)), ids, dtype, threads, progress)
+    return _made(init, Rows(shape, _numbers(ids), copy=False), ids, dtype, threads, progress)
 
 
 _rows = operator_of_rows("rows", rows, axes=1)
@@ -155,7 +156,7 @@ def _made(
 
 
 def _numbers(ids: Any, name: str = "ids") -> Any:
-    """`ids` as an array, where they are a tensor."""
+    """`ids` as an array over their memory where they are a tensor, but for a CUDA device's."""
     if not isinstance(ids, torch.Tensor):
         return ids
     if type(ids).__torch_dispatch__ != DISPATCH or is_dtensor(ids) or ids.is_meta:
@@ -163,4 +164,4 @@ def _numbers(ids: Any, name: str = "ids") -> Any:
             f"`{name}` must be a plain torch.Tensor with values, or an array; got a "
             f"{type(ids).__name__} on device {str(ids.device)!r}"
         )
-    return ids.detach().cpu().numpy()
+    return ids.detach() if ids.is_cuda else ids.detach().cpu().numpy()

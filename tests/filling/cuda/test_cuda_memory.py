@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import philinit as pi
+from philinit.cuda_views import on_cuda
 from philinit.distributions import Normal, TruncatedNormal, Uniform
 from philinit.dtypes import as_dtype
-from philinit.filling import memory
 from philinit.filling.cuda import launch as cuda
 from philinit.kernels.constants import CALLED
 from philinit.kernels.plan import plan
@@ -252,8 +252,8 @@ def test_immutable_arrays_on_a_gpu_are_refused(cupy: Any, module: str) -> None:
 
 
 def test_cuda_memory_is_known_without_cupy() -> None:
-    assert not memory.on_cuda(np.zeros(3))
-    assert not memory.on_cuda([1.0])
-    assert not memory.on_cuda(np.zeros(3).view(np.memmap))
-    assert memory.on_cuda(types.SimpleNamespace(__cuda_array_interface__={}))
-    assert memory.on_cuda(Tensor(types.SimpleNamespace(data=types.SimpleNamespace(device_id=0))))
+    assert not on_cuda(np.zeros(3))
+    assert not on_cuda([1.0])
+    assert not on_cuda(np.zeros(3).view(np.memmap))
+    assert on_cuda(types.SimpleNamespace(__cuda_array_interface__={}))
+    assert on_cuda(Tensor(types.SimpleNamespace(data=types.SimpleNamespace(device_id=0))))

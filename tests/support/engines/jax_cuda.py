@@ -17,7 +17,7 @@ import pytest
 
 import philinit as pi
 import philinit.jax as pij
-from philinit.filling.cuda import memory
+from philinit.cuda_views import stream_at
 from philinit.jax import ffi, handlers
 from philinit.jax.operations import Named
 from tests.support import cuda_host
@@ -39,7 +39,7 @@ class Call:
         self.api.stream_get = self.function(self.tell_stream)
         frame = self.frame = self.keep(ffi.Frame(struct_size=ctypes.sizeof(ffi.Frame)))
         frame.api, frame.stage, frame.context = ctypes.pointer(self.api), ffi.EXECUTE, 77
-        with memory._stream(cupy, STREAM):  # the program itself has made them
+        with stream_at(cupy, STREAM):  # the program itself has made them
             operands = [cupy.asarray(array) for array in (words, position)]
         self.held += operands
         frame.arguments = self.buffers(*operands)
@@ -108,7 +108,7 @@ def weights():
             assert not call(), call.error
             assert {launch[3] for launch in stand_in.names("launch")} == {STREAM}
             assert not np.array_equal(call.out._host, want), "the device has not come to it yet"
-            memory._stream(cupy, STREAM).synchronize()
+            stream_at(cupy, STREAM).synchronize()
             assert call.out._host.tobytes() == want.tobytes()
         empty = Call(cupy, name, (0, 24), words, 0 * place, (0, 24))
         assert not empty()

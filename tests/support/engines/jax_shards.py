@@ -25,6 +25,7 @@ from jax.sharding import PartitionSpec as P
 
 import philinit as pi
 import philinit.jax as pij
+from philinit.filling import cpu
 from philinit.jax import arrays, handlers, initializers, private
 from philinit.jax import memory as _jax_memory
 from tests.support.pages import advised, whole_pages
@@ -100,6 +101,17 @@ def rows_by_key():
     check(found, scaled.rows_by_key(5, keys, global_shape=shape))
     refused(lambda: pij.rows_by_key(scaled, 5, keys), ValueError, "`global_shape` must be given")
     refused(lambda: pij.rows_by_key(init, 5, [0.5]), TypeError, "`keys` must be integers; got 0.5")
+    with jax.enable_x64(True):  # read where they lie, or gathered from where they are spread
+        array, real, read = jnp.arange(16) << 40, cpu.argument, []
+        spread = jax.device_put(array, NamedSharding(mesh(8), P("x")))
+        with mock.patch.object(cpu, "argument", lambda r, *a: (read.append(r.ids), real(r, *a))[1]):
+            for keys in (array, spread):
+                check(pij.rows_by_key(init, 5, keys), init.rows_by_key(5, np.arange(16) << 40))
+        assert read[0].ctypes.data == array.unsafe_buffer_pointer()
+    elsewhere = mock.Mock(spec=type(array))
+    elsewhere.devices.return_value = {mock.Mock(platform="gpu")}
+    sentence = "`keys` must lie in CPU memory, where philinit.jax makes rows; got keys on gpu: pass"
+    refused(lambda: pij.rows_by_key(init, 5, elsewhere), ValueError, sentence)
     traced = jax.jit(lambda keys: pij.rows_by_key(init, 5, keys))
     refused(lambda: traced(jnp.array([3])), NotImplementedError, "`keys` must have values; got")
     refused(lambda: jax.jit(lambda: pij.rows_by_key(init, 5, [3]))(), NotImplementedError, "jit")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from philinit.filling.cuda.memory import check_not_captured
+from philinit.cuda_views import check_not_captured
 from philinit.kernels.cache import cached, keep
 
 #: Each operation rounds once: no contraction; subnormal numbers stay, divisions and roots are

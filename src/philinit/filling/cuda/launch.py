@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from philinit.checks import Progress
+from philinit.cuda_views import check_not_captured, import_cupy
 from philinit.filling.cuda.compiler import THREADS, Loaded, launch_geometry, loaded
-from philinit.filling.cuda.memory import check_not_captured, import_cupy
+from philinit.filling.cuda.memory import between
 from philinit.kernels.constants import CALLED
 from philinit.kernels.table import Parameters, Plan
 from philinit.keys import Key
@@ -66,7 +67,12 @@ def fill_runs(target: Target, plan: Plan, key: Key, runs: Runs) -> None:
     check(plan)
     view, progress = target.view, target.progress
     cupy, count = import_cupy(), int(view.size)
-    with view.device:
+    if isinstance(runs.ids, cupy.ndarray) and runs.ids.device.id != view.device.id:
+        raise ValueError(
+            "`ids` must lie on the device that is filled, or in CPU memory; got ids on "
+            f"cuda:{runs.ids.device.id} for cuda:{view.device.id}: copy them to one of the two"
+        )
+    with view.device, between(runs.stream, looked_at=runs.last is not None):
         launches = _fill_runs(cupy, view, plan, key, runs, None if progress is None else PIECE)
         _queue(cupy, launches, count, progress)
     if progress is not None:
@@ -126,11 +132,6 @@ def _fill_runs(
         # back when that is done. The copy may go when all is queued: CuPy gives its memory to later
         # work of this stream.
         runs = replace(runs, ids=cupy.asarray(runs.ids))
-    elif isinstance(runs.ids, cupy.ndarray) and runs.ids.device.id != view.device.id:
-        raise ValueError(
-            "`ids` must lie on the device that is filled, or in CPU memory; got ids on "
-            f"cuda:{runs.ids.device.id} for cuda:{view.device.id}"
-        )
     for part in parts(runs, plan.kernel, most):
         out = view.data.ptr + part.into * plan.kernel.itemsize
         if part.axes:

@@ -57,10 +57,11 @@ class Padded(Adjusted):
     def _write(self, target: Target) -> None:
         view, shape, part, _, _ = target
         rows = self._rows(shape)
-        self.initializer._write(target)
-        zero: Any  # indices of rows
-        if isinstance(part, Rows):
+        zero: Any = None  # indices of rows
+        if isinstance(part, Rows):  # before anything is written, since it may refuse
             zero = zip(*np.nonzero(np.isin(np.atleast_1d(part.host_ids), rows)), strict=True)
+        self.initializer._write(target)
+        if isinstance(part, Rows):
             view = view if part.ids.ndim else view[None]
         else:
             start, count = (0, shape[0]) if part is None else (part.starts[0], part.lengths[0])

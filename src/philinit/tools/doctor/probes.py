@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from philinit.cuda_views import import_cupy
 from philinit.filling.memory import address
 from philinit.initializers import GlorotUniform
 from philinit.tools.doctor.findings import FAILED, NOTE, OK
@@ -146,7 +147,7 @@ def cupy_array() -> str:
     from philinit.filling.cuda import memory as cuda_memory
 
     names = []
-    cupy = cuda_memory.import_cupy()
+    cupy = import_cupy()
     for index in range(cuda_memory.device_count()):
         found = INIT(SHAPE, device=f"cuda:{index}")
         assert np.array_equal(cupy.asnumpy(found), INIT(SHAPE)), f"cuda:{index} has other bits"
