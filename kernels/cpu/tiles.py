@@ -27,7 +27,7 @@ class Tile(NamedTuple):
 
 
 # Words to weights, of any number of pairs of vectors of sixteen words: as many vectors a turn as
-# overlap well, a divisor of twelve, and what is then left.
+# overlap well, a divisor of twelve, and what is then left. In 8 bits, of two pairs: a vector.
 PAIR = 32  # words
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from philinit.dtypes import FLOAT8, extended
-
 # DLDeviceType: memory that CUDA kernels can reach; kDLCUDA, kDLCUDAManaged.
 CUDA_DEVICES = (2, 13)
 
@@ -85,9 +83,12 @@ def _through_dlpack(cupy: Any, thing: Any, name: str) -> tuple[Any, Any]:
                 # name its default stream, and torch does not know the one of a thread.
                 stream = stream_at(cupy, torch.cuda.current_stream(thing.device).cuda_stream)
                 kind = str(thing.dtype).removeprefix("torch.")
-                if kind in FLOAT8:  # which CuPy does not know in capsules
+                if kind.startswith(("float8_e4m3", "float8_e5m2")):
+                    import ml_dtypes
+
+                    # CuPy does not know them in capsules.
                     capsule = thing.view(torch.uint8).__dlpack__(stream=-1)
-                    return cupy.from_dlpack(capsule).view(extended(kind)), stream
+                    return cupy.from_dlpack(capsule).view(getattr(ml_dtypes, kind)), stream
                 capsule = thing.__dlpack__(stream=-1)
             else:
                 stack.enter_context(cupy.cuda.Stream.null)  # which then waits for the producer

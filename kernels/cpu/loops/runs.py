@@ -72,7 +72,7 @@ def entry(name: str) -> Any:
     size, reserved, per_block = kernel.itemsize, kernel.reserved, 4 // kernel.words
     width = 4 * kernel.words  # bytes of a weight's words
     unit = STEP_BLOCKS * per_block  # weights of a step: whole lines of memory
-    pair = PAIR // kernel.words  # weights of two vectors, the least that can be made; whole lines
+    pair = max(PAIR // kernel.words, 64 // size)  # weights: the least that can be made; whole lines
     (draw_in_order, draw_at), load_parameters = draw, parameters_of(kernel)
     block_shift, reserved_shift = per_block.bit_length() - 1, reserved.bit_length() - 1
     assert reserved == 1 << reserved_shift <= RESERVED_BLOCKS

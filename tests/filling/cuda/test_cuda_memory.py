@@ -256,4 +256,5 @@ def test_cuda_memory_is_known_without_cupy() -> None:
     assert not on_cuda([1.0])
     assert not on_cuda(np.zeros(3).view(np.memmap))
     assert on_cuda(types.SimpleNamespace(__cuda_array_interface__={}))
-    assert on_cuda(Tensor(types.SimpleNamespace(data=types.SimpleNamespace(device_id=0))))
+    dlpack = type("OnCuda", (), {"__dlpack_device__": lambda self: (2, 0)})
+    assert on_cuda(dlpack())
