@@ -13,25 +13,7 @@ from tests.support.planted import assert_caught
 from tests.support.processes import run_json
 
 # What `import philinit` brings beyond NumPy and the standard library: these of its own modules.
-OWN = {
-    "philinit",
-    "philinit._version",
-    "philinit.checks",
-    "philinit.cuda_views",
-    "philinit.distributions",
-    "philinit.dtypes",
-    "philinit.filling",
-    "philinit.forks",
-    "philinit.ids",
-    "philinit.filling.devices",
-    "philinit.filling.fill",
-    "philinit.filling.memory",
-    "philinit.keyed",
-    "philinit.keys",
-    "philinit.parts",
-    "philinit.runs",
-    "philinit.targets",
-}
+OWN = {"philinit", "philinit._version", "philinit.forks"}
 
 PROBE = """
 import json, sys, threading

@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 import philinit.forks as _forks
-from philinit import distributions as distributions
 from philinit._version import __version__ as __version__
-from philinit.filling.fill import fill as fill
-from philinit.keys import Key as Key
-from philinit.parts import Rows as Rows
-from philinit.parts import Shard as Shard
 
 if _TYPE_CHECKING:
+    from philinit import distributions as distributions
+    from philinit.filling.fill import fill as fill
     from philinit.initializers import Constant as Constant
     from philinit.initializers import GlorotNormal as GlorotNormal
     from philinit.initializers import GlorotUniform as GlorotUniform
@@ -66,10 +63,17 @@ if _TYPE_CHECKING:
     from philinit.initializers.functions import xavier_uniform as xavier_uniform
     from philinit.initializers.functions import zeros as zeros
     from philinit.initializers.gains import gain as gain
+    from philinit.keys import Key as Key
+    from philinit.parts import Rows as Rows
+    from philinit.parts import Shard as Shard
 
-# Where the names above are at run time. They are looked up when first used: their dozen
-# dataclasses would double what `import philinit` costs beyond `import numpy`.
+# Where the names above are at run time. They are looked up when first used: their dataclasses
+# would cost half of what `import numpy` does.
 _HOMES = {
+    "distributions": "distributions",
+    "filling.fill": "fill",
+    "keys": "Key",
+    "parts": "Rows Shard",
     "initializers": """
         Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity Initializer
         KaimingNormal KaimingUniform LecunNormal LecunUniform Normal Ones Orthogonal
@@ -86,15 +90,14 @@ _HOMES = {
     "initializers.recipes": "recipes",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-__all__ = ["Key", "Rows", "Shard", "distributions", "fill"]
-__all__ += _HOME
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> _Any:
     if name in _HOME:
         with _forks.lock:  # no child may find the module half imported
             module = _import_module(f"philinit.{_HOME[name]}")
-        value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+        value = getattr(module, name, module)  # some names are modules
         globals()[name] = value
         return value
     raise AttributeError(f"module 'philinit' has no attribute {name!r}")
