@@ -84,12 +84,12 @@ def regions(
 ) -> list[Region]:
     """What one process holds, in the order of its memory; one region, empty, if it has nothing.
 
-    `order` is that of `shard_order`, where it is another than that of the placements.
+    `order` is that of `shard_order`. Split factors tell the same, and are not read a second time.
     """
     held = []
     for axis, length in enumerate(shape):
         mine = [cut for cut in cuts if cut.axis == axis]
-        if order and axis in order:
+        if order and axis in order and all(cut.factor == 1 for cut in mine):
             mine = [cut for first in order[axis] for cut in mine if cut.mesh_axis == first]
         held.append(_held(length, _in_time(mine)))
     return [
