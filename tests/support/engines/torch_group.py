@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     RowwiseParallel,
@@ -32,6 +32,9 @@ RULES = {
     "scale": pi.Normal(seed=9),
     "steps": torch.Tensor.zero_,
 }
+# Before 2.10, full_tensor() of what tensor parallelism and FSDP2 have cut into shards of several
+# sizes may drop rows for zeros, whoever wrote them: pytorch/pytorch pull request 163843.
+STRIDED = torch.__version__ >= "2.10"
 SLACK = 4.0  # MiB beyond a process's shards; 0.1 was measured
 
 
@@ -72,9 +75,32 @@ def expected(name, shape, dtype="float32"):
     return init.named(name)(shape, dtype)
 
 
+@contextlib.contextmanager
+def gathered(model):
+    """The model with the parameters that it computes with, which FSDP2 has gathered itself."""
+    wrapped = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    for module in wrapped:
+        module.unshard()
+    yield model
+    for module in wrapped:
+        module.reshard()
+
+
+def whole(tensor):
+    """A copy of what all processes hold of a tensor; numpy() of FSDP2's own pins its memory."""
+    if not hasattr(tensor, "full_tensor"):
+        return tensor.detach().clone()
+    if tensor.dtype.itemsize > 1:
+        return tensor.full_tensor().detach().clone()
+    same_places = {"shape": tensor.shape, "stride": tensor.stride()}  # gloo knows no float8
+    local = tensor.to_local().view(torch.uint8)
+    of_bytes = DTensor.from_local(local, tensor.device_mesh, tensor.placements, **same_places)
+    return of_bytes.full_tensor().view(tensor.dtype)
+
+
 def check_weights(model, dtype="float32"):
     for name, parameter in model.named_parameters():
-        full = parameter.full_tensor()
+        full = whole(parameter)
         assert same(full, expected(name, tuple(full.shape), dtype)), name
     assert int(model.steps) == 0
 
@@ -94,8 +120,9 @@ def check_step(model, *, hidden=13):
         losses.append(float(loss.detach()))
     assert abs(losses[0] - losses[1]) < 1e-5 * losses[1], losses
     trained = dict(alone.named_parameters())
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter.full_tensor(), trained[name], msg=name)
+    with gathered(model):
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(whole(parameter), trained[name], msg=name)
 
 
 # --- DTensors -------------------------------------------------------------------------------------
@@ -110,7 +137,7 @@ def shards_of_every_axis(grid):
             tensor = distribute_tensor(nothing, mesh, [Shard(axis)], src_data_rank=None)
             pt.fill_(tensor, INIT)  # where this process has no part in the mesh, nothing happens
             if dist.get_rank() < count:
-                assert same(tensor.full_tensor(), INIT(shape, dtype)), (count, axis, dtype)
+                assert same(whole(tensor), INIT(shape, dtype)), (count, axis, dtype)
 
 
 def placements_on_a_2x2_mesh(grid):
@@ -216,9 +243,7 @@ def tensor_parallel(grid):
     plan = {"first": ColwiseParallel(), "second": RowwiseParallel()}
     parallelize_module(model, grid["tp"], plan)
     pt.materialize(model, RULES)
-    for name, parameter in model.named_parameters():
-        full = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
-        assert same(full, expected(name, tuple(full.shape))), name
+    check_weights(model)
     model(torch.ones(2, 6)).sum().backward()
 
 
@@ -232,7 +257,10 @@ def fsdp2_with_tensor_parallelism(grid):
         kinds = [type(p).__name__ for p in model.first.weight.placements]
         assert kinds == ["_StridedShard", "Shard"]
         pt.materialize(model, RULES)
-        check_weights(model)
+        with gathered(model):
+            check_weights(model)
+        if STRIDED:
+            check_weights(model)
         if hidden in (16, 18):  # torch's tensor parallelism multiplies even shards only
             check_step(model, hidden=hidden)
 
