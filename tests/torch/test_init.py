@@ -17,7 +17,7 @@ from philinit.torch import init  # noqa: E402
 from tests.support.torch_tensors import DTYPES, same, zeros  # noqa: E402
 
 own = torch.nn.init
-NAMES = getattr(own, "__all__", init.__all__)  # older versions of torch have no list
+NAMES = own.__all__
 SEEDED = [n for n in NAMES if "generator" in inspect.signature(getattr(own, n)).parameters]
 ALPHA = 1e-6  # of a false alarm, in each statistical test; the seeds are fixed
 

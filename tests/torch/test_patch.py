@@ -14,7 +14,7 @@ from philinit.torch import init  # noqa: E402
 from tests.support.torch_tensors import same  # noqa: E402
 
 own = torch.nn.init
-NAMES = getattr(own, "__all__", init.__all__)  # older versions of torch have no list
+NAMES = own.__all__
 FUNCTIONS = {name: getattr(own, name) for name in NAMES if name.endswith("_")}
 CODE = {name: function.__code__ for name, function in FUNCTIONS.items()}
 METHODS = {name: getattr(torch.Tensor, name) for name in ("normal_", "uniform_")}

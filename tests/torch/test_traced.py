@@ -6,9 +6,8 @@ import pytest
 import philinit as pi
 
 torch = pytest.importorskip("torch")
-if not hasattr(torch.library, "custom_op"):
-    pytest.skip("torch has no operators of others", allow_module_level=True)
 import philinit.torch as pt  # noqa: E402  (torch may be missing)
+from philinit.torch import traced  # noqa: E402
 from tests.support.torch_tensors import same  # noqa: E402
 
 backends = pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -21,6 +20,8 @@ def _nothing_stays_compiled():
 
 
 def compiled(function, backend):
+    if not traced.COMPILES:
+        pytest.skip("needs the compiler of torch 2.12")
     return torch.compile(function, fullgraph=True, backend=backend)
 
 
@@ -61,10 +62,9 @@ def test_a_shard_and_threads_are_constants_of_the_program():
 
 def test_the_operator_tells_what_it_mutates():
     from philinit.torch.memory import _operator
-    from philinit.torch.traced import number_of
 
-    number = number_of(pi.Normal(seed=1), None, None)
-    assert number == number_of(pi.Normal(seed=1), None, None)
+    number = traced.number_of(pi.Normal(seed=1), None, None)
+    assert number == traced.number_of(pi.Normal(seed=1), None, None)
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(_operator, (torch.zeros(3, 4), number), test_utils=tests)
 
@@ -73,8 +73,21 @@ def test_progress_is_refused_while_a_program_is_traced(monkeypatch):
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     with pytest.raises(NotImplementedError, match="`progress` must be left out; got torch"):
         pt.fill_(torch.empty(3), pi.Normal(seed=1), progress=print)
-    with pytest.raises(NotImplementedError, match=r"`rows` needs torch 2\.4, and `progress`"):
+    with pytest.raises(NotImplementedError, match=r"`rows` needs torch 2\.12, and `progress`"):
         pt.rows(pi.Normal(seed=1), (3, 4), torch.tensor([0]), progress=print)
+
+
+def test_older_compilers_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(traced, "COMPILES", False)
+    init, ids = pi.Normal(seed=1), torch.tensor([0])
+    for call in (
+        lambda: pt.fill_(torch.empty(3), init),
+        lambda: pt.rows(init, (3, 4), ids),
+        lambda: pt.rows_by_key(init, 4, ids),
+    ):
+        with pytest.raises(NotImplementedError, match=r"needs torch 2\.12, .*call it before"):
+            call()
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -132,9 +145,8 @@ def test_gradients_go_past_rows():
 
 def test_the_operators_of_rows_are_what_they_say():
     from philinit.torch.tables import _rows, _rows_by_key
-    from philinit.torch.traced import number_of
 
-    number = number_of(pi.Normal(seed=1), torch.float32, ())
+    number = traced.number_of(pi.Normal(seed=1), torch.float32, ())
     for ids in (torch.tensor([3, 1]), torch.empty((2, 0), dtype=torch.int32)):
         torch.library.opcheck(_rows, (ids, [9, 4], number))
         torch.library.opcheck(_rows_by_key, (ids, [2, 3], number))
@@ -148,7 +160,7 @@ def test_a_program_with_rows_by_key_is_one_graph(backend):
         scaled = pt.rows_by_key(init, 4, keys, torch.float16, global_shape=table)
         return scaled, pt.rows_by_key(one, (2, 3), keys)
 
-    run = torch.compile(program, fullgraph=True, backend=backend)
+    run = compiled(program, backend)
     for init in (pi.Normal(seed=1), pt.layout(pi.HeNormal(seed=2))):
         for keys in (torch.tensor([-3, 2**62]), torch.tensor([[5], [0], [5]])):
             scaled, ones = run(keys, init)

@@ -17,9 +17,8 @@ LAZY = (torch.nn.parameter.UninitializedParameter, torch.nn.parameter.Uninitiali
 
 
 def local_of(tensor: Any) -> Any:
-    """The shard that this process holds of a DTensor of torch 2.5 or newer; others as they are.
+    """The shard that this process holds of a DTensor; others as they are.
 
-    Before, FSDP2's parameters did not tell in which order two mesh axes have cut one tensor axis.
     Where there is a DTensor, the module of that class is loaded.
     """
     kind = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
@@ -30,7 +29,7 @@ def local_of(tensor: Any) -> Any:
 
 
 def is_dtensor(tensor: Any) -> bool:
-    """Whether `tensor` is such a DTensor."""
+    """Whether `tensor` is a DTensor."""
     return local_of(tensor) is not tensor
 
 
@@ -71,8 +70,8 @@ def check_dense(tensor: Any) -> Any:
     local = local_of(tensor)
     if type(local).__torch_dispatch__ != DISPATCH:
         raise TypeError(
-            "`tensor` must be a plain torch.Tensor, or a DTensor of such in torch 2.5 or newer; "
-            f"got {type(local).__name__} in torch {torch.__version__}"
+            "`tensor` must be a plain torch.Tensor, or a DTensor of such; got "
+            f"{type(local).__name__}"
         )
     if local.layout is not torch.strided:
         raise ValueError(f"`tensor` must be dense; got layout={local.layout}")

@@ -43,9 +43,8 @@ def fill_(
         Of dtype float32, float64, float16, bfloat16 or float8 (e4m3fn, e5m2, e4m3fnuz, e5m2fnuz),
         in the memory of a CPU or, through CuPy, of a CUDA device. Contiguous, or a slice of what
         is, such as ``wide[:, :128]``; on a CUDA device its last axis must be contiguous. A DTensor
-        (torch 2.5 or newer) may have any number of Shard (even, uneven or empty, several on one
-        axis) and Replicate placements; FSDP2's parameters are such, with tensor parallelism below
-        or not.
+        may have any number of Shard (even, uneven or empty, several on one axis) and Replicate
+        placements; FSDP2's parameters are such, with tensor parallelism below or not.
     init : philinit initializer
         Fans come from the global shape. torch's weights are (out, in, ...), where philinit's
         default axes read (..., in, out). Where that would change the weights, `init` is refused:
@@ -71,7 +70,8 @@ def fill_(
     Notes
     -----
     Every process computes the whole matrix of an `Orthogonal`, and keeps its part. Under
-    torch.compile this is an operator of the graph, ``philinit::fill_``, for plain tensors.
+    torch.compile, of torch 2.12 or newer, this is an operator of the graph, ``philinit::fill_``,
+    for plain tensors.
 
     Under ``torch.no_grad()`` what is computed bears no mark of it: there the weight of a
     weight-normed or otherwise parametrized layer, a new tensor at each look, is filled as any
@@ -87,7 +87,7 @@ def fill_(
     (True, True)
     """
     if torch.compiler.is_compiling():
-        check_traced("fill_", _operator, progress)
+        check_traced("fill_", progress)
         with torch.no_grad():
             _operator(tensor, number_of(init, shard, threads))
         return tensor

@@ -11,7 +11,7 @@ import torch
 from torch.nn import init
 from torch.utils import _device
 
-OLDEST, NEWEST = "2.13", "2.13.0"  # the versions of torch that are supported; the newest one tested
+OLDEST, NEWEST = "2.9.1", "2.13.0"  # the versions of torch that are supported; the newest one tested
 _INIT = vars(init).copy()  # transformers puts others in their places while it loads a model
 
 
@@ -76,7 +76,7 @@ def split_factor(placement: Any) -> int:
 def shard_order(tensor: Any) -> dict[int, tuple[int, ...]]:
     """For a tensor axis of a DTensor, its mesh axes in the order in which they cut it.
 
-    Missing: a property of DTensor. Older versions know no order but that of the placements.
+    Missing: a property of DTensor. torch 2.9 knows no order but that of the placements.
     """
     order = getattr(needed(tensor, "_spec"), "shard_order", ())
     return {entry.tensor_dim: tuple(entry.mesh_dims) for entry in order or ()}

@@ -68,7 +68,7 @@ def rows(
     torch.Size([2, 2, 64])
     """
     if torch.compiler.is_compiling():
-        check_traced("rows", _rows, progress)
+        check_traced("rows", progress)
         return _in_graph(_rows, init, shape, ids, dtype, (("threads", threads),))
     return _made(init, Rows(shape, _numbers(ids), copy=False), ids, dtype, threads, progress)
 
@@ -121,7 +121,7 @@ def rows_by_key(
     torch.Size([2, 2, 64])
     """
     if torch.compiler.is_compiling():
-        check_traced("rows_by_key", _rows_by_key, progress)
+        check_traced("rows_by_key", progress)
         table = None if global_shape is None else tuple(global_shape)
         options = (("threads", threads), ("global_shape", table))
         return _in_graph(_rows_by_key, init, width, keys, dtype, options)

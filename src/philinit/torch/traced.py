@@ -12,6 +12,10 @@ from typing import Any
 
 import torch
 
+# Older compilers take no frozen dataclass as a constant, and an initializer is one. A TorchVersion
+# compares as a version does, not as text.
+COMPILES = torch.__version__ >= "2.12"
+
 _asked: dict[Any, int] = {}  # what does not change -> its number in compiled programs
 _by_number: list[Any] = []
 
@@ -26,9 +30,7 @@ def number_of(*asked: Any) -> int:
 
 
 def _custom_op(name: str, schema: str, call: Any, fake: Any, *mutated: str) -> Any:
-    """An operator that does what `call` does, and is traced as `fake`; None before torch 2.4."""
-    if not hasattr(torch.library, "custom_op"):
-        return None
+    """An operator that does what `call` does, and is traced as `fake`."""
     make = torch.library.custom_op
     operator = make(f"philinit::{name}", call, mutates_args=mutated, schema=schema)
     operator.register_fake(fake)
@@ -64,10 +66,10 @@ def operator_of_rows(name: str, make: Callable[..., Any], axes: int) -> Any:
     return _custom_op(name, "(Tensor ids, SymInt[] shape, int number) -> Tensor", call, fake)
 
 
-def check_traced(function: str, operator: Any, progress: Any) -> None:
+def check_traced(function: str, progress: Any) -> None:
     """Refuse what a program that is traced cannot call."""
-    if operator is None or progress is not None:
+    if not COMPILES or progress is not None:
         raise NotImplementedError(
-            f"under torch.compile `{function}` needs torch 2.4, and `progress` must be left out; "
+            f"under torch.compile `{function}` needs torch 2.12, and `progress` must be left out; "
             f"got torch {torch.__version__}, progress={progress!r}: call it before you compile"
         )
