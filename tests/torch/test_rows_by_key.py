@@ -41,7 +41,7 @@ def test_what_is_refused(monkeypatch):
     with pytest.raises(TypeError, match="`init` must be a philinit initializer"):
         pt.rows_by_key(torch.nn.init.normal_, 5, [1])
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    with pytest.raises(NotImplementedError, match=r"`rows_by_key` needs torch 2\.4, and "):
+    with pytest.raises(NotImplementedError, match=r"`rows_by_key` needs torch 2\.12, and "):
         pt.rows_by_key(INIT, 5, torch.tensor([1]), progress=print)
 
 

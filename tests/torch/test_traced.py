@@ -19,10 +19,10 @@ def _nothing_stays_compiled():
     torch.compiler.reset()
 
 
-def compiled(function, backend):
+def compiled(function, backend, **options):
     if not traced.COMPILES:
         pytest.skip("needs the compiler of torch 2.12")
-    return torch.compile(function, fullgraph=True, backend=backend)
+    return torch.compile(function, fullgraph=True, backend=backend, **options)
 
 
 @backends
@@ -101,7 +101,7 @@ def test_a_program_with_rows_is_one_graph(backend, dynamic):
     def program(ids, init):
         return pt.rows(init, shape, ids, torch.bfloat16) * scale.bfloat16()
 
-    run = torch.compile(program, fullgraph=True, backend=backend, dynamic=dynamic)
+    run = compiled(program, backend, dynamic=dynamic)
     for init in (pi.Normal(seed=1), pi.Normal(seed=2), pi.Normal(seed=1)):
         for ids in (torch.tensor([3, 1]), torch.tensor([[8], [0], [8]])):
             assert same(run(ids, init), init.rows(shape, ids.numpy(), "bfloat16"))

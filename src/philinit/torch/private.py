@@ -11,7 +11,7 @@ import torch
 from torch.nn import init
 from torch.utils import _device
 
-OLDEST, NEWEST = "2.9.1", "2.13.0"  # the versions of torch that are supported; the newest one tested
+OLDEST, NEWEST = "2.9.1", "2.13.0"  # the versions of torch supported; the newest one tested
 _INIT = vars(init).copy()  # transformers puts others in their places while it loads a model
 
 
