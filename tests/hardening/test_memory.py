@@ -5,11 +5,11 @@ import enum
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import philinit as pi
-from philinit.dtypes import NAMES, as_dtype
+from philinit.dtypes import FLOAT8, NAMES, as_dtype
 
 INIT = pi.GlorotUniform(seed=1)
 
@@ -158,6 +158,7 @@ def test_any_argument_gives_weights_or_one_sentence(kind, parameters, shape, cal
     ),
 )
 def test_no_byte_outside_is_written(name, count, shift, offset, threads, sampler, distribution):
+    assume(sampler == "native" or name not in FLOAT8)  # TensorFlow draws no float8
     dtype = as_dtype(name)
     memory = np.full(count * dtype.itemsize + 300, 0xA5, np.uint8)
     out = memory[100 + shift : 100 + shift + count * dtype.itemsize].view(dtype)
@@ -179,6 +180,7 @@ def test_no_byte_outside_is_written(name, count, shift, offset, threads, sampler
     kind=st.sampled_from([pi.GlorotUniform, pi.HeNormal, pi.Normal]),
 )
 def test_no_byte_outside_of_a_part_is_written(name, part, ids, shift, threads, sampler, kind):
+    assume(sampler == "native" or name not in FLOAT8)
     dtype, shape = as_dtype(name), (100, 70)
     index = tuple(slice(start, start + length) for start, length in part)
     shard = pi.Shard(shape, index) if ids is None else pi.Rows(shape, ids)

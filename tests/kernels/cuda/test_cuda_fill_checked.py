@@ -163,8 +163,8 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
     "tail order swapped": (FLOAT, check_ragged, "(out) = a.x[i];", "(out) = a.x[N - 1 - i];"),
     "halves swapped": (HALF, check_ragged, "16 * (i % 2)", "16 * (1 - i % 2)"),
     "second block of a step is the first": (
-        *(HALF, check_ragged, "tile.block(odd, b)"),
-        "tile.block(even, b)",
+        *(HALF, check_ragged, "tile.block(odd, b));"),
+        "tile.block(even, b));",
     ),
     "bounds not kept in 16 bits": (
         *(TRUNCATED, check_many, "__vmins2(packed, high)"),
