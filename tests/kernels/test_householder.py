@@ -100,6 +100,8 @@ def test_g1_any_alignment_and_nothing_beyond(skew: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning")  # of JAX, where a test has imported it
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of Python 3.12, beside threads
 def test_a_child_forked_on_the_way_makes_the_whole_matrix() -> None:
     wanted, children = matrix(400, 300).tobytes(), []
 

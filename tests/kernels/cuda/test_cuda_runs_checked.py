@@ -130,11 +130,16 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         *(TENSORFLOW, check_ragged, "LANES * K::BLOCKS * K::RESERVED"),
         "LANES * K::BLOCKS",
     ),
-    "borrow of the block before lost": (HALF, check_ragged, "high -= low < K::RESERVED;", ""),
-    "block before not taken": (HALF, check_stores, "lead += K::WEIGHTS;", ";"),
+    "borrow of the block before lost": (
+        HALF,
+        check_ragged,
+        "high -= low < BEFORE * K::RESERVED;",
+        "",
+    ),
+    "block before not taken": (HALF, check_stores, "% 16 / BYTES * K::WEIGHTS;", "* 0;"),
     "second block of a step is the first": (
-        *(HALF, check_ragged, "Stream(c.after(K::RESERVED), keys)"),
-        "Stream(c, keys)",
+        *(HALF, check_ragged, "b ? c.after(b * K::RESERVED) : c"),
+        "c",
     ),
     "ids not looked at": (FLOAT, check_ragged, "indices ? indices[run] : run", "run"),
     "steps in the place of strides": (
