@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""G7: `import philinit` costs NumPy and nothing more, and starts no thread."""
+"""G7: `import philinit` brings no library, its names NumPy and nothing more; no thread starts."""
 
 import ast
 import functools
@@ -63,6 +63,11 @@ BUILD = "import philinit; philinit.GlorotUniform(seed=42); philinit.Key.from_see
 
 def test_g7_import_brings_numpy_only():
     check_import("import philinit")
+
+
+def test_g7_import_brings_not_even_numpy():
+    code = "import json, sys, philinit; print(json.dumps(sorted(sys.modules)))"
+    assert "philinit" in (found := run_json(code)) and "numpy" not in found
 
 
 def test_g7_building_an_initializer_brings_numpy_only():
