@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
-# Older compilers take no frozen dataclass as a constant, and an initializer is one. A TorchVersion
-# compares as a version does, not as text.
-COMPILES = torch.__version__ >= "2.12"
+# Older compilers take no frozen dataclass as a constant, and an initializer is one.
+COMPILES = not str(torch.__version__).startswith(("2.9.", "2.10.", "2.11."))
 
 _asked: dict[Any, int] = {}  # what does not change -> its number in compiled programs
 _by_number: list[Any] = []
