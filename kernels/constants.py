@@ -252,3 +252,6 @@ TURN_LOW = float.fromhex("0x1.1a62633145c07p-75")
 
 # Householder reflectors of a panel: what is applied at once, and so how sums are cut.
 REFLECTORS = 96
+# Kernels take the width of a panel for a multiple of this, and read its rows by so many: rows and
+# vectors of any tile divide it.
+REFLECTORS_AT_ONCE = 24

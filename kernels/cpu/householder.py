@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core import types
 
-from philinit.kernels.constants import REFLECTORS
+from philinit.kernels.constants import REFLECTORS, REFLECTORS_AT_ONCE
 from philinit.kernels.cpu.simd.products import ROWS, VECTORS
 from philinit.kernels.cpu.simd.types import VectorType, f32x16, f64x8
-
-STEP = 24  # reflectors are worked on by so many: each row and vector of any tile divides it
 
 
 class Layout(NamedTuple):
@@ -34,5 +32,5 @@ def layout(name: str) -> Layout:
     return Layout(number, cast, vector, size, size * REFLECTORS, line // size, line)
 
 
-assert STEP % ROWS == 0 and STEP % (8 * VECTORS) == 0
-assert REFLECTORS % STEP == 0 and REFLECTORS % (16 * VECTORS) == 0
+assert REFLECTORS_AT_ONCE % ROWS == 0 and REFLECTORS_AT_ONCE % (8 * VECTORS) == 0
+assert REFLECTORS % REFLECTORS_AT_ONCE == 0 and REFLECTORS % (16 * VECTORS) == 0

@@ -5,8 +5,8 @@ from typing import Any
 
 from numba import njit
 
-from philinit.kernels.constants import REFLECTORS
-from philinit.kernels.cpu.householder import STEP, layout
+from philinit.kernels.constants import REFLECTORS, REFLECTORS_AT_ONCE
+from philinit.kernels.cpu.householder import layout
 from philinit.kernels.cpu.simd.memory import copy, load, scratch, store
 from philinit.kernels.cpu.simd.operators import splat
 from philinit.kernels.cpu.simd.products import ROWS, products
@@ -61,7 +61,7 @@ def entry(name: str) -> Any:
 
     def reflect(matrix, stride, rows, width, first, end, panel, factor, signs, gain):
         block, sums, turned = block_scratch(), sums_scratch(), turned_scratch()
-        padded = (width + STEP - 1) // STEP * STEP
+        padded = -(-width // REFLECTORS_AT_ONCE) * REFLECTORS_AT_ONCE
         multiplier = load(number, gain)
         for c in range(first, end, strip):
             columns, own = min(strip, end - c), c < width

@@ -7,8 +7,8 @@ from typing import Any
 from numba import njit
 from numba.core import types
 
-from philinit.kernels.constants import REFLECTORS
-from philinit.kernels.cpu.householder import STEP, layout
+from philinit.kernels.constants import REFLECTORS, REFLECTORS_AT_ONCE
+from philinit.kernels.cpu.householder import layout
 from philinit.kernels.cpu.simd.memory import load, store
 from philinit.kernels.cpu.simd.operators import convert, fma, splat
 from philinit.kernels.cpu.simd.products import ROWS, VECTORS, products
@@ -25,7 +25,8 @@ def entry(name: str) -> Any:
     ``panel``: address of the panel, whose columns of normals become V; ``rows``; ``width``: columns
     that have normals, not more than rows; ``factor``: address of `width` rows, all zeros, that take
     -T; ``signs``: address of `width` numbers, which take the signs of the columns; ``sums``:
-    address of two matrices of `width` rows of float64. `width` counts as a multiple of STEP here.
+    address of two matrices of `width` rows of float64. `width` counts here as a multiple of
+    REFLECTORS_AT_ONCE.
     """
     number, cast, _, size, row, _, _ = layout(name)
     part = VectorType(number, 8)
@@ -81,7 +82,7 @@ def entry(name: str) -> Any:
                 store(factor + i * row + c * size, convert(part, t * -1.0))
 
     def reflectors(panel, rows, width, factor, signs, sums):
-        padded = (width + STEP - 1) // STEP * STEP
+        padded = -(-width // REFLECTORS_AT_ONCE) * REFLECTORS_AT_ONCE
         inverse = sums + padded * ROW64
         for i in range(0, 2 * padded * ROW64, 64):
             store(sums + i, splat(f64x8, 0.0))

@@ -79,7 +79,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     except (MemoryError, ValueError, OverflowError):
         raise MemoryError(
             f"an array of shape {shape} and dtype {dtype.name} needs {nbytes} bytes; "
-            "that much memory is not to be had"
+            "there is not that much memory"
         ) from None
     try:
         return np.ndarray(shape, dtype, raw, -address(raw) % ALIGNMENT)

@@ -14,7 +14,7 @@ from philinit.distributions import Normal
 from philinit.filling.fill import draw
 from philinit.filling.memory import address, empty
 from philinit.filling.threads import default_threads, run
-from philinit.kernels.constants import REFLECTORS
+from philinit.kernels.constants import REFLECTORS, REFLECTORS_AT_ONCE
 from philinit.kernels.cpu.compiler import kernel
 from philinit.keys import Key
 from philinit.parts import Shard
@@ -24,7 +24,6 @@ from philinit.targets import Target
 Array = np.ndarray[Any, Any]
 
 STRIP = 48  # columns of a chunk: whole strips of any CPU's kernel, and half a panel
-STEP = 24  # what kernels take the width of a panel for a multiple of, and read rows in
 
 
 def orthonormal_columns(
@@ -34,7 +33,7 @@ def orthonormal_columns(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write `gain` times a random matrix with orthonormal columns: kernels/README.md, section 3.
+    """Write `gain` times a random matrix with orthonormal columns: kernels/README.md, section 5.
 
     `matrix` is C-contiguous, of float32 or float64, and has at least one column and as many rows
     as columns. `progress` is told how much of the work is done, as a share of the weights, but not
@@ -58,11 +57,11 @@ class _Panel:
 
     def __init__(self, matrix: Array, gain: float, key: Key, threads: int) -> None:
         rows, columns = matrix.shape
-        width = -(-min(columns, REFLECTORS) // STEP) * STEP
+        width = -(-min(columns, REFLECTORS) // REFLECTORS_AT_ONCE) * REFLECTORS_AT_ONCE
         self.matrix, self.key, self.threads = matrix, key, threads
         name = matrix.dtype.name
         self.prepare, self.apply = kernel(name, "reflectors"), kernel(name, "reflect")
-        self.vectors = empty((rows + STEP, REFLECTORS), matrix.dtype)
+        self.vectors = empty((rows + REFLECTORS_AT_ONCE, REFLECTORS), matrix.dtype)
         self.factor = np.zeros((width, REFLECTORS), matrix.dtype)
         self.signs = np.empty(width, matrix.dtype)
         self.sums = empty((2 * width, REFLECTORS), np.dtype(np.float64))

@@ -67,7 +67,7 @@ class _Gate:
     def __init__(self) -> None:
         self.lock = _allocate()
         if not self.lock:
-            raise MemoryError("a lock is not to be had")
+            raise MemoryError("the system has no lock left")
         _wait(self.lock, 1)
 
     def __del__(self) -> None:

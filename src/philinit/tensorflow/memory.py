@@ -54,7 +54,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Any:
     Only dimensions above 2**31 - 1 that are primes, or stand beside a 0, come as zeros.
     """
     if math.prod(shape) * dtype.itemsize >= _ADDRESS_SPACE:
-        raise _too_large(shape, dtype, "that much memory is not to be had")
+        raise _too_large(shape, dtype, "there is not that much memory")
     with on(device):
         try:
             if max(shape, default=0) <= _LARGEST_DIMENSION:

@@ -59,7 +59,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any], index: int) -> Any:
     if nbytes >= _ADDRESS_SPACE:
         raise MemoryError(
             f"an array of shape {shape} and dtype {dtype.name} needs {nbytes} bytes; "
-            "that much memory is not to be had"
+            "there is not that much memory"
         )
     with cupy.cuda.Device(index):
         try:
