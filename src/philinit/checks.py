@@ -51,6 +51,9 @@ def is_ordered(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Set, Mapping))
 
 
+LONGEST = 1 << 128  # beyond what any shard can reach, and all products of dimensions can be printed
+
+
 def as_shape(shape: Any) -> tuple[int, ...]:
     """`shape` as a tuple of Python ints; an int alone is the shape of a vector, as in NumPy.
 
@@ -60,7 +63,7 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         A dimension is no integer (bool, float and None included), or `shape` has no order (a set,
         a dict).
     ValueError
-        A dimension is negative. Zero is allowed.
+        A dimension is negative, or 2**128 and more. Zero is allowed.
     """
     if type(shape) is not tuple:
         if isinstance(shape, (Set, Mapping)):
@@ -70,8 +73,9 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     for size in shape:
         if type(size) is not int:
             return as_shape(tuple(_as_size(s, shape) for s in shape))
-        if size < 0:
-            raise ValueError(f"`shape` must not hold negative dimensions; got shape={shown(shape)}")
+        if not 0 <= size < LONGEST:
+            kind = "negative dimensions" if size < 0 else "dimensions of 2**128 and more"
+            raise ValueError(f"`shape` must not hold {kind}; got shape={shown(shape)}")
     return shape  # type: ignore[no-any-return]  # every entry was checked above
 
 

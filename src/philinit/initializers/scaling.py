@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from philinit import distributions
-from philinit.checks import check_bool, finite, one_of, positive
+from philinit.checks import check_bool, finite, one_of, positive, shown
 from philinit.distributions import TRUNCATED_STDDEV, Distribution
 from philinit.initializers.fans import Axes, as_roles, compute_fans
 from philinit.initializers.gains import gain_squared
@@ -33,6 +33,8 @@ def _scaled(
 ) -> Distribution:
     """The distribution of variance scale / n; operations in the order of Keras, for its bits."""
     fan_in, fan_out = compute_fans(shape, *axes)
+    if max(fan_in, fan_out) >= 1 << 511:
+        raise ValueError(f"`shape` must have fans below 2**511; got shape={shown(shape)}")
     n: float
     if mode == "fan_in":
         n = fan_in
